@@ -1,0 +1,30 @@
+/* json.h: JSON between bytes and Lua values; the one codec for HTTP bodies, jsonb columns, events and calls.
+ *
+ * Decoding: a strict one-pass validator (RFC 8259: grammar, UTF-8, depth, duplicate keys, no U+0000, integers within
+ * 2^53) and then cJSON with arena hooks. Encoding is our own: integers print exactly, keys of `canonical` are sorted.
+ *
+ * Lua values: null <-> json.null (a light userdata, NULL), arrays carry the metatable registered as "fastr.json.array"
+ * (so that [] survives), objects are plain tables. */
+#ifndef FASTR_JSON_H
+#define FASTR_JSON_H
+
+#include "fastr.h"
+
+struct fastr_json_limits {
+    int depth;    /* 0: 64 */
+    size_t bytes; /* 0: 16 MiB */
+};
+
+/* 0 if `text` is valid; else -1 with `err` saying what and at which line and column. */
+int fastr_json_check(const char *text, size_t length, const struct fastr_json_limits *limits, struct fastr_err *err);
+/* Validates, then pushes the value on L; 0, or -1 with nothing pushed. `limits` may be NULL. */
+int fastr_json_push(lua_State *L, const char *text, size_t length, const struct fastr_json_limits *limits,
+                    struct fastr_err *err);
+/* Appends the JSON of the value at `index`; -1 (buffer unchanged) for what JSON has no form for, with its path:
+ * functions, NaN, infinities, mixed tables, cycles (depth 64). A table without array metatable: keys 1..n make an
+ * array, an empty one an object. Integral numbers within 2^53 print as integers, others with 17 digits at most. */
+int fastr_json_encode(lua_State *L, int index, bool canonical, struct fastr_buffer *out, struct fastr_err *err);
+/* Appends `text` with quotes and escapes. */
+void fastr_json_string(struct fastr_buffer *out, const char *text, size_t length);
+
+#endif
