@@ -190,7 +190,23 @@ void fastr_health(const char *name, bool ok, bool required, const char *detail);
 
 /* ---- bindings --------------------------------------------------------------------------------------------------- */
 
-/* One per Lua module. bindings.c lists them. `open` pushes the module's table (it becomes fastr.NAME); it runs for
+/* What versions of one line ("scripts", "rules") are made of. A binding that has its own kind of version names its
+ * builder; the engine (version.h) does the rest. */
+struct fastr_bundle;
+struct fastr_builder {
+    const char *line;
+    /* Builds and proves: whole, in a new Lua state, from the bundle alone (kept alive until free). NULL on failure,
+     * with file:line in `err`. Must not wait. */
+    void *(*build)(const struct fastr_bundle *bundle, struct fastr_err *err);
+    void (*free)(void *built);
+};
+/* What the running task pinned of `line` when it began (outside a task: what is live). `hash` (may be NULL) gets the
+ * version's hash, valid while pinned. NULL if nothing of that line is live. */
+void *fastr_pinned(const char *line, const char **hash);
+/* A version that is still warm (live, or one of the two before), by its hash; NULL if it has gone. */
+void *fastr_warm(const char *line, const char *hash);
+
+/* One per Lua module: bindings/NAME.c defines `const struct fastr_binding fastr_binding_NAME`; bindings.c lists them. `open` pushes the module's table (it becomes fastr.NAME); it runs for
  * every Lua state built, also outside a worker. The rest runs in workers only, after fork. */
 struct fastr_binding {
     const char *name;
@@ -200,6 +216,7 @@ struct fastr_binding {
     bool (*idle)(void);                  /* may be NULL; false while something must still be flushed */
     void (*stop)(void);                  /* may be NULL */
     bool pure;                           /* true: also given to rules (fastr.money, fastr.text) */
+    const struct fastr_builder *builder; /* may be NULL */
 };
 
 #endif

@@ -1,0 +1,10 @@
+/* bindings.c: see bindings.h. */
+#include "bindings/bindings.h"
+
+#define EACH(X) X(json) X(text) X(money) X(rules) X(time) X(crypto) X(jwt) X(pg) X(redis) X(kafka) X(http) X(smtp)
+
+#define DECLARE(name) extern const struct fastr_binding fastr_binding_##name __attribute__((weak));
+EACH(DECLARE)
+
+#define LIST(name) &fastr_binding_##name,
+const struct fastr_binding *const fastr_bindings[] = {EACH(LIST) NULL};
