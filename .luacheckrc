@@ -1,0 +1,5 @@
+-- luacheck: what the linter of bin/test knows about the scripts.
+std = "luajit"
+max_line_length = 120
+read_globals = { "fastr" }
+files["spec/**"] = { std = "+busted" }
