@@ -1,17 +1,20 @@
 /* json.h: JSON between bytes and Lua values; the one codec for HTTP bodies, jsonb columns, events and calls.
  *
- * Decoding: a strict one-pass validator (RFC 8259: grammar, UTF-8, depth, duplicate keys, no U+0000, integers within
- * 2^53) and then cJSON with arena hooks. Encoding is our own: integers print exactly, keys of `canonical` are sorted.
+ * Decoding is a strict one-pass validator (RFC 8259: grammar, UTF-8, depth, duplicate keys, no U+0000, integers within
+ * 2^53 - 1) that leaves a tape of tokens, from which the Lua values are made. Integers print exactly, keys of
+ * `canonical` are sorted.
  *
- * Lua values: null <-> json.null (a light userdata, NULL), arrays carry the metatable registered as "fastr.json.array"
+ * Lua values: null <-> json.null (a light userdata, NULL), arrays carry the metatable registered as FASTR_JSON_ARRAY
  * (so that [] survives), objects are plain tables. */
 #ifndef FASTR_JSON_H
 #define FASTR_JSON_H
 
 #include "fastr.h"
 
+#define FASTR_JSON_ARRAY "fastr.json.array"
+
 struct fastr_json_limits {
-    int depth;    /* 0: 64 */
+    int depth;    /* 0: 64; at most 512 */
     size_t bytes; /* 0: 16 MiB */
 };
 
@@ -24,7 +27,10 @@ int fastr_json_push(lua_State *L, const char *text, size_t length, const struct 
  * functions, NaN, infinities, mixed tables, cycles (depth 64). A table without array metatable: keys 1..n make an
  * array, an empty one an object. Integral numbers within 2^53 print as integers, others with 17 digits at most. */
 int fastr_json_encode(lua_State *L, int index, bool canonical, struct fastr_buffer *out, struct fastr_err *err);
-/* Appends `text` with quotes and escapes. */
+/* Appends `text` with quotes and escapes. Never fails: bytes that are not UTF-8 become U+FFFD. */
 void fastr_json_string(struct fastr_buffer *out, const char *text, size_t length);
+/* Bytes of the well-formed UTF-8 sequence at `text` (RFC 3629: shortest form, no surrogates, up to U+10FFFF), 1 to 4;
+ * 0 if there is none. `text` must be before `end`. */
+size_t fastr_utf8_length(const char *text, const char *end);
 
 #endif
