@@ -1,6 +1,7 @@
 /* util.c: see util.h. */
 #include "bindings/util.h"
 
+#include <errno.h>
 #include <lauxlib.h>
 #include <math.h>
 #include <openssl/core_names.h>
@@ -8,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- Lua ------------------------------------------------------------------------------------------------------ */
@@ -302,4 +304,25 @@ bool fastr_key_verify(struct evp_pkey_st *key, const void *text, size_t length, 
     OPENSSL_free(der);
     ERR_clear_error();
     return ok;
+}
+
+/* ---- settings ------------------------------------------------------------------------------------------------- */
+
+int fastr_secret_setting(const char *path, char **secret, struct fastr_err *err)
+{
+    char text[512];
+    const char *name = fastr_setting(path, "");
+    *secret = NULL;
+    if (*name == 0)
+        return 0;
+    FILE *file = fopen(name, "re");
+    if (file == NULL)
+        return fastr_fail(err, "invalid", "setting %s: cannot read %s: %s", path, name, strerror(errno));
+    size_t length = fread(text, 1, sizeof text, file);
+    fclose(file);
+    if (length == sizeof text)
+        return fastr_fail(err, "invalid", "setting %s: %s is longer than 511 bytes", path, name);
+    text[length] = 0;
+    *secret = fastr_strndup(text, strcspn(text, "\r\n"));
+    return 0;
 }

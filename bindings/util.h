@@ -20,6 +20,12 @@ bool fastr_field_bool(lua_State *L, int index, const char *name, bool otherwise)
 /* The argument `index` as an integer from least to most; raises otherwise. */
 int64_t fastr_check_int(lua_State *L, int index, int64_t least, int64_t most);
 
+/* ---- settings ------------------------------------------------------------------------------------------------- */
+
+/* The first line of the file that the setting `path` names, as a text that the caller frees; *secret is NULL when the
+ * setting is empty. -1 with `err` if the file cannot be read or is over 511 bytes. The text is in no error. */
+int fastr_secret_setting(const char *path, char **secret, struct fastr_err *err);
+
 /* ---- texts of bytes ------------------------------------------------------------------------------------------- */
 
 /* Appends base64url without padding (RFC 4648, section 5). */
@@ -50,5 +56,28 @@ int fastr_key_sign(struct evp_pkey_st *key, const void *text, size_t length, uns
 /* True if `signature` is 64 bytes and right. */
 bool fastr_key_verify(struct evp_pkey_st *key, const void *text, size_t length, const unsigned char *signature,
                       size_t signature_length);
+
+/* ---- transfers (util_transfer.c): one libcurl multi handle on the loop, for fastr.http and fastr.smtp ---------- */
+
+/* Embedded in the operation of its owner. `easy` is a CURL *, from fastr_transfer_prepare until fastr_transfer_end. */
+struct fastr_transfer {
+    void *easy;
+    /* Called once from the loop, outside libcurl's callbacks, with a CURLcode. The handle has left the multi handle:
+     * the owner may read its CURLINFOs, then calls fastr_transfer_end. */
+    void (*done)(struct fastr_transfer *transfer, int result);
+    char problem[256]; /* libcurl's own words when `result` is not 0 */
+    bool running;
+};
+
+/* Makes the multi handle; the first caller's call counts, later ones return 0. */
+int fastr_transfers_start(struct fastr_err *err);
+/* Ends what runs (no `done` is called) and frees the multi handle; later calls do nothing. */
+void fastr_transfers_stop(void);
+/* Gives the transfer a handle with the options that all share: no signals, no proxy from the environment, certificates
+ * checked (http.ca_file, if set, instead of the system's), a limit of `timeout_ms` in all, never a blocking look-up. */
+void fastr_transfer_prepare(struct fastr_transfer *transfer, int64_t timeout_ms);
+void fastr_transfer_begin(struct fastr_transfer *transfer);
+/* Takes the handle back, whether running or not. Not from within a libcurl callback. */
+void fastr_transfer_end(struct fastr_transfer *transfer);
 
 #endif
