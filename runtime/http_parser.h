@@ -45,7 +45,7 @@ struct fastr_http_message {
     struct fastr_http_text target; /* as sent; NUL follows */
     struct fastr_http_text path;   /* the target's path, still percent-encoded, beginning with '/'; or "*" */
     struct fastr_http_text query;  /* after the '?', still encoded, may be empty; NUL follows */
-    struct fastr_http_text host;   /* authority of an absolute target (§3.2.2), else Host's value; may be empty in 1.0 */
+    struct fastr_http_text host;   /* of an absolute target (§3.2.2), else Host's value; empty in 1.0 at most */
     int minor;                     /* HTTP/1.minor: 0 or 1 */
     const struct fastr_http_header *headers;
     size_t header_count;

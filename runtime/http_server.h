@@ -94,11 +94,11 @@ void fastr_http_request_set_data(struct fastr_http_request *request, void *data)
 bool fastr_http_request_limit_body(struct fastr_http_request *request, size_t bytes);
 
 /* Answers. Everything is copied or sent before it returns; `body` may be NULL if `length` is 0. Adds Date,
- * Content-Length and, where needed, Connection. HEAD gets the same fields and no body; 204 and 304 have none. The request
- * is gone afterwards, whether or not the client still listens. Returns -1 and sends nothing (the request lives on: answer
- * 500) for a status outside 200..599, a name that is no token, a value with control characters (no response splitting),
- * and the fields that are the server's: Connection, Content-Length, Date, Keep-Alive, Transfer-Encoding, Upgrade. `err`
- * may be NULL. */
+ * Content-Length and, where needed, Connection. HEAD gets the same fields and no body; 204 and 304 have none. The
+ * request is gone afterwards, whether or not the client still listens. Returns -1 and sends nothing (the request lives
+ * on: answer 500) for a status outside 200..599, a name that is no token, a value with control characters (no response
+ * splitting), and the fields that are the server's: Connection, Content-Length, Date, Keep-Alive, Transfer-Encoding,
+ * Upgrade. `err` may be NULL. */
 int fastr_http_reply(struct fastr_http_request *request, int status, const struct fastr_http_field *fields,
                      size_t count, const void *body, size_t length, struct fastr_err *err);
 

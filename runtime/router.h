@@ -50,8 +50,8 @@ int fastr_router_find(const struct fastr_router *router, const char *method, siz
                       size_t length, char *decoded, struct fastr_route_match *match);
 
 /* Decodes percent escapes of `text` into `out` (room for length + 1; may be `text` itself) and ends it with a NUL;
- * `plus` also turns '+' into a space, as forms and queries do. Returns the new length, or -1 for a bad escape, a NUL, or
- * what is not UTF-8 once decoded. For queries and forms. */
+ * `plus` also turns '+' into a space, as forms and queries do. Returns the new length, or -1 for a bad escape, a NUL,
+ * or what is not UTF-8 once decoded. For queries and forms. */
 ptrdiff_t fastr_url_decode(const char *text, size_t length, bool plus, char *out);
 
 #endif

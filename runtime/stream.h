@@ -1,15 +1,15 @@
 /* stream.h: server-sent events (WHATWG HTML, "Server-sent events") with fan-out by channel.
  *
- * Leans on http_server.h. A stream is a C object on a connection: no task, no Lua state and no script version is held by
- * it. Channels exist while a stream listens. One set of channels per worker; other workers publish to their own (Kafka
- * broadcast consumers, LISTEN). */
+ * Leans on http_server.h. A stream is a C object on a connection: no task, no Lua state and no script version is held
+ * by it. Channels exist while a stream listens. One set of channels per worker; other workers publish to their own
+ * (Kafka broadcast consumers, LISTEN). */
 #ifndef FASTR_STREAM_H
 #define FASTR_STREAM_H
 
 #include "http_server.h"
 
-/* An event; NUL-terminated texts. `id` and `event` may be NULL or "" (left out) and must not contain line ends; `data` may
- * have several lines and is sent as such. */
+/* An event; NUL-terminated texts. `id` and `event` may be NULL or "" (left out) and must not contain line ends; `data`
+ * may have several lines and is sent as such. */
 struct fastr_stream_event {
     const char *id, *event, *data;
 };
@@ -28,8 +28,8 @@ int fastr_stream_open(struct fastr_http_request *request, const char *channel, c
                       size_t field_count, const struct fastr_stream_event *replay, size_t replay_count,
                       struct fastr_err *err);
 
-/* Sends an event to every stream of `channel` in this worker. Returns how many; -1 for a bad event ("invalid"). A reader
- * that is too slow (limits.stream_bytes) is cut off: it reconnects with its Last-Event-ID. */
+/* Sends an event to every stream of `channel` in this worker. Returns how many; -1 for a bad event ("invalid"). A
+ * reader that is too slow (limits.stream_bytes) is cut off: it reconnects with its Last-Event-ID. */
 int fastr_stream_publish(const char *channel, const struct fastr_stream_event *event, struct fastr_err *err);
 
 void fastr_stream_set_limit(int streams); /* at once in this worker; default 1024 */
