@@ -41,7 +41,7 @@ load_ports() {
 # Where the engines' files are: see stack.sh.
 choose_data() {
   DATA=$VAR
-  [ "$(id -u)" = 0 ] || return 0
+  [ "$(id -u)" = 0 ] && id postgres >/dev/null 2>&1 || return 0
   runuser -u postgres -- test -x "$VAR" || DATA=/var/lib/fastr-$(printf %s "$VAR" | sha256sum | cut -c1-10)
 }
 
