@@ -8,20 +8,112 @@ check_options() {
   case $FASTR_TOPOLOGY in one | many) ;; *) die "FASTR_TOPOLOGY is '$FASTR_TOPOLOGY'; it must be one or many" ;; esac
 }
 
+# ---- who listens where -------------------------------------------------------------------------------------------------
+
+# One line for each process: PROGRAM PORT SERVICE... In topology `one` a single process serves all but the payment
+# provider, which stands for somebody else's machine and always runs apart.
+processes() {
+  local name count prefixes i port=$SERVICE_PORT all=""
+  while read -r name count prefixes; do
+    if [ "$FASTR_TOPOLOGY" = one ] && [ "$name" != provider ]; then
+      all="$all $name"
+    else
+      for i in $(seq "$count"); do echo "$name-$i $((port + i - 1)) $name"; done
+    fi
+    port=$((port + 8))
+  done < <(services)
+  [ -z "$all" ] || echo "shop-1 $SERVICE_PORT$all"
+}
+
+# ports_of SERVICE
+ports_of() { processes | awk -v s="$1" '{ for (i = 3; i <= NF; i++) if ($i == s) print $2 }'; }
+
+programs() { processes | cut -d' ' -f1; }
+
+# ---- settings -----------------------------------------------------------------------------------------------------------
+
+nginx_upstreams() {
+  local name count prefixes port
+  while read -r name count prefixes; do
+    printf 'upstream %s {\n  zone %s 128k;\n  least_conn;\n' "$name" "$name"
+    for port in $(ports_of "$name"); do printf '  server 127.0.0.1:%s max_fails=3 fail_timeout=2s;\n' "$port"; done
+    printf '  keepalive 32;\n  keepalive_timeout 20s;\n}\n'
+  done < <(services)
+}
+
+# A POST that carries an Idempotency-Key may be sent again to another instance: the key makes it the same action.
+# auth's tokens keep no keys. An error_page here replaces the server's, so all are named.
+nginx_keyed() {
+  [ "$1" != auth ] || return 0
+  printf 'error_page 413 @too_large; error_page 502 503 504 @unavailable; error_page 418 = @%s_keyed; if ($http_idempotency_key) { return 418; } ' "$1"
+}
+
+nginx_keyed_locations() {
+  local name count prefixes
+  while read -r name count prefixes; do
+    printf 'location @%s_keyed { proxy_pass http://%s; proxy_next_upstream error http_502 http_503 non_idempotent; }\n' \
+      "$name" "$name"
+  done < <(services)
+}
+
+nginx_public() {
+  local name count prefixes prefix
+  while read -r name count prefixes; do
+    for prefix in $prefixes; do
+      printf 'location = /api/v1/%s { %sproxy_pass http://%s; }\n' "$prefix" "$(nginx_keyed "$name")" "$name"
+      printf 'location /api/v1/%s/ { %sproxy_pass http://%s; }\n' "$prefix" "$(nginx_keyed "$name")" "$name"
+    done
+  done < <(services)
+  # Server-sent events: passed on as they come, for as long as they last.
+  printf 'location ~ ^/api/v1/orders/[^/]+/events$ { proxy_pass http://order; proxy_buffering off; proxy_read_timeout 1h; }\n'
+  # The document is merged from all services' declarations; any process can make it.
+  printf 'location = /openapi.json { proxy_pass http://rules; gzip on; gzip_types application/json; }\n'
+  printf 'location = /docs { proxy_pass http://rules; }\nlocation /docs/ { proxy_pass http://rules; }\n'
+  nginx_keyed_locations
+}
+
+nginx_internal() {
+  local name count prefixes
+  while read -r name count prefixes; do
+    printf 'location /internal/%s/ { %sproxy_pass http://%s; }\n' "$name" "$(nginx_keyed "$name")" "$name"
+  done < <(services)
+  nginx_keyed_locations
+  nginx_public | grep '^location.* /api/'
+}
+
+render_nginx() {
+  local NGINX_USER=""
+  [ "$(id -u)" != 0 ] || NGINX_USER="user www-data;"
+  render conf/nginx/nginx.conf "$VAR/conf/nginx.conf"
+  nginx_upstreams >"$VAR/conf/nginx-upstreams.conf"
+  nginx_public >"$VAR/conf/nginx-public.conf"
+  nginx_internal >"$VAR/conf/nginx-internal.conf"
+}
+
 render_all() {
   render_servers
   render conf/redis/redis.conf "$VAR/conf/redis.conf"
   render conf/kafka/broker.properties "$VAR/conf/kafka.properties"
+  render_nginx
   render_supervisor
+  write_environment
 }
 
-service_programs() { :; }
+service_programs() {
+  local program port names
+  program nginx QUIT "$ROOT" "nginx -e stderr -p $DATA/nginx -c $VAR/conf/nginx.conf"
+  while read -r program port names; do
+    program "$program" TERM "$ROOT" "$ROOT/bin/fastr serve $names" \
+      "environment=FASTR_VAR=\"$VAR\",FASTR_NAME=\"$program\",FASTR_LISTEN=\"127.0.0.1:$port\""
+  done < <(processes)
+}
 
 # What fastr's processes are told about this instance (bin/fastr reads it), and what people are told (var/shop.env).
 write_environment() {
-  local password
+  local password name count prefixes port
   password=$(secret postgres)
-  cat >"$VAR/fastr.env" <<ENV
+  {
+    cat <<ENV
 FASTR_PG_PRIMARY=hostaddr=127.0.0.1,127.0.0.1,127.0.0.1 port=$PG_PRIMARY_PORT,$PG_R1_PORT,$PG_R2_PORT dbname=shop
 FASTR_PG_REPLICAS=hostaddr=127.0.0.1 port=$PG_R1_PORT dbname=shop;hostaddr=127.0.0.1 port=$PG_R2_PORT dbname=shop
 FASTR_PG_PASSFILE=$VAR/secrets/pgpass
@@ -30,6 +122,12 @@ FASTR_KAFKA_BROKERS=127.0.0.1:$KAFKA_PORT
 FASTR_SMTP_URL=smtp://127.0.0.1:$SMTP_PORT
 FASTR_PUBLIC_URL=http://127.0.0.1:$HTTP_PORT
 ENV
+    while read -r name count prefixes; do
+      port=$INTERNAL_PORT
+      [ "$name" != provider ] || port=$(ports_of provider)
+      printf 'FASTR_SERVICES_%s=http://127.0.0.1:%s\n' "${name^^}" "$port"
+    done < <(services)
+  } >"$VAR/fastr.env"
   (umask 077; cat >"$VAR/shop.env.new" <<ENV
 SHOP_URL=http://127.0.0.1:$HTTP_PORT
 ADMIN_EMAIL=admin@shop.example
@@ -44,4 +142,61 @@ ENV
   mv "$VAR/shop.env.new" "$VAR/shop.env"
 }
 
-start_shop() { :; }
+# ---- starting -------------------------------------------------------------------------------------------------------------
+
+start_all() { /usr/bin/python3 conf/supervisor/start.py "$SOCKET" "$@"; }
+
+service_ready() { curl -fsS -m 3 -o /dev/null "http://127.0.0.1:$1/readyz"; }
+
+# All at once; then each until it says that it is ready. What fails to come up shows its own last words.
+start_services() {
+  local program port names
+  # shellcheck disable=SC2046
+  start_all $(programs)
+  while read -r program port names; do
+    wait_for 60 "$program (port $port) to be ready" service_ready "$port" || {
+      curl -sS -m 3 "http://127.0.0.1:$port/readyz" || true
+      STEP_LOG=$VAR/log/$program.log
+      return 1
+    }
+  done < <(processes)
+}
+
+# A binary that was built since they started: one at a time, so that the other instance goes on serving.
+renew_services() {
+  local build program port names
+  build=$(sha256sum build/fastr | cut -c1-16)
+  if [ -s "$VAR/run/build" ] && [ "$(<"$VAR/run/build")" != "$build" ]; then
+    while read -r program port names; do
+      running "$program" || continue
+      supervisor restart "$program"
+      wait_for 60 "$program to be ready again" service_ready "$port" || { STEP_LOG=$VAR/log/$program.log; return 1; }
+    done < <(processes)
+  fi
+  echo "$build" >"$VAR/run/build"
+}
+
+nginx_answers() { curl -sS -m 3 -o /dev/null "http://127.0.0.1:$HTTP_PORT/"; }
+
+# NGINX takes new settings in without losing a connection.
+start_nginx() {
+  local settings
+  nginx -t -q -e stderr -p "$DATA/nginx" -c "$VAR/conf/nginx.conf"
+  settings=$(cat "$VAR"/conf/nginx*.conf | sha256sum | cut -c1-16)
+  if running nginx; then
+    [ "$(cat "$VAR/run/nginx.settings" 2>/dev/null)" = "$settings" ] || supervisor signal HUP nginx
+  else
+    start nginx
+  fi
+  echo "$settings" >"$VAR/run/nginx.settings"
+  wait_for 30 "NGINX" nginx_answers
+}
+
+process_count() { processes | wc -l; }
+
+start_shop() {
+  step migrate "the services' schemas" bin/fastr migrate
+  step start "$(process_count) processes of fastr, topology $FASTR_TOPOLOGY" start_services
+  step start "the new build, one process at a time" renew_services
+  step start "NGINX (http://127.0.0.1:$HTTP_PORT)" start_nginx
+}

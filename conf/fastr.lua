@@ -1,0 +1,34 @@
+-- fastr's settings: data, read in an empty environment. FASTR_PG_PRIMARY in the environment overrides pg.primary, and
+-- so on; a list there is separated by semicolons. bin/up gives each process its addresses that way (var/fastr.env).
+-- Secrets are not here: they are files of mode 0600 in var/secrets.
+return {
+  listen = "127.0.0.1:8080",
+  workers = 1,
+  name = "shop",            -- of this master: its control socket is var/run/NAME.sock
+  var = "var",
+  log = "",                 -- a file; empty: standard error
+  scripts = "scripts",
+  rules_dir = "scripts/rules",
+  public_url = "http://127.0.0.1:8000",
+
+  pg = {
+    primary = "hostaddr=127.0.0.1 port=5432 dbname=shop",
+    replicas = { "hostaddr=127.0.0.1 port=5432 dbname=shop" },
+    passfile = "var/secrets/pgpass",
+    reads = 2,              -- shared read-only connections of a worker, to each server
+    writes = 4,             -- connections of a worker for what writes, locks or is slow
+  },
+  redis = { address = "127.0.0.1:6379" },
+  kafka = { brokers = "127.0.0.1:9092" },
+  smtp = { url = "smtp://127.0.0.1:1025", from = "Shop <orders@shop.example>" },
+
+  -- Where each service answers when it is not in the same process.
+  services = {
+    auth = "http://127.0.0.1:8081", user = "http://127.0.0.1:8081", product = "http://127.0.0.1:8081",
+    cart = "http://127.0.0.1:8081", order = "http://127.0.0.1:8081", payment = "http://127.0.0.1:8081",
+    notification = "http://127.0.0.1:8081", rules = "http://127.0.0.1:8081", provider = "http://127.0.0.1:8082",
+  },
+
+  -- Origins of browsers that may call the API; a `*` stands for any port.
+  cors = { origins = { "http://localhost:*", "http://127.0.0.1:*" } },
+}
