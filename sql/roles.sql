@@ -19,7 +19,8 @@ ALTER ROLE :"service" PASSWORD :'password';
 -- Nothing for everybody: a role can enter its own schema and no other.
 REVOKE ALL ON DATABASE shop FROM PUBLIC;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
-GRANT CONNECT ON DATABASE shop TO :"owner", :"service";
+GRANT CONNECT ON DATABASE shop TO :"service";
+GRANT CONNECT, TEMPORARY ON DATABASE shop TO :"owner";
 
 CREATE SCHEMA IF NOT EXISTS :"service" AUTHORIZATION :"owner";
 GRANT USAGE ON SCHEMA :"service" TO :"service";

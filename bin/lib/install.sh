@@ -46,8 +46,8 @@ install_step() {
 }
 
 build_fastr() {
-  cmake -S . -B build -G Ninja
-  ninja -C build -j "$(nproc)" fastr
+  cmake -S . -B "$FASTR_BUILD" -G Ninja
+  ninja -C "$FASTR_BUILD" -j "$(nproc)" fastr
 }
 
 # The broker's jars, from Maven Central at pinned versions (conf/kafka/pom.xml); shared by all stacks of this checkout.

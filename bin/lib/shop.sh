@@ -2,6 +2,7 @@
 
 FASTR_INSTANCES=${FASTR_INSTANCES:-2}
 FASTR_TOPOLOGY=${FASTR_TOPOLOGY:-many}
+FASTR_BUILD=${FASTR_BUILD:-build}   # the folder of the binary
 
 check_options() {
   case $FASTR_INSTANCES in [1-8]) ;; *) die "FASTR_INSTANCES is '$FASTR_INSTANCES'; it must be 1 to 8" ;; esac
@@ -104,7 +105,7 @@ service_programs() {
   program nginx QUIT "$ROOT" "nginx -e stderr -p $DATA/nginx -c $VAR/conf/nginx.conf"
   while read -r program port names; do
     program "$program" TERM "$ROOT" "$ROOT/bin/fastr serve $names" \
-      "environment=FASTR_VAR=\"$VAR\",FASTR_NAME=\"$program\",FASTR_LISTEN=\"127.0.0.1:$port\""
+      "environment=FASTR_VAR=\"$VAR\",FASTR_BUILD=\"$FASTR_BUILD\",FASTR_NAME=\"$program\",FASTR_LISTEN=\"127.0.0.1:$port\""
   done < <(processes)
 }
 
@@ -165,7 +166,7 @@ start_services() {
 # A binary that was built since they started: one at a time, so that the other instance goes on serving.
 renew_services() {
   local build program port names
-  build=$(sha256sum build/fastr | cut -c1-16)
+  build=$(sha256sum "$FASTR_BUILD/fastr" | cut -c1-16)
   if [ -s "$VAR/run/build" ] && [ "$(<"$VAR/run/build")" != "$build" ]; then
     while read -r program port names; do
       running "$program" || continue
@@ -192,11 +193,26 @@ start_nginx() {
   wait_for 30 "NGINX" nginx_answers
 }
 
+# The retailer's products, prices and stock; once there, staff's changes are kept.
+load_catalogue() {
+  luajit data/catalogue.lua | PGPASSFILE=$VAR/secrets/pgpass psql -X -q -At -v ON_ERROR_STOP=1 -h 127.0.0.1 \
+    -p "$PG_PRIMARY_PORT" -U product_owner -d shop -f data/catalogue.sql
+}
+
 process_count() { processes | wc -l; }
 
 start_shop() {
   step migrate "the services' schemas" bin/fastr migrate
+  step load "the catalogue: 3,243 products with categories and stock" load_catalogue
   step start "$(process_count) processes of fastr, topology $FASTR_TOPOLOGY" start_services
   step start "the new build, one process at a time" renew_services
   step start "NGINX (http://127.0.0.1:$HTTP_PORT)" start_nginx
+}
+
+# Once in the life of an instance: the real invoices are placed as orders, so that the first saved rule has a past.
+place_past() {
+  [ ! -e "$VAR/past-placed" ] || return 0
+  say "  past        placing the retailer's invoices as orders"
+  bin/replay-orders data/retail-orders.csv
+  touch "$VAR/past-placed"
 }
