@@ -5,6 +5,7 @@
 
 #include "runtime/fastr.h"
 
-extern const struct fastr_binding *const fastr_bindings[]; /* ends with NULL */
+extern const struct fastr_binding *const fastr_bindings[];
+extern const int fastr_binding_count;
 
 #endif

@@ -90,13 +90,13 @@ struct fastr_wait {
      * fastr_push_error. */
     int (*finish)(lua_State *L, struct fastr_wait *wait);
     /* The task has gone (deadline, client left, shutdown). Detach the operation: after this call nobody may touch
-     * `wait` through fastr_wake. Frees what the operation owns, now or when its late answer arrives. Optional: a
-     * wait without it is finished by its callback while nobody listens, so `finish` is then called with L == NULL. */
+     * `wait` through fastr_wake. Frees what the operation owns, now or when its late answer arrives. Optional: without
+     * it the operation goes on, and fastr_wake then calls `finish` at once with L == NULL, only to free. */
     void (*cancel)(struct fastr_wait *wait);
     /* private to task.c */
     struct fastr_task *task;
     struct fastr_wait *next;
-    bool ready;
+    bool ready, abandoned;
 };
 
 /* Raises "WHAT: cannot wait here (...)" outside a task, in a rule, or inside a transaction (unless allowed). */

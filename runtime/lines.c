@@ -1,0 +1,75 @@
+/* lines.c: see lines.h. */
+#include "runtime/lines.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/program.h"
+#include "runtime/state.h"
+
+static const struct fastr_builder *builder_of(const char *line)
+{
+    const struct fastr_binding *binding;
+    for (int i = 0; (binding = fastr_state_binding(i)); i++)
+        if (binding->builder && !strcmp(binding->builder->line, line))
+            return binding->builder;
+    return !strcmp(line, fastr_program_builder.line) ? &fastr_program_builder : NULL;
+}
+
+int fastr_lines_open(const char *process_name, struct fastr_err *err)
+{
+    char *name = fastr_format("scripts/%s", process_name);
+    int rc = fastr_line_open(name, &fastr_program_builder, err) ? 0 : -1;
+    free(name);
+    const struct fastr_binding *binding;
+    for (int i = 0; rc == 0 && (binding = fastr_state_binding(i)); i++)
+        if (binding->builder && !fastr_line_open(binding->builder->line, binding->builder, err))
+            rc = -1;
+    return rc;
+}
+
+struct fastr_bundle *fastr_lines_read(const char *line, struct fastr_err *err)
+{
+    const char *scripts = fastr_setting("scripts", "scripts");
+    if (!strcmp(line, "scripts"))
+        return fastr_bundle_read_without(scripts, "rules", err);
+    struct fastr_bundle *bundle = fastr_bundle_read(fastr_setting("rules_dir", "scripts/rules"), err);
+    if (!bundle)
+        return NULL;
+    char *lib = fastr_format("%s/lib", scripts);
+    int rc = fastr_bundle_add(bundle, lib, "lib", err);
+    free(lib);
+    if (rc == 0)
+        return bundle;
+    fastr_bundle_free(bundle);
+    return NULL;
+}
+
+int fastr_lines_prove(const char *line, const struct fastr_bundle *bundle, struct fastr_err *err)
+{
+    const struct fastr_builder *builder = builder_of(line);
+    if (!builder)
+        return fastr_fail(err, "invalid", "there is no line '%s' of versions: use scripts or rules", line);
+    void *built = builder->build(bundle, err);
+    if (!built)
+        return -1;
+    builder->free(built);
+    return 0;
+}
+
+static int open_private(const struct fastr_builder *builder, struct fastr_err *err)
+{
+    struct fastr_bundle *bundle = fastr_lines_read(builder->line, err);
+    return bundle && fastr_line_private(builder->line, builder, bundle, err) ? 0 : -1;
+}
+
+int fastr_lines_open_private(const struct fastr_builder *scripts, struct fastr_err *err)
+{
+    int rc = open_private(scripts, err);
+    const struct fastr_binding *binding;
+    for (int i = 0; rc == 0 && (binding = fastr_state_binding(i)); i++)
+        if (binding->builder)
+            rc = open_private(binding->builder, err);
+    return rc;
+}

@@ -1,0 +1,268 @@
+/* main.c: the command line. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bindings/bindings.h"
+#include "runtime/control.h"
+#include "runtime/internal.h"
+#include "runtime/lines.h"
+#include "runtime/master.h"
+#include "runtime/program.h"
+#include "runtime/state.h"
+#include "runtime/tool.h"
+
+/* bindings/rules.c: what needs no server (decide, check, ...). Returns the exit code. */
+int fastr_rules_main(int argc, char **argv) __attribute__((weak));
+
+static const char *user(void)
+{
+    const char *name = getenv("SUDO_USER") ? getenv("SUDO_USER") : getenv("USER");
+    return name && *name ? name : "somebody";
+}
+
+static int complain(const struct fastr_err *err)
+{
+    fprintf(stderr, "fastr: %s\n", err->text);
+    return 1;
+}
+
+static int serve(int argc, char **argv)
+{
+    return fastr_master_run(argv, argc);
+}
+
+/* ---- check ---- */
+
+static int check_line(const char *line, struct fastr_err *err)
+{
+    struct fastr_bundle *bundle = fastr_lines_read(line, err);
+    int rc = bundle ? fastr_lines_prove(line, bundle, err) : -1;
+    if (rc == 0)
+        printf("%-8s ok   %d files, %.12s\n", line, fastr_bundle_count(bundle), fastr_bundle_hash(bundle));
+    fastr_bundle_free(bundle);
+    return rc;
+}
+
+static int check(int argc, char **argv)
+{
+    struct fastr_err err;
+    fastr_program_services(argv, argc);
+    printf("settings ok\n");
+    if (check_line("scripts", &err) || check_line("rules", &err))
+        return complain(&err);
+    return 0;
+}
+
+/* ---- reload ---- */
+
+static int ask(const char *var, const char *master, const char *command, const char *what)
+{
+    struct fastr_err err;
+    char *reply = fastr_control_ask(var, master, command, 15000, &err);
+    if (!reply)
+        return complain(&err);
+    bool ok = !strncmp(reply, "{\"ok\":true", 10);
+    const char *error = strstr(reply, "\"error\":");
+    if (ok)
+        printf("%-16s %s\n", master, what);
+    else
+        fprintf(stderr, "fastr: %s refused: %s\n", master, error ? error + 8 : reply);
+    free(reply);
+    return ok ? 0 : 1;
+}
+
+struct reload {
+    const char *var, *wanted, *hash;
+    int failures, told;
+};
+
+/* "cart" means the masters named cart, cart-1, cart-2, ...; NULL means all. */
+static bool is_wanted(const char *name, const char *wanted)
+{
+    size_t length = wanted ? strlen(wanted) : 0;
+    return !wanted || (!strncmp(name, wanted, length) && (name[length] == '\0' || name[length] == '-'));
+}
+
+static void reload_scripts_of(const char *name, void *data)
+{
+    struct reload *reload = data;
+    if (!is_wanted(name, reload->wanted))
+        return;
+    char *command = fastr_format("activate scripts %s %s", reload->hash, user());
+    char *what = fastr_format("scripts %.12s live", reload->hash);
+    reload->failures += ask(reload->var, name, command, what);
+    reload->told++;
+    free(command);
+    free(what);
+}
+
+/* Reads, stores and returns what is on disk for a line. */
+static struct fastr_bundle *stored(const char *line, struct fastr_err *err)
+{
+    struct fastr_bundle *bundle = fastr_lines_read(line, err);
+    if (bundle && fastr_bundle_store(bundle, fastr_versions_store(), err) == 0)
+        return bundle;
+    fastr_bundle_free(bundle);
+    return NULL;
+}
+
+static int reload_scripts(const char *var, const char *wanted)
+{
+    struct fastr_err err;
+    struct fastr_bundle *bundle = stored("scripts", &err);
+    if (!bundle)
+        return complain(&err);
+    struct reload reload = {var, wanted, fastr_bundle_hash(bundle), 0, 0};
+    fastr_control_each(var, reload_scripts_of, &reload);
+    fastr_bundle_free(bundle);
+    if (reload.told)
+        return reload.failures ? 1 : 0;
+    fprintf(stderr, "fastr: no master%s%s runs on %s: start it with bin/up or `fastr serve`\n", wanted ? " named " : "",
+            wanted ? wanted : "", var);
+    return 1;
+}
+
+static int tell_leader(const char *var, const char *command, const char *what)
+{
+    char *leader = fastr_control_leader(var);
+    if (!leader) {
+        fprintf(stderr, "fastr: no master runs on %s: start one with bin/up or `fastr serve`\n", var);
+        return 1;
+    }
+    int rc = ask(var, leader, command, what);
+    free(leader);
+    return rc;
+}
+
+static int reload_rules(const char *var)
+{
+    struct fastr_err err;
+    struct fastr_bundle *bundle = stored("rules", &err);
+    if (!bundle)
+        return complain(&err);
+    char *command = fastr_format("activate rules %s %s", fastr_bundle_hash(bundle), user());
+    char *what = fastr_format("rules %.12s live on this host", fastr_bundle_hash(bundle));
+    int rc = tell_leader(var, command, what);
+    fastr_bundle_free(bundle);
+    free(command);
+    free(what);
+    return rc;
+}
+
+static int reload(int argc, char **argv)
+{
+    struct fastr_err err;
+    const char *var = fastr_setting("var", "var"), *wanted = argc > 0 ? argv[0] : NULL;
+    if (fastr_versions_open(var, &err))
+        return complain(&err);
+    bool rules = !wanted || !strcmp(wanted, "rules"), scripts = !wanted || strcmp(wanted, "rules");
+    int rc = rules ? reload_rules(var) : 0;
+    if (scripts && reload_scripts(var, wanted))
+        rc = 1;
+    return rc;
+}
+
+static int rollback(void)
+{
+    char *command = fastr_format("rollback rules %s", user());
+    int rc = tell_leader(fastr_setting("var", "var"), command, "rules rolled back on this host");
+    free(command);
+    return rc;
+}
+
+/* ---- the rest ---- */
+
+static int rules(int argc, char **argv)
+{
+    if (argc > 0 && !strcmp(argv[0], "rollback"))
+        return rollback();
+    if (fastr_rules_main)
+        return fastr_rules_main(argc, argv);
+    fprintf(stderr, "fastr: unknown rules command\n");
+    return 2;
+}
+
+static int run(int argc, char **argv)
+{
+    if (argc < 1) {
+        fprintf(stderr, "usage: fastr run MODULE [argument ...]\n");
+        return 2;
+    }
+    return fastr_tool_run(argv[0], argv + 1, argc - 1);
+}
+
+static int migrate(int argc, char **argv)
+{
+    return fastr_tool_run("platform.migrate", argv, argc);
+}
+
+static int openapi(int argc, char **argv)
+{
+    return fastr_tool_run("platform.openapi", argv, argc);
+}
+
+static int status(int argc, char **argv)
+{
+    return fastr_tool_run("platform.status", argv, argc);
+}
+
+static int spec(int argc, char **argv)
+{
+    return fastr_tool_spec(argv, argc);
+}
+
+static const struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *usage, *help;
+} commands[] = {
+    {"serve", serve, "serve [SERVICE ...]", "run a master and its workers with these services (none: all)"},
+    {"migrate", migrate, "migrate [SERVICE ...]", "apply what is new in sql/ to each service's schema"},
+    {"check", check, "check [SERVICE ...]", "load every setting, script and rule; change nothing"},
+    {"reload", reload, "reload [NAME | rules]", "make the files on disk live, in all workers or in none"},
+    {"status", status, "status [--json]", "what runs, what is live, what is unwell; exit code 1 when something is"},
+    {"openapi", openapi, "openapi", "print the API's OpenAPI 3.1 document; needs no server"},
+    {"spec", spec, "spec [FILE or busted option ...]", "run busted specs inside a task, against this checkout's settings"},
+    {"rules", rules, "rules decide | check | rollback ...", "decide facts, check a pack, or undo the last activation; see `fastr rules --help`"},
+    {"run", run, "run MODULE [argument ...]", "run MODULE.main(arguments) inside a task"},
+};
+
+static int help(FILE *out)
+{
+    fprintf(out, "usage: fastr COMMAND [--help]\n\n");
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        fprintf(out, "  %-36s %s\n", commands[i].usage, commands[i].help);
+    fprintf(out, "\nSettings: conf/fastr.lua (another: FASTR_CONF); FASTR_PG_PRIMARY in the environment overrides pg.primary.\n");
+    return out == stdout ? 0 : 2;
+}
+
+static bool asks_for_help(int argc, char **argv)
+{
+    return argc > 0 && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"));
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2)
+        return help(stderr);
+    if (asks_for_help(argc - 1, argv + 1) || !strcmp(argv[1], "help"))
+        return help(stdout);
+    fastr_state_bindings(fastr_bindings, fastr_binding_count);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        const struct command *command = &commands[i];
+        if (strcmp(argv[1], command->name))
+            continue;
+        if (strcmp(command->name, "rules") && strcmp(command->name, "spec") && asks_for_help(argc - 2, argv + 2)) {
+            printf("usage: fastr %s\n\n%s\n", command->usage, command->help);
+            return 0;
+        }
+        struct fastr_err err;
+        const char *conf = getenv("FASTR_CONF");
+        if (fastr_settings_load(conf ? conf : "conf/fastr.lua", &err))
+            return complain(&err);
+        return command->run(argc - 2, argv + 2);
+    }
+    fprintf(stderr, "fastr: unknown command '%s'\n\n", argv[1]);
+    return help(stderr);
+}

@@ -1,0 +1,747 @@
+/* master.c: see master.h.
+ *
+ * It keeps every worker slot's listening socket, so that the backlog of a killed worker is not lost; it respawns (at
+ * once, then with back-off), lets a sibling accept for a slot that is empty or stuck, and kills a worker whose loop has
+ * been stuck past its limit.
+ *
+ * Control socket VAR/run/NAME.sock: one command line in, one line of JSON out.
+ *   status                       this process, its workers and its lines
+ *   prepare LINE HASH            every worker builds and proves a stored bundle
+ *   activate LINE HASH BY        prepare here and (for a line of the whole host) on every other master, then store
+ *   rollback LINE BY             the version before is live at once
+ *   drain                        finish and exit
+ */
+#include "runtime/master.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "runtime/control.h"
+#include "runtime/json.h"
+#include "runtime/lines.h"
+#include "runtime/program.h"
+#include "runtime/slots.h"
+#include "runtime/worker.h"
+
+enum { PREPARE_TIMEOUT_S = 5, MESSAGE_MAX = 1024, STUCK_DEFAULT_MS = 10000, BACKOFF_MAX_MS = 5000 };
+
+struct child {
+    int slot;
+    pid_t pid;            /* 0: dead */
+    int channel;          /* our end */
+    struct event *readable, *respawn;
+    uint64_t born_us;
+    uint32_t backoff_ms;
+    int adopted_by;       /* -1, or the sibling that accepts for it */
+};
+
+/* An activation or a preparation on its way. */
+struct operation {
+    struct operation *next;
+    unsigned id;
+    char line[80], hash[72], by[48];
+    bool activate;                  /* else prepare only */
+    uint64_t workers;               /* bit per slot that has not answered */
+    int masters;                    /* others that have not answered */
+    char error[MESSAGE_MAX];        /* of the first that refused */
+    struct bufferevent *client;     /* NULL once it has left */
+    struct event *timer;
+    uint64_t began_us;
+};
+
+static struct event_base *base;
+static struct child *children;
+static int *listeners;
+static int worker_count, leader_fd = -1;
+static const char *name, *var;
+static char **service_names;
+static int service_count;
+static bool ending;
+static struct operation *operations;
+static uint64_t started_us;
+
+/* ---- operations ---- */
+
+static void answer(struct bufferevent *client, const struct fastr_buffer *text)
+{
+    if (client)
+        bufferevent_write(client, text->data, text->length);
+}
+
+static void answer_error(struct bufferevent *client, const char *error)
+{
+    struct fastr_buffer out = {0};
+    fastr_buffer_text(&out, "{\"ok\":false,\"error\":");
+    fastr_json_string(&out, error, strlen(error));
+    fastr_buffer_text(&out, "}\n");
+    answer(client, &out);
+    fastr_buffer_free(&out);
+}
+
+static void finish_operation(struct operation *operation)
+{
+    struct fastr_err err;
+    struct fastr_line *line = fastr_line_find(operation->line);
+    if (!operation->error[0] && operation->activate &&
+        fastr_line_activate(line, operation->hash, operation->by, &err))
+        snprintf(operation->error, sizeof operation->error, "%s", err.text);
+    if (operation->error[0]) {
+        answer_error(operation->client, operation->error);
+    } else {
+        struct fastr_buffer out = {0};
+        fastr_buffer_format(&out, "{\"ok\":true,\"hash\":\"%s\",\"us\":%llu}\n", operation->hash,
+                            (unsigned long long)(fastr_clock_us() - operation->began_us));
+        answer(operation->client, &out);
+        fastr_buffer_free(&out);
+    }
+    if (operation->activate)
+        fastr_log(operation->error[0] ? FASTR_WARN : FASTR_INFO, "%s %.12s of %s by %s%s%s",
+                  operation->error[0] ? "refused" : "live:", operation->hash, operation->line, operation->by,
+                  operation->error[0] ? ": " : "", operation->error);
+    for (struct operation **at = &operations; *at; at = &(*at)->next) {
+        if (*at == operation) {
+            *at = operation->next;
+            break;
+        }
+    }
+    event_free(operation->timer);
+    free(operation);
+}
+
+static void check_operation(struct operation *operation)
+{
+    bool done = operation->error[0] || (!operation->workers && operation->masters == 0);
+    if (done && operation->masters == 0) /* the other masters' replies carry a pointer to it */
+        finish_operation(operation);
+}
+
+static void fail_operation(struct operation *operation, const char *error)
+{
+    if (!operation->error[0])
+        snprintf(operation->error, sizeof operation->error, "%s", error);
+    check_operation(operation);
+}
+
+static void on_operation_timeout(evutil_socket_t fd, short what, void *data)
+{
+    struct operation *operation = data;
+    char error[160] = "another master of this host did not answer in time";
+    int slot = 0;
+    while (slot < worker_count && !(operation->workers >> slot & 1))
+        slot++;
+    if (slot < worker_count)
+        snprintf(error, sizeof error, "worker %d of %s did not answer within %d s", slot, name, PREPARE_TIMEOUT_S);
+    if (!operation->error[0])
+        snprintf(operation->error, sizeof operation->error, "%s", error);
+    operation->workers = 0;
+    check_operation(operation);
+}
+
+static void send_to(struct child *child, const char *message)
+{
+    if (child->pid && send(child->channel, message, strlen(message), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+        fastr_log(FASTR_WARN, "cannot reach worker %d: %s", child->slot, strerror(errno));
+}
+
+/* ---- other masters of this host ---- */
+
+static void on_master_gone(struct bufferevent *peer, short what, void *data)
+{
+    struct operation *operation = data;
+    if (what & BEV_EVENT_CONNECTED)
+        return;
+    /* Refused: nobody lives behind that socket. Whoever starts there later builds what is live by then. */
+    operation->masters--;
+    bufferevent_free(peer);
+    if (what & BEV_EVENT_TIMEOUT)
+        fail_operation(operation, "another master of this host did not answer in time");
+    else
+        check_operation(operation);
+}
+
+static void on_master_reply(struct bufferevent *peer, void *data)
+{
+    struct operation *operation = data;
+    char *line = evbuffer_readln(bufferevent_get_input(peer), NULL, EVBUFFER_EOL_LF);
+    if (!line)
+        return;
+    operation->masters--;
+    bufferevent_free(peer);
+    if (strncmp(line, "{\"ok\":true", 10))
+        fail_operation(operation, line);
+    else
+        check_operation(operation);
+    free(line);
+}
+
+static void ask_master(struct operation *operation, const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%s", path);
+    struct bufferevent *peer = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+    bufferevent_setcb(peer, on_master_reply, NULL, on_master_gone, operation);
+    bufferevent_set_timeouts(peer, &(struct timeval){PREPARE_TIMEOUT_S, 0}, NULL);
+    evbuffer_add_printf(bufferevent_get_output(peer), "prepare %s %s\n", operation->line, operation->hash);
+    operation->masters++;
+    if (bufferevent_socket_connect(peer, (struct sockaddr *)&address, sizeof address) < 0) {
+        operation->masters--;
+        bufferevent_free(peer);
+        return;
+    }
+    bufferevent_enable(peer, EV_READ | EV_WRITE);
+}
+
+static void ask_other_masters(struct operation *operation)
+{
+    char *pattern = fastr_format("%s/run/*.sock", var), *own = fastr_format("%s/run/%s.sock", var, name);
+    glob_t found;
+    if (glob(pattern, 0, NULL, &found) == 0) {
+        for (size_t i = 0; i < found.gl_pathc; i++)
+            if (strcmp(found.gl_pathv[i], own))
+                ask_master(operation, found.gl_pathv[i]);
+        globfree(&found);
+    }
+    free(pattern);
+    free(own);
+}
+
+static struct operation *begin_operation(struct bufferevent *client, bool activate, const char *line, const char *hash,
+                                         const char *by)
+{
+    static unsigned ids;
+    struct operation *operation = fastr_zalloc(sizeof *operation);
+    operation->id = ++ids;
+    operation->activate = activate;
+    operation->client = client;
+    operation->began_us = fastr_clock_us();
+    snprintf(operation->line, sizeof operation->line, "%s", line);
+    snprintf(operation->hash, sizeof operation->hash, "%s", hash);
+    snprintf(operation->by, sizeof operation->by, "%s", by);
+    operation->timer = evtimer_new(base, on_operation_timeout, operation);
+    event_add(operation->timer, &(struct timeval){PREPARE_TIMEOUT_S, 0});
+    operation->next = operations;
+    operations = operation;
+    return operation;
+}
+
+static void prepare_everywhere(struct operation *operation)
+{
+    char message[MESSAGE_MAX];
+    snprintf(message, sizeof message, "prepare %u %s %s", operation->id, operation->line, operation->hash);
+    operation->masters = 1; /* held until all are asked */
+    for (int i = 0; i < worker_count; i++) {
+        if (!children[i].pid)
+            continue; /* it builds what is live when it is back */
+        operation->workers |= 1ull << i;
+        send_to(&children[i], message);
+    }
+    if (operation->activate && strcmp(operation->line, "scripts"))
+        ask_other_masters(operation);
+    operation->masters--;
+    check_operation(operation);
+}
+
+static void worker_answered(struct child *child, const char *message)
+{
+    unsigned id;
+    int at = 0;
+    if (sscanf(message, "%*s %u%n", &id, &at) != 1)
+        return;
+    for (struct operation *operation = operations; operation; operation = operation->next) {
+        if (operation->id != id || !(operation->workers >> child->slot & 1))
+            continue;
+        operation->workers &= ~(1ull << child->slot);
+        if (message[0] == 'n')
+            fail_operation(operation, message + at + 1);
+        else
+            check_operation(operation);
+        return;
+    }
+}
+
+static void worker_died_preparing(struct child *child)
+{
+    char error[96];
+    snprintf(error, sizeof error, "worker %d of %s died while it prepared the version", child->slot, name);
+    for (struct operation *operation = operations, *next; operation; operation = next) {
+        next = operation->next;
+        if (operation->workers >> child->slot & 1) {
+            operation->workers &= ~(1ull << child->slot);
+            fail_operation(operation, error);
+        }
+    }
+}
+
+/* ---- workers ---- */
+
+static void spawn(struct child *child);
+
+static void on_worker_message(evutil_socket_t fd, short what, void *data)
+{
+    struct child *child = data;
+    char message[MESSAGE_MAX];
+    ssize_t n;
+    while ((n = recv(fd, message, sizeof message - 1, MSG_DONTWAIT)) > 0) {
+        message[n] = '\0';
+        worker_answered(child, message);
+    }
+    if (n == 0)
+        event_del(child->readable); /* SIGCHLD follows */
+}
+
+static void become_worker(struct child *child, int channel)
+{
+    prctl(PR_SET_PDEATHSIG, 0);
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    signal(SIGTERM, SIG_DFL);
+    signal(SIGCHLD, SIG_DFL);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    for (int i = 0; i < worker_count; i++)
+        if (children[i].pid && children[i].channel >= 0)
+            close(children[i].channel);
+    if (leader_fd >= 0)
+        close(leader_fd);
+    static struct fastr_worker_config config;
+    config = (struct fastr_worker_config){child->slot, channel, listeners, worker_count};
+    exit(fastr_worker_run(&config));
+}
+
+static void spawn(struct child *child)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair)) {
+        fastr_log(FASTR_ERROR, "cannot make a channel: %s", strerror(errno));
+        exit(1);
+    }
+    sigset_t all, old;
+    sigfillset(&all); /* a signal must not reach the child while it still has the master's handlers */
+    sigprocmask(SIG_SETMASK, &all, &old);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(pair[0]);
+        become_worker(child, pair[1]);
+    }
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    close(pair[1]);
+    if (pid < 0) {
+        close(pair[0]);
+        fastr_log(FASTR_ERROR, "cannot fork: %s", strerror(errno));
+        event_add(child->respawn, &(struct timeval){1, 0});
+        return;
+    }
+    child->pid = pid;
+    child->channel = pair[0];
+    child->born_us = fastr_clock_us();
+    child->readable = event_new(base, pair[0], EV_READ | EV_PERSIST, on_worker_message, child);
+    event_add(child->readable, NULL);
+}
+
+static void on_respawn(evutil_socket_t fd, short what, void *data)
+{
+    struct child *child = data;
+    if (!ending && !child->pid)
+        spawn(child);
+}
+
+static int living(void)
+{
+    int n = 0;
+    for (int i = 0; i < worker_count; i++)
+        n += children[i].pid != 0;
+    return n;
+}
+
+/* The first respawn is immediate; a worker that did not live for a second makes the next wait longer. */
+static void schedule_respawn(struct child *child)
+{
+    bool lived = fastr_clock_us() - child->born_us > 1000000;
+    child->backoff_ms = lived ? 0 : child->backoff_ms ? child->backoff_ms * 2 : 100;
+    if (child->backoff_ms > BACKOFF_MAX_MS)
+        child->backoff_ms = BACKOFF_MAX_MS;
+    uint32_t wait = lived ? 0 : child->backoff_ms;
+    event_add(child->respawn, &(struct timeval){wait / 1000, wait % 1000 * 1000});
+}
+
+static void buried(struct child *child, int status)
+{
+    struct fastr_slot *slot = fastr_slot_at(child->slot);
+    fastr_metrics_unlock_dead(child->pid);
+    if (!ending)
+        fastr_log(FASTR_WARN, "worker %d (pid %d) ended: %s %d", child->slot, (int)child->pid,
+                  WIFSIGNALED(status) ? "signal" : "exit code", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+    event_free(child->readable);
+    close(child->channel);
+    child->pid = 0;
+    child->channel = -1;
+    slot->pid = 0;
+    slot->ready = 0;
+    slot->restarts++;
+    worker_died_preparing(child);
+    if (!ending)
+        schedule_respawn(child);
+}
+
+static void on_child(evutil_socket_t fd, short what, void *data)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+        for (int i = 0; i < worker_count; i++)
+            if (children[i].pid == pid)
+                buried(&children[i], status);
+    if (ending && living() == 0)
+        event_base_loopbreak(base);
+}
+
+/* ---- slots that nobody serves ---- */
+
+static int living_sibling(int slot)
+{
+    for (int i = 1; i < worker_count; i++) {
+        int other = (slot + i) % worker_count;
+        if (children[other].pid && fastr_slot_at(other)->ready)
+            return other;
+    }
+    return -1;
+}
+
+static void hand_over(struct child *child, int sibling)
+{
+    char message[32];
+    snprintf(message, sizeof message, "adopt %d", child->slot);
+    send_to(&children[sibling], message);
+    child->adopted_by = sibling;
+}
+
+static void take_back(struct child *child)
+{
+    char message[32];
+    snprintf(message, sizeof message, "release %d", child->slot);
+    send_to(&children[child->adopted_by], message);
+    child->adopted_by = -1;
+}
+
+static void watch(struct child *child, uint64_t stuck_ms)
+{
+    struct fastr_slot *slot = fastr_slot_at(child->slot);
+    uint64_t late_ms = (fastr_clock_us() - slot->pulse_us) / 1000;
+    bool serves = child->pid && slot->ready && late_ms < 50 + (uint64_t)fastr_pulse_ms(worker_count);
+    if (child->adopted_by >= 0 && (serves || !children[child->adopted_by].pid))
+        take_back(child);
+    if (!serves && child->adopted_by < 0) {
+        int sibling = living_sibling(child->slot);
+        if (sibling >= 0)
+            hand_over(child, sibling);
+    }
+    if (child->pid && slot->ready && late_ms > stuck_ms) {
+        fastr_log(FASTR_ERROR, "worker %d (pid %d) has been stuck for %llu ms: killed", child->slot, (int)child->pid,
+                  (unsigned long long)late_ms);
+        kill(child->pid, SIGKILL);
+    }
+}
+
+static void lead_if_nobody_does(void)
+{
+    if (flock(leader_fd, LOCK_EX | LOCK_NB))
+        return;
+    char text[128];
+    int n = snprintf(text, sizeof text, "%s\n", name);
+    if (ftruncate(leader_fd, 0) || pwrite(leader_fd, text, (size_t)n, 0) != n)
+        fastr_log(FASTR_WARN, "cannot write the leader's name: %s", strerror(errno));
+}
+
+static void on_watch(evutil_socket_t fd, short what, void *data)
+{
+    static uint64_t stuck_ms;
+    if (!stuck_ms)
+        stuck_ms = (uint64_t)fastr_setting_int("limits.stuck_ms", STUCK_DEFAULT_MS, 100, 3600000);
+    for (int i = 0; i < worker_count && !ending; i++)
+        watch(&children[i], stuck_ms);
+    lead_if_nobody_does();
+}
+
+/* ---- control ---- */
+
+static void describe(struct fastr_buffer *out)
+{
+    fastr_buffer_format(out, "{\"ok\":true,\"name\":\"%s\",\"pid\":%d,\"listen\":\"%s\",\"up_s\":%llu,\"services\":[", name,
+                        (int)getpid(), fastr_setting("listen", ""),
+                        (unsigned long long)((fastr_clock_us() - started_us) / 1000000));
+    for (int i = 0; i < service_count; i++)
+        fastr_buffer_format(out, "%s\"%s\"", i ? "," : "", service_names[i]);
+    fastr_buffer_text(out, "],\"workers\":[");
+    for (int i = 0; i < worker_count; i++) {
+        fastr_buffer_text(out, i ? "," : "");
+        fastr_slot_describe(i, out);
+    }
+    fastr_buffer_text(out, "],\"lines\":[");
+    for (int i = 0; i < fastr_line_count(); i++) {
+        fastr_buffer_text(out, i ? "," : "");
+        fastr_line_describe(fastr_line_at(i), out);
+    }
+    fastr_buffer_text(out, "]}\n");
+}
+
+static void command_rollback(struct bufferevent *client, const char *line_name, const char *by)
+{
+    struct fastr_line *line = fastr_line_find(line_name);
+    struct fastr_err err = {"invalid", "no such line"};
+    char hash[65];
+    uint64_t began = fastr_clock_us();
+    if (!line || fastr_line_rollback(line, by, hash, &err)) {
+        answer_error(client, err.text);
+        return;
+    }
+    struct fastr_buffer out = {0};
+    fastr_buffer_format(&out, "{\"ok\":true,\"hash\":\"%s\",\"us\":%llu}\n", hash,
+                        (unsigned long long)(fastr_clock_us() - began));
+    answer(client, &out);
+    fastr_buffer_free(&out);
+    fastr_log(FASTR_INFO, "rolled back %s to %.12s by %s", line_name, hash, by);
+}
+
+static void begin_end(void);
+
+static void obey(struct bufferevent *client, const char *command)
+{
+    char line[80], hash[80], by[48];
+    if (!strcmp(command, "status")) {
+        struct fastr_buffer out = {0};
+        describe(&out);
+        answer(client, &out);
+        fastr_buffer_free(&out);
+    } else if (sscanf(command, "prepare %79s %71s", line, hash) == 2 && fastr_line_find(line)) {
+        prepare_everywhere(begin_operation(client, false, line, hash, ""));
+    } else if (sscanf(command, "activate %79s %71s %47s", line, hash, by) == 3 && fastr_line_find(line)) {
+        prepare_everywhere(begin_operation(client, true, line, hash, by));
+    } else if (sscanf(command, "rollback %79s %47s", line, by) == 2) {
+        command_rollback(client, line, by);
+    } else if (!strcmp(command, "drain")) {
+        answer(client, &(struct fastr_buffer){"{\"ok\":true}\n", 12, 13});
+        begin_end();
+    } else {
+        answer_error(client, "unknown command or line");
+    }
+}
+
+static void on_client_gone(struct bufferevent *client, short what, void *data)
+{
+    for (struct operation *operation = operations; operation; operation = operation->next)
+        if (operation->client == client)
+            operation->client = NULL;
+    bufferevent_free(client);
+}
+
+static void on_client_line(struct bufferevent *client, void *data)
+{
+    char *command = evbuffer_readln(bufferevent_get_input(client), NULL, EVBUFFER_EOL_LF);
+    if (command)
+        obey(client, command);
+    free(command);
+}
+
+static void on_client(evutil_socket_t fd, short what, void *data)
+{
+    int client_fd = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (client_fd < 0)
+        return;
+    struct bufferevent *client = bufferevent_socket_new(base, client_fd, BEV_OPT_CLOSE_ON_FREE);
+    bufferevent_setcb(client, on_client_line, NULL, on_client_gone, NULL);
+    bufferevent_enable(client, EV_READ | EV_WRITE);
+}
+
+/* ---- life ---- */
+
+static void begin_end(void)
+{
+    if (ending)
+        return;
+    ending = true;
+    for (int i = 0; i < worker_count; i++)
+        send_to(&children[i], "drain");
+    if (living() == 0)
+        event_base_loopbreak(base);
+}
+
+static void on_end_signal(evutil_socket_t fd, short what, void *data)
+{
+    begin_end();
+}
+
+static int listen_on(const char *address, struct fastr_err *err)
+{
+    char host[64];
+    int port;
+    if (sscanf(address, "%63[^:]:%d", host, &port) != 2 || port < 0 || port > 65535)
+        return fastr_fail(err, "invalid", "setting listen is \"%s\": an IPv4 address and a port are needed, as 127.0.0.1:8080",
+                          address);
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    if (inet_pton(AF_INET, host, &in.sin_addr) != 1)
+        return fastr_fail(err, "invalid", "setting listen: \"%s\" is not an IPv4 address", host);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (bind(fd, (struct sockaddr *)&in, sizeof in) || listen(fd, 1024)) {
+        close(fd);
+        return fastr_fail(err, "unavailable", "cannot listen on %s: %s", address, strerror(errno));
+    }
+    return fd;
+}
+
+/* Another process on the same address would share it silently through SO_REUSEPORT: ask first without it. */
+static int check_free(const char *address, struct fastr_err *err)
+{
+    char host[64];
+    int port;
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    if (sscanf(address, "%63[^:]:%d", host, &port) != 2 || inet_pton(AF_INET, host, &in.sin_addr) != 1)
+        return 0; /* listen_on says what is wrong */
+    in.sin_port = htons((uint16_t)port);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    int rc = bind(fd, (struct sockaddr *)&in, sizeof in);
+    int reason = errno;
+    close(fd);
+    return rc ? fastr_fail(err, "unavailable", "cannot listen on %s: %s", address, strerror(reason)) : 0;
+}
+
+static int open_listeners(struct fastr_err *err)
+{
+    const char *address = fastr_setting("listen", "127.0.0.1:8080");
+    if (check_free(address, err))
+        return -1;
+    listeners = fastr_alloc(sizeof *listeners * (size_t)worker_count);
+    for (int i = 0; i < worker_count; i++)
+        if ((listeners[i] = listen_on(address, err)) < 0)
+            return -1;
+    return 0;
+}
+
+static int open_control(struct fastr_err *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int n = snprintf(address.sun_path, sizeof address.sun_path, "%s/run/%s.sock", var, name);
+    if (n >= (int)sizeof address.sun_path)
+        return fastr_fail(err, "invalid", "the path of the control socket is too long: choose a shorter setting var");
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    unlink(address.sun_path);
+    if (bind(fd, (struct sockaddr *)&address, sizeof address) || chmod(address.sun_path, 0600) || listen(fd, 16))
+        return fastr_fail(err, "unavailable", "cannot open %s: %s", address.sun_path, strerror(errno));
+    event_add(event_new(base, fd, EV_READ | EV_PERSIST, on_client, NULL), NULL);
+    return 0;
+}
+
+/* Two masters of one name would fight over socket and slots: a lock for the life of the process. */
+static int lock_name(struct fastr_err *err)
+{
+    char *path = fastr_format("%s/run/%s.lock", var, name);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    free(path);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB))
+        return fastr_fail(err, "unavailable", "another fastr named '%s' runs already on %s", name, var);
+    path = fastr_format("%s/run/leader", var);
+    leader_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    free(path);
+    return leader_fd < 0 ? fastr_fail(err, "unavailable", "cannot open the leader's lock: %s", strerror(errno)) : 0;
+}
+
+/* What is on disk now becomes live, if it proves; `always`: also when something is live already. */
+static int begin_line(struct fastr_line *line, const char *kind, bool always, struct fastr_err *err)
+{
+    char hash[65];
+    if (fastr_line_live(line, hash) && !always)
+        return 0;
+    struct fastr_bundle *bundle = fastr_lines_read(kind, err);
+    int rc = !bundle || fastr_lines_prove(kind, bundle, err) ||
+                     fastr_bundle_store(bundle, fastr_versions_store(), err) ||
+                     fastr_line_activate(line, fastr_bundle_hash(bundle), "start", err)
+                 ? -1
+                 : 0;
+    fastr_bundle_free(bundle);
+    return rc;
+}
+
+static int begin_lines(struct fastr_err *err)
+{
+    if (fastr_lines_open(name, err) || begin_line(fastr_line_at(0), "scripts", true, err))
+        return -1;
+    for (int i = 1; i < fastr_line_count(); i++)
+        if (begin_line(fastr_line_at(i), fastr_line_name(fastr_line_at(i)), false, err))
+            return -1;
+    return 0;
+}
+
+static void watch_signals(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    event_add(evsignal_new(base, SIGCHLD, on_child, NULL), NULL);
+    event_add(evsignal_new(base, SIGTERM, on_end_signal, NULL), NULL);
+    event_add(evsignal_new(base, SIGINT, on_end_signal, NULL), NULL);
+    static struct event *timer;
+    timer = event_new(base, -1, EV_PERSIST, on_watch, NULL);
+    event_add(timer, &(struct timeval){0, worker_count > 1 ? 25000 : 100000});
+}
+
+static void spawn_all(void)
+{
+    children = fastr_zalloc(sizeof *children * (size_t)worker_count);
+    for (int i = 0; i < worker_count; i++) {
+        children[i] = (struct child){.slot = i, .channel = -1, .adopted_by = -1};
+        children[i].respawn = evtimer_new(base, on_respawn, &children[i]);
+    }
+    for (int i = 0; i < worker_count; i++)
+        spawn(&children[i]);
+}
+
+int fastr_master_run(char **services, int count)
+{
+    struct fastr_err err;
+    service_names = services;
+    service_count = count;
+    fastr_program_services(services, count);
+    name = fastr_setting("name", count == 1 ? services[0] : "shop");
+    var = fastr_setting("var", "var");
+    worker_count = (int)fastr_setting_int("workers", 1, 1, FASTR_WORKERS_MAX);
+    started_us = fastr_clock_us();
+    fastr_log_setup(name, fastr_setting("log.level", "info"));
+    fastr_metrics_create();
+    fastr_slots_create(worker_count);
+    if (fastr_versions_open(var, &err) || lock_name(&err) || open_listeners(&err) || begin_lines(&err)) {
+        fprintf(stderr, "fastr: %s\n", err.text);
+        return 1;
+    }
+    fastr_log_unblock();
+    base = event_base_new();
+    watch_signals();
+    if (open_control(&err)) {
+        fprintf(stderr, "fastr: %s\n", err.text);
+        return 1;
+    }
+    fastr_log(FASTR_INFO, "listening on %s with %d workers", fastr_setting("listen", "127.0.0.1:8080"), worker_count);
+    spawn_all();
+    event_base_dispatch(base);
+    char *socket = fastr_format("%s/run/%s.sock", var, name);
+    unlink(socket);
+    free(socket);
+    return 0;
+}

@@ -1,0 +1,13 @@
+/* request.h: between the HTTP server and Lua: routes, overload, the `req` object, replies, the built-in pages. */
+#ifndef FASTR_REQUEST_H
+#define FASTR_REQUEST_H
+
+#include "runtime/http_server.h"
+#include "runtime/program.h"
+
+/* The handler to give to fastr_http_server_new. */
+extern const struct fastr_http_handler fastr_request_handler;
+/* The metatable of `req` in a new trusted state. */
+void fastr_request_open(lua_State *L);
+
+#endif

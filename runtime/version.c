@@ -1,0 +1,434 @@
+/* version.c: see version.h. */
+#include "runtime/version.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { LINES = 128, SLOTS = 8, LOCAL_LINES = 8, WARM = 3 };
+enum { DRAIN_US = 60 * 1000000 };
+
+/* ---- the activation file ---- */
+
+struct slot {
+    char hash[72]; /* 64 hex digits and a NUL */
+    char by[48];
+    int64_t at_us;
+    uint64_t sequence; /* when it became live for the first time; 0: never used */
+    uint64_t undone;   /* rolled back: never the target of a rollback */
+};
+
+struct entry {
+    char name[64];
+    _Atomic uint64_t live; /* sequence << 8 | slot; 0: nothing is live */
+    struct slot slots[SLOTS];
+};
+
+struct file {
+    char magic[16];
+    struct entry entries[LINES];
+};
+
+static const char magic[16] = "fastr active 1";
+static struct file *file;
+static int file_fd = -1;
+static char *store;
+
+static int make_folder(const char *path, struct fastr_err *err)
+{
+    if (mkdir(path, 0755) && errno != EEXIST)
+        return fastr_fail(err, "unavailable", "cannot make the folder %s: %s", path, strerror(errno));
+    return 0;
+}
+
+static int map_file(const char *path, struct fastr_err *err)
+{
+    file_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (file_fd < 0 || flock(file_fd, LOCK_EX) || ftruncate(file_fd, sizeof *file))
+        return fastr_fail(err, "unavailable", "cannot open %s: %s", path, strerror(errno));
+    void *memory = mmap(NULL, sizeof *file, PROT_READ | PROT_WRITE, MAP_SHARED, file_fd, 0);
+    if (memory == MAP_FAILED)
+        return fastr_fail(err, "unavailable", "cannot map %s: %s", path, strerror(errno));
+    file = memory;
+    if (!file->magic[0])
+        memcpy(file->magic, magic, sizeof magic);
+    flock(file_fd, LOCK_UN);
+    if (memcmp(file->magic, magic, sizeof magic))
+        return fastr_fail(err, "invalid", "%s is not an activation file of this version of fastr", path);
+    return 0;
+}
+
+int fastr_versions_open(const char *var, struct fastr_err *err)
+{
+    char *run = fastr_format("%s/run", var), *path = fastr_format("%s/run/active", var);
+    store = fastr_format("%s/packs", var);
+    int rc = make_folder(var, err) || make_folder(run, err) || make_folder(store, err) ? -1 : map_file(path, err);
+    free(run);
+    free(path);
+    return rc;
+}
+
+const char *fastr_versions_store(void)
+{
+    return store;
+}
+
+static struct entry *find_entry(const char *name, struct fastr_err *err)
+{
+    flock(file_fd, LOCK_EX);
+    struct entry *found = NULL;
+    for (int i = 0; i < LINES && !found; i++) {
+        struct entry *entry = &file->entries[i];
+        if (!entry->name[0])
+            snprintf(entry->name, sizeof entry->name, "%s", name);
+        if (!strcmp(entry->name, name))
+            found = entry;
+    }
+    flock(file_fd, LOCK_UN);
+    if (!found)
+        fastr_fail(err, "busy", "the activation file has no room for %s", name);
+    return found;
+}
+
+/* ---- lines and versions of this process ---- */
+
+struct fastr_version {
+    struct fastr_line *line;
+    struct fastr_version *next; /* most recently live first */
+    struct fastr_bundle *bundle;
+    void *built;
+    int refs;
+    uint64_t left_us; /* when it ceased to be live; 0 while live or a candidate */
+};
+
+struct fastr_line {
+    struct entry *entry;
+    const struct fastr_builder *builder;
+    struct fastr_version *versions;
+    uint64_t seen;                  /* the entry's live word for which `current` was looked up */
+    struct fastr_version *current;
+};
+
+static struct fastr_line lines[LOCAL_LINES];
+static int line_count;
+
+struct fastr_line *fastr_line_open(const char *name, const struct fastr_builder *builder, struct fastr_err *err)
+{
+    struct entry *entry = line_count < LOCAL_LINES ? find_entry(name, err) : NULL;
+    if (!entry)
+        return NULL;
+    struct fastr_line *line = &lines[line_count++];
+    *line = (struct fastr_line){.entry = entry, .builder = builder};
+    return line;
+}
+
+static struct fastr_version *build_from(struct fastr_line *line, struct fastr_bundle *bundle, struct fastr_err *err);
+
+struct fastr_line *fastr_line_private(const char *name, const struct fastr_builder *builder,
+                                      struct fastr_bundle *bundle, struct fastr_err *err)
+{
+    struct fastr_line *line = &lines[line_count++];
+    *line = (struct fastr_line){.entry = fastr_zalloc(sizeof *line->entry), .builder = builder};
+    snprintf(line->entry->name, sizeof line->entry->name, "%s", name);
+    line->current = build_from(line, bundle, err);
+    if (!line->current)
+        return NULL;
+    snprintf(line->entry->slots[0].hash, sizeof line->entry->slots[0].hash, "%s", fastr_bundle_hash(bundle));
+    line->entry->slots[0].sequence = 1;
+    line->seen = 1 << 8;
+    atomic_store(&line->entry->live, line->seen);
+    return line;
+}
+
+int fastr_line_count(void)
+{
+    return line_count;
+}
+
+struct fastr_line *fastr_line_at(int index)
+{
+    return &lines[index];
+}
+
+const char *fastr_line_name(const struct fastr_line *line)
+{
+    return line->entry->name;
+}
+
+struct fastr_line *fastr_line_find(const char *name)
+{
+    for (int i = 0; i < line_count; i++)
+        if (!strcmp(lines[i].entry->name, name) || !strcmp(lines[i].builder->line, name))
+            return &lines[i];
+    return NULL;
+}
+
+uint64_t fastr_line_live(const struct fastr_line *line, char hash[65])
+{
+    uint64_t live;
+    do { /* a slot is only ever rewritten after `live` has moved on, so an unmoved word means an unmixed hash */
+        live = atomic_load(&line->entry->live);
+        snprintf(hash, 65, "%.64s", live ? line->entry->slots[live & 0xff].hash : "");
+    } while (live != atomic_load(&line->entry->live));
+    return live >> 8;
+}
+
+struct fastr_version *fastr_line_warm(struct fastr_line *line, const char *hash)
+{
+    for (struct fastr_version *version = line->versions; version; version = version->next)
+        if (!strcmp(fastr_bundle_hash(version->bundle), hash))
+            return version;
+    return NULL;
+}
+
+static struct fastr_version *build_from(struct fastr_line *line, struct fastr_bundle *bundle, struct fastr_err *err)
+{
+    void *built = line->builder->build(bundle, err);
+    if (!built) {
+        fastr_bundle_free(bundle);
+        return NULL;
+    }
+    struct fastr_version *version = fastr_zalloc(sizeof *version);
+    *version = (struct fastr_version){.line = line, .next = line->versions, .bundle = bundle, .built = built};
+    line->versions = version;
+    return version;
+}
+
+static struct fastr_version *build(struct fastr_line *line, const char *hash, struct fastr_err *err)
+{
+    char *path = fastr_format("%s/%s", store, hash);
+    struct fastr_bundle *bundle = fastr_bundle_load(path, hash, err);
+    free(path);
+    return bundle ? build_from(line, bundle, err) : NULL;
+}
+
+static void move_to_front(struct fastr_line *line, struct fastr_version *version)
+{
+    struct fastr_version **at = &line->versions;
+    while (*at != version)
+        at = &(*at)->next;
+    *at = version->next;
+    version->next = line->versions;
+    line->versions = version;
+}
+
+static void become_current(struct fastr_line *line, struct fastr_version *version)
+{
+    if (line->current && line->current != version)
+        line->current->left_us = fastr_clock_us();
+    line->current = version;
+    version->left_us = 0;
+    move_to_front(line, version);
+}
+
+/* The slow path of a pin: the live word has moved. */
+static void catch_up(struct fastr_line *line, uint64_t live, struct fastr_err *err)
+{
+    char hash[65];
+    fastr_line_live(line, hash);
+    struct fastr_version *version = fastr_line_warm(line, hash);
+    if (!version)
+        version = build(line, hash, err);
+    if (version)
+        become_current(line, version);
+    else
+        fastr_log(FASTR_ERROR, "the live version %.12s of %s does not build here: %s", hash, line->entry->name,
+                  err->text);
+    line->seen = live;
+}
+
+struct fastr_version *fastr_line_pin(struct fastr_line *line, struct fastr_err *err)
+{
+    struct fastr_err spare;
+    uint64_t live = atomic_load(&line->entry->live);
+    if (!live) {
+        fastr_fail(err, "unavailable", "no version of %s is live", line->entry->name);
+        return NULL;
+    }
+    if (live != line->seen)
+        catch_up(line, live, err ? err : &spare);
+    return line->current ? fastr_version_share(line->current) : NULL;
+}
+
+struct fastr_version *fastr_version_share(struct fastr_version *version)
+{
+    version->refs++;
+    return version;
+}
+
+void fastr_version_unpin(struct fastr_version *version)
+{
+    if (version)
+        version->refs--;
+}
+
+bool fastr_version_of(const struct fastr_version *version, const struct fastr_line *line)
+{
+    return version->line == line;
+}
+
+void *fastr_version_built(const struct fastr_version *version)
+{
+    return version->built;
+}
+
+const char *fastr_version_hash(const struct fastr_version *version)
+{
+    return fastr_bundle_hash(version->bundle);
+}
+
+static void destroy(struct fastr_version *version)
+{
+    version->line->builder->free(version->built);
+    fastr_bundle_free(version->bundle);
+    free(version);
+}
+
+static void tidy_line(struct fastr_line *line, void (*cancel)(struct fastr_version *version))
+{
+    uint64_t now = fastr_clock_us();
+    int kept = 0;
+    for (struct fastr_version **at = &line->versions; *at;) {
+        struct fastr_version *version = *at;
+        bool old = kept >= WARM && version != line->current;
+        if (version->refs && version->left_us && now - version->left_us > DRAIN_US) {
+            fastr_log(FASTR_WARN, "%d tasks still use version %.12s of %s after 60 s: cancelled", version->refs,
+                      fastr_version_hash(version), line->entry->name);
+            cancel(version);
+        }
+        if (old && version->refs == 0) {
+            *at = version->next;
+            destroy(version);
+            continue;
+        }
+        kept++;
+        at = &version->next;
+    }
+}
+
+void fastr_versions_tidy(void (*cancel)(struct fastr_version *version))
+{
+    for (int i = 0; i < line_count; i++)
+        tidy_line(&lines[i], cancel);
+}
+
+void fastr_versions_close(void)
+{
+    for (int i = 0; i < line_count; i++) {
+        while (lines[i].versions) {
+            struct fastr_version *version = lines[i].versions;
+            lines[i].versions = version->next;
+            destroy(version);
+        }
+        lines[i].current = NULL;
+        lines[i].seen = 0;
+    }
+}
+
+/* ---- activation ---- */
+
+int fastr_line_prepare(struct fastr_line *line, const char *hash, struct fastr_err *err)
+{
+    return fastr_line_warm(line, hash) || build(line, hash, err) ? 0 : -1;
+}
+
+static int slot_of_hash(const struct entry *entry, const char *hash)
+{
+    for (int i = 0; i < SLOTS; i++)
+        if (entry->slots[i].sequence && !strcmp(entry->slots[i].hash, hash))
+            return i;
+    return -1;
+}
+
+/* A slot to overwrite: an unused one, else the one that became live longest ago, never the live one. */
+static int spare_slot(const struct entry *entry, int live)
+{
+    int oldest = -1;
+    for (int i = 0; i < SLOTS; i++)
+        if (i != live && (oldest < 0 || entry->slots[i].sequence < entry->slots[oldest].sequence))
+            oldest = i;
+    return oldest;
+}
+
+static void make_live(struct entry *entry, int slot)
+{
+    uint64_t sequence = (atomic_load(&entry->live) >> 8) + 1;
+    entry->slots[slot].sequence = sequence;
+    msync(file, sizeof *file, MS_SYNC);
+    atomic_store(&entry->live, sequence << 8 | (uint64_t)slot);
+    msync(file, sizeof *file, MS_ASYNC);
+}
+
+int fastr_line_activate(struct fastr_line *line, const char *hash, const char *by, struct fastr_err *err)
+{
+    struct entry *entry = line->entry;
+    char *path = fastr_format("%s/%s", store, hash);
+    int missing = access(path, R_OK);
+    free(path);
+    if (missing)
+        return fastr_fail(err, "invalid", "version %.12s of %s is not stored on this host", hash, entry->name);
+    flock(file_fd, LOCK_EX);
+    uint64_t live = atomic_load(&entry->live);
+    int now = live ? (int)(live & 0xff) : -1;
+    if (now < 0 || strcmp(entry->slots[now].hash, hash)) {
+        int slot = slot_of_hash(entry, hash);
+        if (slot < 0)
+            slot = spare_slot(entry, now);
+        entry->slots[slot] = (struct slot){.at_us = fastr_wall_us()};
+        snprintf(entry->slots[slot].hash, sizeof entry->slots[slot].hash, "%s", hash);
+        snprintf(entry->slots[slot].by, sizeof entry->slots[slot].by, "%s", by);
+        make_live(entry, slot);
+    }
+    flock(file_fd, LOCK_UN);
+    return 0;
+}
+
+static int slot_before(const struct entry *entry, uint64_t live)
+{
+    int now = (int)(live & 0xff), best = -1;
+    for (int i = 0; i < SLOTS; i++) {
+        const struct slot *slot = &entry->slots[i];
+        if (i != now && slot->sequence && !slot->undone && slot->sequence < entry->slots[now].sequence &&
+            (best < 0 || slot->sequence > entry->slots[best].sequence))
+            best = i;
+    }
+    return best;
+}
+
+int fastr_line_rollback(struct fastr_line *line, const char *by, char hash[65], struct fastr_err *err)
+{
+    struct entry *entry = line->entry;
+    flock(file_fd, LOCK_EX);
+    uint64_t live = atomic_load(&entry->live);
+    int back = live ? slot_before(entry, live) : -1;
+    if (back >= 0) {
+        /* The older slot keeps its own place in the sequence, so that a second rollback goes further back. */
+        entry->slots[live & 0xff].undone = 1;
+        atomic_store(&entry->live, ((live >> 8) + 1) << 8 | (uint64_t)back);
+        snprintf(entry->slots[back].by, sizeof entry->slots[back].by, "%s (rollback)", by);
+        entry->slots[back].at_us = fastr_wall_us();
+        snprintf(hash, 65, "%.64s", entry->slots[back].hash);
+        msync(file, sizeof *file, MS_ASYNC);
+    }
+    flock(file_fd, LOCK_UN);
+    return back >= 0 ? 0 : fastr_fail(err, "invalid", "there is no earlier version of %s to go back to", entry->name);
+}
+
+void fastr_line_describe(const struct fastr_line *line, struct fastr_buffer *out)
+{
+    const struct entry *entry = line->entry;
+    uint64_t live = atomic_load(&entry->live);
+    const struct slot *slot = live ? &entry->slots[live & 0xff] : NULL;
+    int back = live ? slot_before(entry, live) : -1;
+    fastr_buffer_format(out, "{\"line\":\"%s\",\"live\":\"%s\",\"sequence\":%llu,\"by\":\"%s\",\"at_ms\":%lld,"
+                        "\"previous\":\"%s\"}",
+                        entry->name, slot ? slot->hash : "", (unsigned long long)(live >> 8), slot ? slot->by : "",
+                        slot ? (long long)(slot->at_us / 1000) : 0, back >= 0 ? entry->slots[back].hash : "");
+}

@@ -1,0 +1,64 @@
+/* version.h: one engine for versions of scripts and rules: build, prove, prepare, store, drain, roll back.
+ *
+ * A line ("rules", "scripts/NAME") is a sequence of versions, each a bundle known by its hash. Which one is live stands
+ * in VAR/run/active, a small file that every process of the host maps:
+ *
+ *     line "rules":  live = sequence << 8 | slot ----+
+ *                    slot 0 [hash A, sequence 7]     |       PREPARE(B) to every worker -> each builds and proves B
+ *                    slot 1 [hash B, sequence 8] <---+       all ACK -> write slot, sync, ONE atomic store of live
+ *                    ...                                     rollback: the same store, back to slot 0
+ *
+ * A request pins what is live when it begins and finishes on it. A worker that never saw the PREPARE (it was just born)
+ * builds what is live before it serves. The live version and the two before it stay warm. */
+#ifndef FASTR_VERSION_H
+#define FASTR_VERSION_H
+
+#include "runtime/bundle.h"
+
+struct fastr_line;
+struct fastr_version;
+
+/* Maps VAR/run/active (made if missing, folders too). Once a process, before fork. */
+int fastr_versions_open(const char *var, struct fastr_err *err);
+const char *fastr_versions_store(void); /* the folder of stored bundles, VAR/packs */
+
+/* The line `name` in this process; `builder` is borrowed. At most 8 in a process. NULL if the file is full. */
+struct fastr_line *fastr_line_open(const char *name, const struct fastr_builder *builder, struct fastr_err *err);
+/* A line of this process alone, whose one version is built here and now (tools and checks). */
+struct fastr_line *fastr_line_private(const char *name, const struct fastr_builder *builder,
+                                      struct fastr_bundle *bundle, struct fastr_err *err); /* takes the bundle */
+int fastr_line_count(void);
+struct fastr_line *fastr_line_at(int index);
+struct fastr_line *fastr_line_find(const char *name); /* by line name or builder's; NULL */
+const char *fastr_line_name(const struct fastr_line *line);
+
+/* What the file says is live: fills `hash` ("" if nothing is) and returns the sequence. */
+uint64_t fastr_line_live(const struct fastr_line *line, char hash[65]);
+
+/* Pins the live version, building it first if this process has not got it. NULL with `err` if nothing is live or it does
+ * not build (then the last one that did is pinned instead, if there is one, and a line is logged). */
+struct fastr_version *fastr_line_pin(struct fastr_line *line, struct fastr_err *err);
+/* The same version once more. */
+struct fastr_version *fastr_version_share(struct fastr_version *version);
+void fastr_version_unpin(struct fastr_version *version); /* NULL is fine */
+struct fastr_version *fastr_line_warm(struct fastr_line *line, const char *hash); /* not pinned; NULL */
+bool fastr_version_of(const struct fastr_version *version, const struct fastr_line *line);
+void *fastr_version_built(const struct fastr_version *version);
+const char *fastr_version_hash(const struct fastr_version *version);
+
+/* Builds and keeps a candidate, so that its activation costs nothing. 0, or -1 with file:line. */
+int fastr_line_prepare(struct fastr_line *line, const char *hash, struct fastr_err *err);
+/* Makes a stored bundle live: the caller has proved it everywhere. `by` is who, at most 47 bytes. */
+int fastr_line_activate(struct fastr_line *line, const char *hash, const char *by, struct fastr_err *err);
+/* Makes the version before the live one live again; fills `hash` with it. Code "invalid" if there is none. */
+int fastr_line_rollback(struct fastr_line *line, const char *by, char hash[65], struct fastr_err *err);
+/* Appends the line's state as a JSON object: {"line","live","sequence","by","at","previous"}. */
+void fastr_line_describe(const struct fastr_line *line, struct fastr_buffer *out);
+
+/* Frees versions that are neither warm nor pinned; calls `cancel` for each that has been pinned for 60 s since it
+ * ceased to be live. Call about once a second. */
+void fastr_versions_tidy(void (*cancel)(struct fastr_version *version));
+/* Frees everything this process has built. */
+void fastr_versions_close(void);
+
+#endif
