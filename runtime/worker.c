@@ -110,6 +110,16 @@ static void load_schedules(void)
 
 /* ---- the pulse ---- */
 
+/* libevent's signals belong to the master's loop, which this process inherited; the pulse looks at this instead. */
+static volatile sig_atomic_t terminated;
+
+static void on_term(int signal_number)
+{
+    terminated = 1;
+}
+
+static void begin_drain(void);
+
 static void describe_versions(struct fastr_slot *slot)
 {
     for (int i = 0; i < fastr_line_count() && i < 4; i++) {
@@ -160,6 +170,8 @@ static void on_pulse(evutil_socket_t fd, short what, void *data)
         fastr_versions_tidy(fastr_tasks_cancel_version);
         describe_versions(slot);
     }
+    if (terminated)
+        begin_drain();
     if (draining)
         check_drained();
 }
@@ -225,11 +237,6 @@ static void on_channel(evutil_socket_t fd, short what, void *data)
         begin_drain();
         return;
     }
-}
-
-static void on_term(evutil_socket_t fd, short what, void *data)
-{
-    begin_drain();
 }
 
 /* ---- life ---- */
@@ -307,8 +314,7 @@ int fastr_worker_run(const struct fastr_worker_config *given)
         return 3;
     pulse = event_new(base, -1, EV_PERSIST, on_pulse, NULL);
     event_add(pulse, &(struct timeval){0, fastr_pulse_ms(config->listener_count) * 1000});
-    struct event *term = evsignal_new(base, SIGTERM, on_term, NULL);
-    event_add(term, NULL);
+    signal(SIGTERM, on_term);
     channel_event = event_new(base, config->channel, EV_READ | EV_PERSIST, on_channel, NULL);
     event_add(channel_event, NULL);
     on_pulse(-1, 0, NULL);
