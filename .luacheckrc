@@ -2,4 +2,5 @@
 std = "luajit"
 max_line_length = 120
 read_globals = { "fastr" }
+files["scripts/platform/boot.lua"] = { globals = { "fastr" } }
 files["spec/**"] = { std = "+busted" }

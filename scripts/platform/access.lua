@@ -1,0 +1,119 @@
+-- access: who may do what. Roles give scopes; a route names the one scope it needs; this is the only table of both.
+-- A scope is "area:verb"; a grant of "area:*" covers every verb of its area. Leans on lib/problem only.
+--
+-- Guests are people without a token: they shop, and open what they hold a capability for (a cart's id, an order's
+-- token). What belongs to an account ("self:...") needs a sign-in.
+
+local problem = require "lib.problem"
+
+local M = {}
+
+local GUEST = { "catalog:read", "cart:*", "checkout:*", "order:read", "order:own", "payment_method:*", "payment:own",
+  "pricing:quote", "user:register" }
+
+local ROLES = {
+  customer = { "self:*", "account:self" },
+  support = { "account:read", "user:read", "order:*", "payment:read", "payment:refund", "notification:read",
+    "stock:read" },
+  catalogue = { "product:*", "stock:*", "category:*" },
+  rule_author = { "rules:read", "rules:write", "rules:test" },
+  rule_approver = { "rules:*" },
+  operator = { "ops:*", "notification:*", "events:*", "stock:read", "order:read", "payment:read", "rules:read",
+    "rules:rollback" },
+}
+
+-- Which services each service calls. Its token for one of them carries every internal operation of that one; it gets
+-- no token for the rest.
+local CALLS = {
+  auth = { "notification" },
+  user = { "auth" },
+  product = { "rules" },
+  cart = { "product", "order", "payment", "rules", "user" },
+  order = { "product", "cart", "payment", "rules", "user", "notification" },
+  payment = { "order", "rules", "cart" },
+  notification = { "order", "user", "rules", "payment" },
+  rules = { "order", "product", "cart", "auth" },
+  storefront = { "auth", "user", "product", "cart", "order", "payment", "rules" },
+}
+
+local function set_of(...)
+  local set = {}
+  for _, list in ipairs { ... } do
+    for _, scope in ipairs(list) do set[scope] = true end
+  end
+  return set
+end
+
+local GUEST_SET = set_of(GUEST)
+
+-- The owner has every role's scopes.
+local function owner_scopes()
+  local set = set_of(GUEST)
+  for _, scopes in pairs(ROLES) do
+    for _, scope in ipairs(scopes) do set[scope] = true end
+  end
+  set["owner:*"], set["account:*"] = true, true
+  return set
+end
+
+local sets = {} -- "customer,support" -> set; roles are few, so this stays small
+
+-- The set of scopes of a list of roles (a guest's included). Unknown roles give nothing.
+function M.scopes(roles)
+  local key = table.concat(roles, ",")
+  if sets[key] then return sets[key] end
+  local set = set_of(GUEST)
+  for _, role in ipairs(roles) do
+    if role == "owner" then set = owner_scopes() end
+    for _, scope in ipairs(ROLES[role] or {}) do set[scope] = true end
+  end
+  sets[key] = set
+  return set
+end
+
+function M.guest_scopes()
+  return GUEST_SET
+end
+
+-- May `caller` get a token for `target`? Both are names of services. A service may always call itself.
+function M.may_call(caller, target)
+  if caller == target then return CALLS[caller] ~= nil end
+  for _, name in ipairs(CALLS[caller] or {}) do
+    if name == target then return true end
+  end
+  return false
+end
+
+-- All roles that an account can be given.
+function M.roles()
+  local list = { "owner" }
+  for role in pairs(ROLES) do list[#list + 1] = role end
+  table.sort(list)
+  return list
+end
+
+-- Is this role one of the staff's?
+function M.is_staff(role)
+  return role == "owner" or (ROLES[role] ~= nil and role ~= "customer")
+end
+
+-- Is the scope covered by a set of grants?
+function M.covers(set, scope)
+  return set[scope] or set[scope:match("^[^:]*") .. ":*"] or false
+end
+
+-- Does anybody but the owner's or another service's token carry this scope? For the check of declarations: a route
+-- whose scope nobody has could never be called.
+function M.is_granted(scope)
+  if scope == "public" or M.covers(owner_scopes(), scope) then return true end
+  return false
+end
+
+-- true if the principal may; else nil and the problem: 401 for a guest, 403 for anybody else.
+function M.check(principal, scope)
+  if scope == "public" or M.covers(principal.scopes, scope) then return true end
+  if principal.kind == "guest" then return nil, problem.new("unauthenticated", { scope = scope }) end
+  return nil, problem.new("forbidden", { detail = "This needs the scope " .. scope .. ".", scope = scope })
+end
+
+return M

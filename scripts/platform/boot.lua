@@ -1,0 +1,208 @@
+-- boot: turns what the services declare into the program of docs/architecture.md: closures that know who asks, refuse
+-- what is malformed, run the handler once, and say what happened. Nothing here waits at load.
+--
+--   request -> lsn in -> principal -> scope -> path, query, body -> idempotency -> handler -> reply -> lsn out, CORS
+--
+-- Leans on all of platform/, and on the services' init.lua as data.
+
+local problem = require "lib.problem"
+local access = require "platform.access"
+local call = require "platform.call"
+local cors = require "platform.cors"
+local declaration = require "platform.declaration"
+local idempotency = require "platform.idempotency"
+local inbox = require "platform.inbox"
+local openapi = require "platform.openapi"
+local outbox = require "platform.outbox"
+local request = require "platform.request"
+local session = require "platform.session"
+
+local M = {}
+
+local task = fastr.task
+
+-- Every service of the house, in the order in which they are listed.
+local ALL = { "auth", "user", "product", "cart", "order", "payment", "notification", "rules", "storefront" }
+
+-- ---- one request ---------------------------------------------------------------------------------------------------
+
+-- The checked ctx of a request, or nil, problem.
+local function admit(route, req)
+  local principal, wrong, ok, text
+  principal, wrong = session.principal(req, route)
+  if not principal then return nil, wrong end
+  ok, wrong = access.check(principal, route.scope)
+  if ok and route.internal and principal.kind ~= "service" then
+    ok, wrong = nil, problem.new("forbidden", { detail = "Only services may call this." })
+  end
+  if not ok then return nil, wrong end
+  local ctx = { principal = principal, request = req }
+  ctx.params, wrong = request.texts("path", route.params, req.params)
+  if wrong then return nil, wrong end
+  ctx.query, wrong = request.texts("query", route.query, req.query)
+  if wrong then return nil, wrong end
+  ctx.body, wrong, text = request.body(route, req)
+  if wrong then return nil, wrong end
+  ctx.body_text = text
+  return ctx
+end
+
+-- Logs a reply that does not have its declared form; with the setting strict_replies (tests) it becomes a 500.
+local function check_reply(route, status, body)
+  local of = route.replies and route.replies[status]
+  if not of or type(body) ~= "table" then return nil end
+  local errors = of.check(body)
+  if not errors then return nil end
+  local first = errors[1]
+  fastr.log.error("reply does not have its declared form", { route = route.method .. " " .. route.path,
+    status = status, path = first.path, problem = first.problem })
+  if fastr.setting("strict_replies", "false") == "true" then
+    return problem.new("reply_invalid", { detail = first.path .. " " .. first.problem })
+  end
+end
+
+-- Runs the handler; a raised problem document (the stores raise them) is an answer like a returned one.
+local function answer(route, run, req)
+  local ctx, wrong = admit(route, req)
+  if not ctx then return nil, wrong end
+  local ok, status, body, headers = pcall(run, ctx)
+  if not ok then
+    if problem.is(status) then return nil, status end
+    error(status, 0)
+  end
+  if status then
+    wrong = check_reply(route, status, body)
+    if wrong then return nil, wrong end
+  end
+  return status, body, headers
+end
+
+local function finish(route, req, status, body, headers)
+  if status == nil then
+    if not problem.is(body) then
+      error(route.method .. " " .. route.path .. ": the handler returned neither a status nor a problem", 0)
+    end
+    status, body, headers = request.of_problem(body, req.id)
+  end
+  headers = headers or {}
+  session.leave(headers)
+  local origin = req:header("origin")
+  if origin then cors.add(headers, origin) end
+  if status == 200 and route.method == "GET" and request.not_modified(req, headers) then
+    return 304, nil, headers
+  end
+  return status, body, headers
+end
+
+local function handle_of(service, route)
+  local name, run = service.name, idempotency.wrap(service, route)
+  return function(req)
+    local outer = task.get("service")
+    task.set("service", name)
+    session.enter(req)
+    local status, body, headers = finish(route, req, answer(route, run, req))
+    task.set("service", outer)
+    return status, body, headers
+  end
+end
+
+-- ---- the program ---------------------------------------------------------------------------------------------------
+
+local function add_route(program, handle, route)
+  program.routes[#program.routes + 1] = { method = route.method, path = route.path, handle = handle,
+    timeout_ms = route.timeout_ms or 0, concurrency = route.concurrency or 0, body_bytes = route.body_bytes or 0 }
+end
+
+local function within(service, run)
+  return function(...)
+    task.set("service", service.name)
+    return run(...)
+  end
+end
+
+local function add_service(program, service)
+  for _, route in ipairs(service.routes) do
+    local handle = handle_of(service, route)
+    add_route(program, handle, route)
+    call.register(service.name, route, handle)
+  end
+  for _, entry in ipairs(service.schedules) do
+    program.schedules[#program.schedules + 1] = { name = service.name .. "." .. entry.name, every_ms = entry.every_ms,
+      one = entry.one or false, handle = within(service, service.jobs[entry.job]) }
+  end
+  for _, entry in ipairs(inbox.consumers(service)) do
+    entry.handle = within(service, entry.handle)
+    program.consumers[#program.consumers + 1] = entry
+  end
+  if next(service.produces) then
+    local relay = outbox.relay(service.name)
+    relay.handle = within(service, relay.handle)
+    program.schedules[#program.schedules + 1] = relay
+  end
+  for _, entry in ipairs(idempotency.schedules(service)) do
+    entry.handle = within(service, entry.handle)
+    program.schedules[#program.schedules + 1] = entry
+  end
+end
+
+-- OPTIONS for every public path, with the methods that the path has.
+local function add_preflights(program)
+  local methods = {}
+  for _, route in ipairs(program.routes) do
+    if not route.path:find("^/internal/") then
+      methods[route.path] = (methods[route.path] and methods[route.path] .. ", " or "") .. route.method
+    end
+  end
+  for path, list in pairs(methods) do
+    add_route(program, cors.preflight(list), { method = "OPTIONS", path = path })
+  end
+end
+
+local function refuse_doubles(services, errors)
+  local seen = {}
+  for _, service in ipairs(services) do
+    for _, route in ipairs(service.routes) do
+      local shape_of_path = route.method .. " " .. route.path:gsub("{[^}]*}", "{}")
+      if seen[shape_of_path] then
+        errors[#errors + 1] = string.format("scripts/services/%s/init.lua: %s is declared by %s too", service.name,
+          shape_of_path, seen[shape_of_path])
+      end
+      seen[shape_of_path] = service.name
+    end
+  end
+end
+
+-- Reads the named services, or all that exist; raises one error with a line for each thing that is wrong.
+function M.services(names)
+  local services, errors = {}, {}
+  for _, name in ipairs(names) do
+    services[#services + 1] = declaration.read(name, errors)
+  end
+  refuse_doubles(services, errors)
+  if #errors > 0 then error(table.concat(errors, "\n"), 0) end
+  return services
+end
+
+-- All services that the bundle has.
+function M.names()
+  local names = {}
+  for _, name in ipairs(ALL) do
+    if declaration.exists(name) then names[#names + 1] = name end
+  end
+  return names
+end
+
+-- The program of a process that serves `names` (nil or empty: all).
+function M.program(names)
+  if not names or #names == 0 then names = M.names() end
+  local program = { routes = {}, consumers = {}, schedules = {} }
+  local services = M.services(names)
+  fastr.call = call.call
+  for _, service in ipairs(services) do add_service(program, service) end
+  for _, entry in ipairs(session.schedules(names)) do program.schedules[#program.schedules + 1] = entry end
+  for _, route in ipairs(openapi.routes(M)) do add_route(program, route.handle, route) end
+  add_preflights(program)
+  return program
+end
+
+return M

@@ -1,0 +1,107 @@
+-- request: from bytes to a checked ctx, and from a handler's answer to bytes. Leans on lib and fastr.json.
+-- Each reader returns nil, problem for what it refuses; bad input never raises.
+
+local shape = require "lib.shape"
+local problem = require "lib.problem"
+
+local M = {}
+
+local json = fastr.json
+local NOTHING = {}
+
+local function invalid(place, errors)
+  local list = json.array {}
+  for i, e in ipairs(errors) do
+    list[i] = { ["in"] = place, path = e.path, problem = e.problem }
+  end
+  local first = list[1]
+  local where = first.path ~= "" and first.path or ("the " .. place)
+  return problem.new("validation", { detail = where .. " " .. first.problem, errors = list })
+end
+
+-- Values of the path or the query, by the route's object of shapes.
+function M.texts(place, object, texts)
+  if not object then
+    local name = next(texts or NOTHING)
+    if name == nil or place == "path" then return texts or {} end
+    return nil, invalid(place, { { path = name, problem = "is not known here; this route takes no query" } })
+  end
+  local value, errors = shape.check_texts(object, texts or NOTHING)
+  if not value then return nil, invalid(place, errors) end
+  return value
+end
+
+local function is_json(content_type)
+  local media = content_type:lower():match("^%s*([^;%s]+)")
+  return media == "application/json" or (media ~= nil and media:find("^application/[%w.-]+%+json$") ~= nil)
+end
+
+-- The decoded and checked body, or nil without a problem where the route takes none or it is optional and absent.
+function M.body(route, req)
+  local of = route.body
+  if not of then return nil end
+  local text = req:body()
+  if text == "" then
+    if of.is_optional then return nil end
+    return nil, problem.new("body_missing")
+  end
+  if not is_json(req:header("content-type") or "") then return nil, problem.new("unsupported_media_type") end
+  local value, message = json.decode(text)
+  if value == nil then return nil, problem.new("body_not_json", { detail = message }) end
+  local errors = of.check(value)
+  if errors then return nil, invalid("body", errors) end
+  return value, nil, text
+end
+
+-- ---- versions of what a client has read (RFC 9110 13) -------------------------------------------------------------
+
+-- The entity tag of a version number.
+function M.etag(version)
+  return '"' .. tostring(version) .. '"'
+end
+
+local function lists(header, etag)
+  if header == "*" then return true end
+  for tag in header:gmatch('[^,]+') do
+    tag = tag:match("^%s*(.-)%s*$"):gsub("^W/", "")
+    if tag == etag then return true end
+  end
+  return false
+end
+
+-- true if the request has no If-Match or one that names `version`; else nil and the problem precondition_failed.
+function M.matches(ctx, version)
+  local header = ctx.request:header("if-match")
+  if not header or lists(header, M.etag(version)) then return true end
+  return nil, problem.new("precondition_failed", { detail = "It is at version " .. tostring(version) .. " now.",
+    version = version })
+end
+
+local function header_of(headers, name)
+  for key, value in pairs(headers) do
+    if key:lower() == name then return value end
+  end
+end
+
+-- Does the client already have what this 200 would send?
+function M.not_modified(req, headers)
+  local known = req:header("if-none-match")
+  if not known then return false end
+  local etag = header_of(headers, "etag")
+  return etag ~= nil and lists(known, (etag:gsub("^W/", "")))
+end
+
+-- ---- problems -----------------------------------------------------------------------------------------------------
+
+-- Status, body and headers of a problem.
+function M.of_problem(wrong, id)
+  local body, headers = {}, { ["Content-Type"] = "application/problem+json" }
+  for key, value in pairs(wrong) do body[key] = value end
+  body.request_id = id
+  if wrong.retry_after then headers["Retry-After"] = tostring(wrong.retry_after) end
+  if wrong.status == 401 then headers["WWW-Authenticate"] = 'Bearer realm="shop"' end
+  if wrong.status == 503 and not wrong.retry_after then headers["Retry-After"] = "1" end
+  return wrong.status, body, headers
+end
+
+return M
