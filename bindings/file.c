@@ -28,19 +28,19 @@ static bool is_name(const char *name)
     return true;
 }
 
-/* "VAR/NAME" + suffix, which the caller frees; raises for a name that is not allowed. */
-static char *path_of(lua_State *L, const char *suffix)
+/* "VAR/NAME", which the caller frees; raises for a name that is not allowed. */
+static char *path_of(lua_State *L)
 {
     const char *name = luaL_checkstring(L, 1);
     if (!is_name(name))
         luaL_error(L, "fastr.file: \"%s\" is not a name of the form secrets/NAME or run/NAME", name);
-    return fastr_format("%s/%s%s", fastr_setting("var", "var"), name, suffix);
+    return fastr_format("%s/%s", fastr_setting("var", "var"), name);
 }
 
 /* file.read(name): the text, or nil, message, code: "missing", "unavailable" (cannot be read), "invalid" (too large). */
 static int file_read(lua_State *L)
 {
-    char *path = path_of(L, "");
+    char *path = path_of(L);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     free(path);
     if (fd < 0)
@@ -52,11 +52,13 @@ static int file_read(lua_State *L)
         text.length += (size_t)n;
     int failed = n < 0 ? errno : 0;
     close(fd);
-    if (!failed && text.length <= BYTES_MAX)
-        lua_pushlstring(L, text.data, text.length);
-    int results = failed                    ? fastr_push_error(L, "unavailable", "cannot read %s: %s", lua_tostring(L, 1), strerror(failed))
-                  : text.length > BYTES_MAX ? fastr_push_error(L, "invalid", "%s has more than %d bytes", lua_tostring(L, 1), BYTES_MAX)
-                                            : 1;
+    int results = 1;
+    if (failed)
+        results = fastr_push_error(L, "unavailable", "cannot read %s: %s", lua_tostring(L, 1), strerror(failed));
+    else if (text.length > BYTES_MAX)
+        results = fastr_push_error(L, "invalid", "%s has more than %d bytes", lua_tostring(L, 1), BYTES_MAX);
+    else
+        lua_pushlstring(L, text.data ? text.data : "", text.length);
     fastr_buffer_free(&text);
     return results;
 }
@@ -104,7 +106,7 @@ static int put(lua_State *L, int (*place)(const char *from, const char *to))
     const char *text = luaL_checklstring(L, 2, &length);
     if (length > BYTES_MAX)
         luaL_error(L, "fastr.file: %d bytes is too much for %s", (int)length, lua_tostring(L, 1));
-    char *path = path_of(L, "");
+    char *path = path_of(L);
     static unsigned count;
     char *beside = fastr_format("%s.%d.%u", path, (int)getpid(), ++count);
     make_folder(path);

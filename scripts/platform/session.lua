@@ -1,7 +1,8 @@
 -- session: who asks, and how fresh the data must be that he reads.
 -- A principal comes from a bearer token, or, for our own pages, from a cookie. Tokens are verified here, with the
 -- keys of auth that are kept in memory and on disk: with auth away nobody can sign in, and everything else goes on.
--- Service tokens are fetched with the service's own secret, kept in both places too, and renewed at a third of their life.
+-- Service tokens are fetched with the service's own secret, kept in both places too, and renewed at a third of their
+-- life.
 --
 -- Leans on fastr.jwt, fastr.file, and platform/access; platform/call gives it the way to auth (session.ask_auth).
 
@@ -244,6 +245,7 @@ local function known_token(caller, target)
   if not entry then
     local text = fastr.file.read(token_file(caller, target))
     entry = text and json.decode(text) or nil
+    if type(entry) ~= "table" then return nil end
     service_tokens[caller .. " " .. target] = entry
   end
   if entry and entry.expires > now_s() + 5 then return entry end
@@ -263,18 +265,20 @@ function M.forget_token(caller, target)
   fastr.file.write(token_file(caller, target), "null")
 end
 
--- The token that `target` refused is dropped; others in use are renewed at a third of their life.
-local function renew_tokens()
-  for pair, entry in pairs(service_tokens) do
-    local caller, target = pair:match("^(%S+) (%S+)$")
-    if entry.renew <= now_s() then
-      local fresh, wrong = fetch_token(caller, target)
-      if not fresh then
-        fastr.log.warn("cannot renew a service token", { caller = caller, target = target, code = wrong.code,
-          seconds_left = entry.expires - now_s() })
-      end
-    end
+local function renew(pair)
+  local caller, target = pair:match("^(%S+) (%S+)$")
+  local fresh, wrong = fetch_token(caller, target)
+  if not fresh then
+    fastr.log.warn("cannot renew a service token", { caller = caller, target = target, code = wrong.code })
   end
+end
+
+local function renew_tokens()
+  local due = {}
+  for pair, entry in pairs(service_tokens) do
+    if entry.renew <= now_s() then due[#due + 1] = pair end
+  end
+  for _, pair in ipairs(due) do renew(pair) end
   return true
 end
 
