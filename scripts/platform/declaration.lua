@@ -44,8 +44,8 @@ local function need(say, where, entry, ...)
 end
 
 local function need_function(say, where, loaded, file, field, name)
-  if name == nil or loaded == nil then return end
-  local found = loaded[file] and rawget(loaded[file], name)
+  if name == nil or loaded == nil or loaded[file] == nil then return end
+  local found = rawget(loaded[file], name)
   if type(found) ~= "function" then
     say(where, string.format('%s = "%s": %s.lua has no such function', field, tostring(name), file))
   end
