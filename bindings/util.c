@@ -1,4 +1,4 @@
-/* util.c: see util.h. */
+/* util.c: see util.h. Not for other threads than the loop's: kept keys and the digest's context are shared. */
 #include "bindings/util.h"
 
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- Lua ------------------------------------------------------------------------------------------------------ */
@@ -172,6 +173,20 @@ int fastr_unhex(void *to, const char *text, size_t length)
     return 0;
 }
 
+void fastr_sha256(unsigned char digest[32], const void *a, size_t a_length, const void *b, size_t b_length)
+{
+    static EVP_MD_CTX *context;
+    static EVP_MD *sha256; /* fetched once: a fetch costs more than the hash of a token */
+    if (!context) {
+        context = EVP_MD_CTX_new();
+        sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    }
+    if (!context || !sha256 || EVP_DigestInit_ex2(context, sha256, NULL) != 1 ||
+        EVP_DigestUpdate(context, a, a_length) != 1 || EVP_DigestUpdate(context, b, b_length) != 1 ||
+        EVP_DigestFinal_ex(context, digest, NULL) != 1)
+        abort(); /* an OpenSSL without SHA-256 */
+}
+
 /* ---- keys and signatures -------------------------------------------------------------------------------------- */
 
 enum fastr_key_type fastr_key_type(const struct evp_pkey_st *key)
@@ -191,30 +206,72 @@ static int no_password(char *buffer, int size, int writing, void *data)
     return -1;
 }
 
-static struct evp_pkey_st *known_key(EVP_PKEY *key, const char *what, struct fastr_err *err)
+enum key_kind { PRIVATE, PUBLIC, RAW };
+
+/* Keys by the SHA-256 of kind and text; the oldest gives way. */
+static struct kept_key {
+    unsigned char digest[32];
+    EVP_PKEY *key;
+} kept[32];
+static size_t next_kept;
+
+static EVP_PKEY *recall(const unsigned char digest[32])
 {
-    ERR_clear_error();
-    if (key && fastr_key_type(key) != FASTR_KEY_OTHER)
-        return key;
-    fastr_fail(err, "invalid", "the %s key is %s", what, key ? "neither Ed25519 nor P-256" : "no unencrypted PEM");
-    EVP_PKEY_free(key);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) {
+        if (kept[i].key && memcmp(kept[i].digest, digest, 32) == 0) {
+            EVP_PKEY_up_ref(kept[i].key);
+            return kept[i].key;
+        }
+    }
     return NULL;
+}
+
+static void remember(const unsigned char digest[32], EVP_PKEY *key)
+{
+    struct kept_key *slot = &kept[next_kept++ % (sizeof kept / sizeof *kept)];
+    EVP_PKEY_free(slot->key);
+    EVP_PKEY_up_ref(key);
+    memcpy(slot->digest, digest, 32);
+    slot->key = key;
+}
+
+static EVP_PKEY *parse_key(enum key_kind kind, const char *pem, size_t length)
+{
+    BIO *in = BIO_new_mem_buf(pem, (int)length);
+    EVP_PKEY *key = kind == PRIVATE ? PEM_read_bio_PrivateKey(in, NULL, no_password, NULL)
+                                    : PEM_read_bio_PUBKEY(in, NULL, no_password, NULL);
+    BIO_free(in);
+    ERR_clear_error();
+    return key;
+}
+
+static struct evp_pkey_st *key_from_pem(enum key_kind kind, const char *pem, size_t length, struct fastr_err *err)
+{
+    const char *what = kind == PRIVATE ? "private" : "public", tag = (char)kind;
+    unsigned char digest[32];
+    fastr_sha256(digest, &tag, 1, pem, length);
+    EVP_PKEY *key = recall(digest);
+    if (key)
+        return key;
+    key = length < 16384 ? parse_key(kind, pem, length) : NULL;
+    if (!key)
+        return fastr_fail(err, "invalid", "the %s key is no unencrypted PEM", what), NULL;
+    if (fastr_key_type(key) == FASTR_KEY_OTHER) {
+        EVP_PKEY_free(key);
+        return fastr_fail(err, "invalid", "the %s key is neither Ed25519 nor P-256", what), NULL;
+    }
+    remember(digest, key);
+    return key;
 }
 
 struct evp_pkey_st *fastr_key_private(const char *pem, size_t length, struct fastr_err *err)
 {
-    BIO *in = BIO_new_mem_buf(pem, (int)length);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(in, NULL, no_password, NULL);
-    BIO_free(in);
-    return known_key(key, "private", err);
+    return key_from_pem(PRIVATE, pem, length, err);
 }
 
 struct evp_pkey_st *fastr_key_public(const char *pem, size_t length, struct fastr_err *err)
 {
-    BIO *in = BIO_new_mem_buf(pem, (int)length);
-    EVP_PKEY *key = PEM_read_bio_PUBKEY(in, NULL, no_password, NULL);
-    BIO_free(in);
-    return known_key(key, "public", err);
+    return key_from_pem(PUBLIC, pem, length, err);
 }
 
 static EVP_PKEY *p256_from_point(const unsigned char *xy)
@@ -237,12 +294,19 @@ static EVP_PKEY *p256_from_point(const unsigned char *xy)
 
 struct evp_pkey_st *fastr_key_raw(enum fastr_key_type type, const unsigned char *raw, size_t length)
 {
-    EVP_PKEY *key = NULL;
-    if (type == FASTR_KEY_ED25519 && length == 32)
-        key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, raw, length);
-    else if (type == FASTR_KEY_ES256 && length == 64)
-        key = p256_from_point(raw);
+    unsigned char digest[32];
+    char tag = (char)RAW;
+    if (length != (type == FASTR_KEY_ED25519 ? 32 : type == FASTR_KEY_ES256 ? 64 : 0) || length == 0)
+        return NULL;
+    fastr_sha256(digest, &tag, 1, raw, length);
+    EVP_PKEY *key = recall(digest);
+    if (key)
+        return key;
+    key = type == FASTR_KEY_ED25519 ? EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, raw, length)
+                                    : p256_from_point(raw);
     ERR_clear_error();
+    if (key)
+        remember(digest, key);
     return key;
 }
 

@@ -38,12 +38,16 @@ void fastr_hex(char *to, const void *bytes, size_t length);
 /* Writes length / 2 bytes; -1 if the length is odd or a character is no digit. Takes both cases. */
 int fastr_unhex(void *to, const char *text, size_t length);
 
+/* The SHA-256 of a followed by b. */
+void fastr_sha256(unsigned char digest[32], const void *a, size_t a_length, const void *b, size_t b_length);
+
 /* ---- keys and signatures (Ed25519: RFC 8032; ES256, ECDSA over P-256 with SHA-256: RFC 7518, section 3.4) ---------- */
 
 enum fastr_key_type { FASTR_KEY_OTHER, FASTR_KEY_ED25519, FASTR_KEY_ES256 };
 struct evp_pkey_st; /* OpenSSL's EVP_PKEY; the caller frees it with EVP_PKEY_free */
 
-/* A key from PEM (PKCS #8 or SubjectPublicKeyInfo, never encrypted); NULL with code "invalid" if it is not one, or of
+/* The last 32 keys are remembered in this process, so that a key is parsed once.
+ * A key from PEM (PKCS #8 or SubjectPublicKeyInfo, never encrypted); NULL with code "invalid" if it is not one, or of
  * another type than Ed25519 and P-256. The text of an error holds nothing of the key. */
 struct evp_pkey_st *fastr_key_private(const char *pem, size_t length, struct fastr_err *err);
 struct evp_pkey_st *fastr_key_public(const char *pem, size_t length, struct fastr_err *err);
