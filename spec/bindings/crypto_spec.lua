@@ -184,6 +184,41 @@ describe("fastr.crypto.scrypt", function()
     assert.equal(32, #crypto.scrypt("password", "salt", { n = 65536 }))
   end)
 
+  it("leaves the loop free while it works", function()
+    local hashed, naps = false, 0
+    fastr.all {
+      function()
+        assert(crypto.scrypt("password", "salt", { n = 65536 }))
+        hashed = true
+      end,
+      function()
+        while not hashed do
+          time.sleep(1)
+          naps = naps + 1
+        end
+      end,
+    }
+    assert.is_true(naps > 5)
+  end)
+
+  it("hashes as many as may wait and refuses the rest as busy", function()
+    local tasks, hashed, busy = {}, 0, 0
+    for i = 1, 40 do
+      tasks[i] = function() return crypto.scrypt("password", "salt", { n = 4096 }) end
+    end
+    for _, result in ipairs(fastr.all(tasks)) do
+      if result[1] then
+        assert.equal(32, #result[1])
+        hashed = hashed + 1
+      else
+        assert.equal("busy", result[3])
+        busy = busy + 1
+      end
+    end
+    assert.equal(40, hashed + busy)
+    assert.is_true(hashed >= 32 and busy >= 1)
+  end)
+
   it("raises for parameters that are no scrypt, or too large for a server", function()
     for _, bad in ipairs {
       { n = 1000 }, { n = 1 }, { n = 2 ^ 21 }, { r = 0 }, { n = 2 ^ 20, r = 32 }, { p = 17 }, { length = 8 },
