@@ -109,38 +109,45 @@ static const unsigned char kinds[256] = {
     [0x80 ... 0xff] = VALUE,
 };
 
-static bool is(char c, int kind) {
+static bool is(char c, int kind)
+{
     return kinds[(unsigned char)c] & kind;
 }
 
-static bool is_blank(char c) {
+static bool is_blank(char c)
+{
     return c == ' ' || c == '\t';
 }
 
-static int hex_digit(char c) {
+static int hex_digit(char c)
+{
     if (c >= '0' && c <= '9') return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
     if (c >= 'A' && c <= 'F') return c - 'A' + 10;
     return -1;
 }
 
-static bool all_digits(const char *text, size_t length) {
+static bool all_digits(const char *text, size_t length)
+{
     for (size_t i = 0; i < length; i++)
         if (text[i] < '0' || text[i] > '9') return false;
     return true;
 }
 
-static bool same(struct fastr_http_text text, const char *word, size_t length) {
+static bool same(struct fastr_http_text text, const char *word, size_t length)
+{
     return text.length == length && strncasecmp(text.text, word, length) == 0;
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */
 
-static void set_default(size_t *limit, size_t otherwise) {
+static void set_default(size_t *limit, size_t otherwise)
+{
     if (*limit == 0) *limit = otherwise;
 }
 
-struct fastr_http_parser *fastr_http_parser_new(const struct fastr_http_message_limits *limits) {
+struct fastr_http_parser *fastr_http_parser_new(const struct fastr_http_message_limits *limits)
+{
     struct fastr_http_parser *parser = fastr_zalloc(sizeof *parser);
     if (limits) parser->limits = *limits;
     set_default(&parser->limits.line_bytes, 8192);
@@ -150,7 +157,8 @@ struct fastr_http_parser *fastr_http_parser_new(const struct fastr_http_message_
     return parser;
 }
 
-void fastr_http_parser_free(struct fastr_http_parser *parser) {
+void fastr_http_parser_free(struct fastr_http_parser *parser)
+{
     if (!parser) return;
     fastr_buffer_free(&parser->head);
     fastr_buffer_free(&parser->body);
@@ -158,7 +166,8 @@ void fastr_http_parser_free(struct fastr_http_parser *parser) {
     free(parser);
 }
 
-static void recycle(struct fastr_buffer *buffer, size_t keep) {
+static void recycle(struct fastr_buffer *buffer, size_t keep)
+{
     if (buffer->capacity > keep) {
         fastr_buffer_free(buffer);
         *buffer = (struct fastr_buffer){0};
@@ -167,7 +176,8 @@ static void recycle(struct fastr_buffer *buffer, size_t keep) {
 }
 
 /* Zeroes all but the limits and the memory worth keeping. */
-void fastr_http_parser_reset(struct fastr_http_parser *parser) {
+void fastr_http_parser_reset(struct fastr_http_parser *parser)
+{
     recycle(&parser->head, KEEP_HEAD);
     recycle(&parser->body, KEEP_BODY);
     struct fastr_http_parser kept = {.limits = parser->limits,
@@ -178,31 +188,37 @@ void fastr_http_parser_reset(struct fastr_http_parser *parser) {
     *parser = kept;
 }
 
-bool fastr_http_parser_fresh(const struct fastr_http_parser *parser) {
+bool fastr_http_parser_fresh(const struct fastr_http_parser *parser)
+{
     return parser->phase == GATHER && parser->head.length == 0;
 }
 
-const struct fastr_http_message *fastr_http_parser_message(const struct fastr_http_parser *parser) {
+const struct fastr_http_message *fastr_http_parser_message(const struct fastr_http_parser *parser)
+{
     return &parser->message;
 }
 
-int fastr_http_parser_status(const struct fastr_http_parser *parser) {
+int fastr_http_parser_status(const struct fastr_http_parser *parser)
+{
     return parser->status;
 }
 
-const char *fastr_http_parser_reason(const struct fastr_http_parser *parser) {
+const char *fastr_http_parser_reason(const struct fastr_http_parser *parser)
+{
     return parser->reason;
 }
 
 /* The one place that refuses; returns -1. */
-static int refuse(struct fastr_http_parser *parser, int status, const char *reason) {
+static int refuse(struct fastr_http_parser *parser, int status, const char *reason)
+{
     parser->phase = FAILED;
     parser->status = status;
     parser->reason = reason;
     return -1;
 }
 
-const char *fastr_http_message_header(const struct fastr_http_message *message, const char *name, size_t *length) {
+const char *fastr_http_message_header(const struct fastr_http_message *message, const char *name, size_t *length)
+{
     size_t name_length = strlen(name);
     for (size_t i = 0; i < message->header_count; i++) {
         const struct fastr_http_header *header = &message->headers[i];
@@ -216,7 +232,8 @@ const char *fastr_http_message_header(const struct fastr_http_message *message, 
 /* ---- request line (§3) ------------------------------------------------------------------------------------------ */
 
 /* The span of characters of `kind` from *at; moves *at behind it. `end` bounds it. */
-static struct fastr_http_text span(char **at, const char *end, int kind) {
+static struct fastr_http_text span(char **at, const char *end, int kind)
+{
     char *p = *at;
     while (p < end && is(*p, kind)) p++;
     struct fastr_http_text text = {*at, (size_t)(p - *at)};
@@ -224,13 +241,15 @@ static struct fastr_http_text span(char **at, const char *end, int kind) {
     return text;
 }
 
-static bool port_follows(const char *text, const char *end) {
+static bool port_follows(const char *text, const char *end)
+{
     if (text == end) return true;
     return *text == ':' && end - text <= 6 && all_digits(text + 1, (size_t)(end - text - 1));
 }
 
 /* §3.2: uri-host [ ":" port ]; no user info. An empty one is the caller's to judge. */
-static bool host_is_valid(struct fastr_http_text host) {
+static bool host_is_valid(struct fastr_http_text host)
+{
     const char *p = host.text, *end = p + host.length;
     if (p < end && *p == '[') {
         for (p++; p < end && (hex_digit(*p) >= 0 || *p == ':' || *p == '.');) p++;
@@ -241,7 +260,8 @@ static bool host_is_valid(struct fastr_http_text host) {
 }
 
 /* §3.2.2: scheme "://" authority path; the authority stands for Host. */
-static int parse_absolute(struct fastr_http_parser *parser, size_t scheme) {
+static int parse_absolute(struct fastr_http_parser *parser, size_t scheme)
+{
     struct fastr_http_message *message = &parser->message;
     const char *p = message->target.text + scheme, *end = message->target.text + message->target.length;
     message->host.text = p;
@@ -253,7 +273,8 @@ static int parse_absolute(struct fastr_http_parser *parser, size_t scheme) {
     return 0;
 }
 
-static void split_query(struct fastr_http_message *message) {
+static void split_query(struct fastr_http_message *message)
+{
     const char *end = message->path.text + message->path.length;
     const char *mark = memchr(message->path.text, '?', message->path.length);
     message->query = (struct fastr_http_text){end, 0};
@@ -265,7 +286,8 @@ static void split_query(struct fastr_http_message *message) {
 }
 
 /* §3.2: origin-form, absolute-form, or "*" for OPTIONS. CONNECT's authority-form is not implemented. */
-static int parse_target(struct fastr_http_parser *parser) {
+static int parse_target(struct fastr_http_parser *parser)
+{
     struct fastr_http_message *message = &parser->message;
     struct fastr_http_text target = message->target;
     message->path = target;
@@ -284,7 +306,8 @@ static int parse_target(struct fastr_http_parser *parser) {
 }
 
 /* §2.3; `p` points at what should be "HTTP/1.x". */
-static int parse_version(struct fastr_http_parser *parser, const char *p, const char *end) {
+static int parse_version(struct fastr_http_parser *parser, const char *p, const char *end)
+{
     if (end - p != 8 || memcmp(p, "HTTP/", 5) != 0 || !all_digits(p + 5, 1) || p[6] != '.' || !all_digits(p + 7, 1))
         return refuse(parser, 400, "the request line does not end in \" HTTP/1.1\"");
     if (p[5] != '1' || p[7] > '1') return refuse(parser, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
@@ -293,7 +316,8 @@ static int parse_version(struct fastr_http_parser *parser, const char *p, const 
 }
 
 /* method SP target SP version, single spaces (§3); `end` points at its CR. */
-static int parse_request_line(struct fastr_http_parser *parser, char *p, char *end) {
+static int parse_request_line(struct fastr_http_parser *parser, char *p, char *end)
+{
     struct fastr_http_message *message = &parser->message;
     message->method = span(&p, end, TOKEN);
     if (message->method.length == 0 || *p != ' ') return refuse(parser, 400, "the method is not a token");
@@ -309,7 +333,8 @@ static int parse_request_line(struct fastr_http_parser *parser, char *p, char *e
 /* ---- fields (§5) ------------------------------------------------------------------------------------------------ */
 
 /* RFC 9110 §7.6.1: a list of options; only two matter here. */
-static void read_connection(struct fastr_http_parser *parser, struct fastr_http_text value) {
+static void read_connection(struct fastr_http_parser *parser, struct fastr_http_text value)
+{
     const char *p = value.text, *end = p + value.length;
     while (p < end) {
         while (p < end && (is_blank(*p) || *p == ',')) p++;
@@ -323,7 +348,8 @@ static void read_connection(struct fastr_http_parser *parser, struct fastr_http_
 }
 
 /* RFC 9110 §8.6: digits alone; no sign, no list, nothing around. A length past 10^15 is above any limit. */
-static int read_length(struct fastr_http_parser *parser, struct fastr_http_text value) {
+static int read_length(struct fastr_http_parser *parser, struct fastr_http_text value)
+{
     if (++parser->lengths > 1) return refuse(parser, 400, "two Content-Length fields");
     if (value.length == 0 || !all_digits(value.text, value.length))
         return refuse(parser, 400, "Content-Length is not a number");
@@ -334,7 +360,8 @@ static int read_length(struct fastr_http_parser *parser, struct fastr_http_text 
 }
 
 /* §6.1: "chunked", alone and once. */
-static int read_coding(struct fastr_http_parser *parser, struct fastr_http_text value) {
+static int read_coding(struct fastr_http_parser *parser, struct fastr_http_text value)
+{
     if (++parser->codings > 1) return refuse(parser, 400, "two Transfer-Encoding fields");
     if (!same(value, "chunked", 7)) return refuse(parser, 501, "the only transfer coding taken is \"chunked\"");
     parser->chunked = true;
@@ -342,7 +369,8 @@ static int read_coding(struct fastr_http_parser *parser, struct fastr_http_text 
 }
 
 /* The fields that decide about framing and the connection. */
-static int read_field(struct fastr_http_parser *parser, struct fastr_http_text name, struct fastr_http_text value) {
+static int read_field(struct fastr_http_parser *parser, struct fastr_http_text name, struct fastr_http_text value)
+{
     switch (name.length) {
     case 4:
         if (!same(name, "Host", 4)) return 0;
@@ -362,7 +390,8 @@ static int read_field(struct fastr_http_parser *parser, struct fastr_http_text n
     return 0;
 }
 
-static struct fastr_http_header *add_header(struct fastr_http_parser *parser) {
+static struct fastr_http_header *add_header(struct fastr_http_parser *parser)
+{
     if (parser->message.header_count == parser->headers_room) {
         parser->headers_room = parser->headers_room ? parser->headers_room * 2 : 16;
         parser->headers = fastr_realloc(parser->headers, parser->headers_room * sizeof *parser->headers);
@@ -370,14 +399,16 @@ static struct fastr_http_header *add_header(struct fastr_http_parser *parser) {
     return &parser->headers[parser->message.header_count++];
 }
 
-static struct fastr_http_text trim(struct fastr_http_text value) {
+static struct fastr_http_text trim(struct fastr_http_text value)
+{
     while (value.length && is_blank(*value.text)) value.text++, value.length--;
     while (value.length && is_blank(value.text[value.length - 1])) value.length--;
     return value;
 }
 
 /* name ":" OWS value OWS; `end` points at its CR. */
-static int parse_field(struct fastr_http_parser *parser, char *p, char *end) {
+static int parse_field(struct fastr_http_parser *parser, char *p, char *end)
+{
     if (is_blank(*p)) return refuse(parser, 400, "a folded header line, or whitespace before the first one");
     struct fastr_http_text name = span(&p, end, TOKEN);
     if (is_blank(*p)) return refuse(parser, 400, "whitespace before a header's colon");
@@ -394,7 +425,8 @@ static int parse_field(struct fastr_http_parser *parser, char *p, char *end) {
 /* ---- what the head means ---------------------------------------------------------------------------------------- */
 
 /* §3.2: exactly one valid Host in 1.1. */
-static int judge_host(struct fastr_http_parser *parser) {
+static int judge_host(struct fastr_http_parser *parser)
+{
     struct fastr_http_message *message = &parser->message;
     if (parser->hosts == 0 && message->minor == 1) return refuse(parser, 400, "no Host field");
     if (!host_is_valid(parser->host_value)) return refuse(parser, 400, "the Host field is not a host");
@@ -404,7 +436,8 @@ static int judge_host(struct fastr_http_parser *parser) {
 }
 
 /* §6.3, §9.3, RFC 9110 §10.1.1. */
-static int judge_framing(struct fastr_http_parser *parser) {
+static int judge_framing(struct fastr_http_parser *parser)
+{
     struct fastr_http_message *message = &parser->message;
     if (parser->chunked && parser->lengths)
         return refuse(parser, 400, "Content-Length and Transfer-Encoding in one request");
@@ -416,7 +449,8 @@ static int judge_framing(struct fastr_http_parser *parser) {
 }
 
 /* The whole head is in the buffer, its last, empty line too. */
-static int parse_head(struct fastr_http_parser *parser) {
+static int parse_head(struct fastr_http_parser *parser)
+{
     char *data = parser->head.data, *line = data + parser->fields_begin, *end = data + parser->head.length - 2;
     parser->host_value = (struct fastr_http_text){"", 0};
     if (parse_request_line(parser, data, line - 2)) return -1;
@@ -435,7 +469,8 @@ static int parse_head(struct fastr_http_parser *parser) {
 /* ---- gathering the head ----------------------------------------------------------------------------------------- */
 
 /* Before `more` bytes are added to the current line. */
-static int check_line(struct fastr_http_parser *parser, size_t more) {
+static int check_line(struct fastr_http_parser *parser, size_t more)
+{
     size_t length = parser->head.length + more;
     if (parser->lines == 0)
         return length > parser->limits.line_bytes ? refuse(parser, 414, "the request line is too long") : 0;
@@ -445,7 +480,8 @@ static int check_line(struct fastr_http_parser *parser, size_t more) {
 }
 
 /* A line ended at the buffer's end. 1 if the head is complete with it. */
-static int end_line(struct fastr_http_parser *parser) {
+static int end_line(struct fastr_http_parser *parser)
+{
     size_t length = parser->head.length - parser->line;
     if (length < 2 || parser->head.data[parser->head.length - 2] != '\r')
         return refuse(parser, 400, "a line ends in LF without CR");
@@ -462,7 +498,8 @@ static int end_line(struct fastr_http_parser *parser) {
 }
 
 /* Takes lines; returns 1 when the head is parsed, 0 for more, -1 when refused. */
-static int gather(struct fastr_http_parser *parser, const char *bytes, size_t length, size_t *used) {
+static int gather(struct fastr_http_parser *parser, const char *bytes, size_t length, size_t *used)
+{
     while (*used < length) {
         const char *from = bytes + *used, *lf = memchr(from, '\n', length - *used);
         size_t take = lf ? (size_t)(lf - from) + 1 : length - *used;
@@ -479,24 +516,28 @@ static int gather(struct fastr_http_parser *parser, const char *bytes, size_t le
 
 /* ---- the body (§6, §7) ----------------------------------------------------------------------------------------- */
 
-static int check_body_size(struct fastr_http_parser *parser, size_t more) {
+static int check_body_size(struct fastr_http_parser *parser, size_t more)
+{
     if (more > parser->body_limit || parser->body.length > parser->body_limit - more)
         return refuse(parser, 413, "the body is larger than this server takes");
     return 0;
 }
 
-int fastr_http_parser_limit_body(struct fastr_http_parser *parser, size_t bytes) {
+int fastr_http_parser_limit_body(struct fastr_http_parser *parser, size_t bytes)
+{
     parser->body_limit = bytes;
     return parser->chunked ? 0 : check_body_size(parser, parser->left);
 }
 
-static enum phase complete(struct fastr_http_parser *parser) {
+static enum phase complete(struct fastr_http_parser *parser)
+{
     parser->message.body = parser->body.length ? parser->body.data : "";
     parser->message.body_length = parser->body.length;
     return COMPLETE;
 }
 
-static enum phase begin_body(struct fastr_http_parser *parser) {
+static enum phase begin_body(struct fastr_http_parser *parser)
+{
     if (parser->chunked) return CHUNK_SIZE;
     if (check_body_size(parser, parser->left)) return FAILED;
     if (parser->left == 0) return complete(parser);
@@ -505,7 +546,8 @@ static enum phase begin_body(struct fastr_http_parser *parser) {
 }
 
 /* Copies what there is of the body or chunk. */
-static size_t take_data(struct fastr_http_parser *parser, const char *bytes, size_t length) {
+static size_t take_data(struct fastr_http_parser *parser, const char *bytes, size_t length)
+{
     size_t take = length < parser->left ? length : parser->left;
     fastr_buffer_add(&parser->body, bytes, take);
     parser->left -= take;
@@ -515,7 +557,8 @@ static size_t take_data(struct fastr_http_parser *parser, const char *bytes, siz
 
 /* §7.1: the digits and what may end them. Whitespace is refused where the grammar has none; before ';' it has some that
  * nobody sends, and parsers disagree about it. */
-static int chunk_size(struct fastr_http_parser *parser, char c) {
+static int chunk_size(struct fastr_http_parser *parser, char c)
+{
     int digit = hex_digit(c);
     if (digit >= 0) {
         if (++parser->digits > SIZE_DIGITS) return refuse(parser, 400, "a chunk's size has too many digits");
@@ -529,28 +572,32 @@ static int chunk_size(struct fastr_http_parser *parser, char c) {
 }
 
 /* §7.1.1: extensions are ignored, but are text, and few. */
-static int chunk_extension(struct fastr_http_parser *parser, char c) {
+static int chunk_extension(struct fastr_http_parser *parser, char c)
+{
     if (++parser->extensions > EXTENSION_BYTES) return refuse(parser, 400, "too many chunk extensions");
     if (c == '\r') parser->phase = CHUNK_SIZE_LF;
     else if (!is(c, VALUE)) return refuse(parser, 400, "a control character in a chunk extension");
     return 0;
 }
 
-static int chunk_begins(struct fastr_http_parser *parser, char c) {
+static int chunk_begins(struct fastr_http_parser *parser, char c)
+{
     if (c != '\n') return refuse(parser, 400, "CR without LF after a chunk's size");
     parser->digits = 0;
     parser->phase = parser->left ? CHUNK_DATA : TRAILER;
     return check_body_size(parser, parser->left);
 }
 
-static int expect(struct fastr_http_parser *parser, char c, char wanted, enum phase next) {
+static int expect(struct fastr_http_parser *parser, char c, char wanted, enum phase next)
+{
     if (c != wanted) return refuse(parser, 400, "a chunk does not end in CRLF where its size says");
     parser->phase = next;
     return 0;
 }
 
 /* §7.1.2: trailer fields are checked like others, and dropped: none may change what the head said. */
-static int trailer(struct fastr_http_parser *parser, char c) {
+static int trailer(struct fastr_http_parser *parser, char c)
+{
     if (++parser->trailer > parser->limits.header_bytes) return refuse(parser, 431, "the trailer is too large");
     switch (parser->phase) {
     case TRAILER:
@@ -571,7 +618,8 @@ static int trailer(struct fastr_http_parser *parser, char c) {
     }
 }
 
-static int chunked_byte(struct fastr_http_parser *parser, char c) {
+static int chunked_byte(struct fastr_http_parser *parser, char c)
+{
     switch (parser->phase) {
     case CHUNK_SIZE: return chunk_size(parser, c);
     case CHUNK_EXTENSION: return chunk_extension(parser, c);
@@ -582,7 +630,8 @@ static int chunked_byte(struct fastr_http_parser *parser, char c) {
     }
 }
 
-static void feed_body(struct fastr_http_parser *parser, const char *bytes, size_t length, size_t *used) {
+static void feed_body(struct fastr_http_parser *parser, const char *bytes, size_t length, size_t *used)
+{
     while (*used < length && parser->phase < COMPLETE) {
         if (parser->phase == LENGTH || parser->phase == CHUNK_DATA)
             *used += take_data(parser, bytes + *used, length - *used);
@@ -592,7 +641,8 @@ static void feed_body(struct fastr_http_parser *parser, const char *bytes, size_
 }
 
 enum fastr_http_state fastr_http_parser_feed(struct fastr_http_parser *parser, const char *bytes, size_t length,
-                                             size_t *used) {
+                                             size_t *used)
+{
     *used = 0;
     if (parser->phase == GATHER) {
         int ended = gather(parser, bytes, length, used);

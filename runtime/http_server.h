@@ -45,7 +45,8 @@ struct fastr_http_handler {
     void (*on_head)(void *data, struct fastr_http_request *request);
     /* The whole request is there. Reply now or at any later time, exactly once. */
     void (*on_request)(void *data, struct fastr_http_request *request);
-    /* The client left (closed, half-closed or reset) after on_request and before the reply. Do not reply. */
+    /* The client left (closed, half-closed or reset) after on_request and before the reply, or the server is freed.
+     * Do not reply. One that leaves before on_request is not reported: hang nothing on a request in on_head. */
     void (*on_gone)(void *data, struct fastr_http_request *request);
 };
 

@@ -45,7 +45,8 @@ struct segment {
 
 /* ---- characters ------------------------------------------------------------------------------------------------- */
 
-static int hex_digit(char c) {
+static int hex_digit(char c)
+{
     if (c >= '0' && c <= '9') return c - '0';
     if (c >= 'a' && c <= 'f') return c - 'a' + 10;
     if (c >= 'A' && c <= 'F') return c - 'A' + 10;
@@ -53,7 +54,8 @@ static int hex_digit(char c) {
 }
 
 /* Length of the UTF-8 sequence at `p`, 0 if it is none (RFC 3629: no overlong ones, no surrogates, up to U+10FFFF). */
-static size_t utf8_length(const unsigned char *p, const unsigned char *end) {
+static size_t utf8_length(const unsigned char *p, const unsigned char *end)
+{
     size_t length = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
     if (length > (size_t)(end - p)) return 0;
     for (size_t i = 1; i < length; i++)
@@ -63,7 +65,8 @@ static size_t utf8_length(const unsigned char *p, const unsigned char *end) {
     return length;
 }
 
-static bool is_utf8(const char *text, size_t length) {
+static bool is_utf8(const char *text, size_t length)
+{
     const unsigned char *p = (const unsigned char *)text, *end = p + length;
     while (p < end) {
         size_t step = utf8_length(p, end);
@@ -73,7 +76,8 @@ static bool is_utf8(const char *text, size_t length) {
     return true;
 }
 
-ptrdiff_t fastr_url_decode(const char *text, size_t length, bool plus, char *out) {
+ptrdiff_t fastr_url_decode(const char *text, size_t length, bool plus, char *out)
+{
     size_t n = 0;
     bool ascii = true;
     for (size_t i = 0; i < length; i++) {
@@ -96,7 +100,8 @@ ptrdiff_t fastr_url_decode(const char *text, size_t length, bool plus, char *out
 
 /* ---- the tree --------------------------------------------------------------------------------------------------- */
 
-static void node_clear(struct node *node) {
+static void node_clear(struct node *node)
+{
     for (size_t i = 0; i < node->literal_count; i++) {
         node_clear(node->literals[i]);
         free(node->literals[i]);
@@ -114,23 +119,27 @@ static void node_clear(struct node *node) {
     free(node->allow);
 }
 
-struct fastr_router *fastr_router_new(void) {
+struct fastr_router *fastr_router_new(void)
+{
     return fastr_zalloc(sizeof(struct fastr_router));
 }
 
-void fastr_router_free(struct fastr_router *router) {
+void fastr_router_free(struct fastr_router *router)
+{
     if (!router) return;
     node_clear(&router->root);
     free(router);
 }
 
-static int compare(const struct node *node, struct segment segment) {
+static int compare(const struct node *node, struct segment segment)
+{
     if (node->length != segment.length) return node->length < segment.length ? -1 : 1;
     return memcmp(node->literal, segment.text, segment.length);
 }
 
 /* Where `segment` is among the node's literals, or belongs. */
-static size_t find_literal(const struct node *node, struct segment segment, bool *found) {
+static size_t find_literal(const struct node *node, struct segment segment, bool *found)
+{
     size_t low = 0, high = node->literal_count;
     *found = false;
     while (low < high && !*found) {
@@ -143,7 +152,8 @@ static size_t find_literal(const struct node *node, struct segment segment, bool
     return *found ? high : low;
 }
 
-static struct node *child_for(struct node *node, struct segment segment, bool is_name) {
+static struct node *child_for(struct node *node, struct segment segment, bool is_name)
+{
     if (is_name) return node->name ? node->name : (node->name = fastr_zalloc(sizeof *node));
     bool found;
     size_t at = find_literal(node, segment, &found);
@@ -158,7 +168,8 @@ static struct node *child_for(struct node *node, struct segment segment, bool is
 }
 
 /* Takes the next segment of a path that begins with '/'. False at its end. */
-static bool next_segment(const char **at, const char *end, struct segment *segment) {
+static bool next_segment(const char **at, const char *end, struct segment *segment)
+{
     if (*at >= end) return false;
     const char *from = *at + 1, *slash = memchr(from, '/', (size_t)(end - from));
     *segment = (struct segment){from, (size_t)((slash ? slash : end) - from)};
@@ -168,11 +179,13 @@ static bool next_segment(const char **at, const char *end, struct segment *segme
 
 /* ---- adding ----------------------------------------------------------------------------------------------------- */
 
-static int bad_pattern(struct fastr_err *err, const char *pattern, const char *what) {
+static int bad_pattern(struct fastr_err *err, const char *pattern, const char *what)
+{
     return fastr_fail(err, "invalid", "route \"%s\": %s", pattern, what);
 }
 
-static bool is_identifier(struct segment name) {
+static bool is_identifier(struct segment name)
+{
     for (size_t i = 0; i < name.length; i++) {
         char c = name.text[i];
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
@@ -181,7 +194,8 @@ static bool is_identifier(struct segment name) {
     return name.length > 0;
 }
 
-static bool uses_name(const struct route *route, struct segment name) {
+static bool uses_name(const struct route *route, struct segment name)
+{
     for (int i = 0; i < route->count; i++)
         if (strlen(route->names[i]) == name.length && memcmp(route->names[i], name.text, name.length) == 0) return true;
     return false;
@@ -189,7 +203,8 @@ static bool uses_name(const struct route *route, struct segment name) {
 
 /* A segment of a pattern: {name}, which goes to the route, or a literal without braces, escapes and dot segments. */
 static int read_segment(struct route *route, struct segment *segment, bool *is_name, const char *pattern,
-                        struct fastr_err *err) {
+                        struct fastr_err *err)
+{
     *is_name = segment->length >= 2 && *segment->text == '{' && segment->text[segment->length - 1] == '}';
     if (!*is_name) {
         for (size_t i = 0; i < segment->length; i++)
@@ -204,14 +219,16 @@ static int read_segment(struct route *route, struct segment *segment, bool *is_n
     return 0;
 }
 
-static const struct route *find_route(const struct node *node, const char *method, size_t length) {
+static const struct route *find_route(const struct node *node, const char *method, size_t length)
+{
     for (const struct route *route = node->routes; route; route = route->next)
         if (route->method_length == length && memcmp(route->method, method, length) == 0) return route;
     return NULL;
 }
 
 /* HEAD is named beside GET, which serves it. */
-static void write_allow(struct node *node) {
+static void write_allow(struct node *node)
+{
     struct fastr_buffer text = {0};
     for (const struct route *route = node->routes; route; route = route->next) {
         fastr_buffer_format(&text, "%s%s", text.length ? ", " : "", route->method);
@@ -221,7 +238,8 @@ static void write_allow(struct node *node) {
     node->allow = text.data;
 }
 
-static void hang(struct node *node, struct route *route) {
+static void hang(struct node *node, struct route *route)
+{
     struct route **at = &node->routes;
     while (*at && strcmp((*at)->method, route->method) < 0) at = &(*at)->next;
     route->next = *at;
@@ -229,13 +247,15 @@ static void hang(struct node *node, struct route *route) {
     write_allow(node);
 }
 
-static bool is_method(const char *method) {
+static bool is_method(const char *method)
+{
     size_t letters = strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
     return letters > 0 && method[letters] == '\0' && letters <= 32;
 }
 
 /* Walks the pattern, growing the tree; the node it ends at, or NULL with err filled. */
-static struct node *grow(struct node *node, struct route *route, const char *pattern, struct fastr_err *err) {
+static struct node *grow(struct node *node, struct route *route, const char *pattern, struct fastr_err *err)
+{
     const char *at = pattern, *end = pattern + strlen(pattern);
     struct segment segment;
     for (int depth = 0; next_segment(&at, end, &segment); depth++) {
@@ -248,7 +268,8 @@ static struct node *grow(struct node *node, struct route *route, const char *pat
 }
 
 int fastr_router_add(struct fastr_router *router, const char *method, const char *pattern, int index,
-                     struct fastr_err *err) {
+                     struct fastr_err *err)
+{
     if (*pattern != '/') return bad_pattern(err, pattern, "it does not begin with \"/\"");
     if (!is_method(method)) return bad_pattern(err, pattern, "its method is not upper-case letters");
     struct node scratch = {.routes = fastr_zalloc(sizeof(struct route))}; /* owns the route until it hangs */
@@ -266,12 +287,14 @@ int fastr_router_add(struct fastr_router *router, const char *method, const char
 
 /* ---- looking up ------------------------------------------------------------------------------------------------- */
 
-static bool is_dots(struct segment segment) {
+static bool is_dots(struct segment segment)
+{
     return (segment.length == 1 && segment.text[0] == '.') ||
            (segment.length == 2 && segment.text[0] == '.' && segment.text[1] == '.');
 }
 
-static bool has_control(struct segment segment) {
+static bool has_control(struct segment segment)
+{
     for (size_t i = 0; i < segment.length; i++)
         if ((unsigned char)segment.text[i] < 0x20 || segment.text[i] == 0x7f) return true;
     return false;
@@ -280,7 +303,8 @@ static bool has_control(struct segment segment) {
 /* Decodes the path into `decoded`, segment by segment, so that an encoded '/' splits none. Returns how many segments
  * there are, or -1 with the reason set. */
 static int split(const char *path, size_t length, char *decoded, struct segment *segments,
-                 struct fastr_route_match *match) {
+                 struct fastr_route_match *match)
+{
     const char *at = path, *end = path + length;
     char *out = decoded;
     struct segment raw;
@@ -309,7 +333,8 @@ struct walk {
 };
 
 /* The node with routes for the segments from `depth` on; literals before names. `names` were taken so far. */
-static const struct node *walk_down(const struct node *node, struct walk *walk, int depth, int names) {
+static const struct node *walk_down(const struct node *node, struct walk *walk, int depth, int names)
+{
     if (depth == walk->count) return node->routes ? node : NULL;
     struct segment segment = walk->segments[depth];
     bool found;
@@ -320,7 +345,8 @@ static const struct node *walk_down(const struct node *node, struct walk *walk, 
     return walk_down(node->name, walk, depth + 1, names + 1);
 }
 
-static void fill_params(const struct route *route, const struct walk *walk, struct fastr_route_match *match) {
+static void fill_params(const struct route *route, const struct walk *walk, struct fastr_route_match *match)
+{
     match->index = route->index;
     match->count = route->count;
     for (int i = 0; i < route->count; i++) {
@@ -330,7 +356,8 @@ static void fill_params(const struct route *route, const struct walk *walk, stru
 }
 
 int fastr_router_find(const struct fastr_router *router, const char *method, size_t method_length, const char *path,
-                      size_t length, char *decoded, struct fastr_route_match *match) {
+                      size_t length, char *decoded, struct fastr_route_match *match)
+{
     struct segment segments[SEGMENTS];
     match->index = -1;
     match->count = 0;
