@@ -1,6 +1,6 @@
 /* file.c: fastr.file, small private files below the setting `var`: secrets, and what must outlive a restart while its
  * owner is away (keys, tokens). Not a store for data: names are few, texts at most 64 KiB, calls block for one small
- * file. Scripts have no other way to files.
+ * file. What belongs to the installation (migrations) is read with fastr.files.
  *
  * A name is "secrets/NAME" or "run/NAME": letters, digits, and any of _ . - (not first); nothing else is reachable.
  * Files have mode 0600, and are whole at any time: written beside, then renamed or linked. */

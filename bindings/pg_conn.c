@@ -284,13 +284,29 @@ static bool plan_is_stale(const PGresult *result)
            !strcmp(field(result, PG_DIAG_SOURCE_FUNCTION), "RevalidateCachedQuery");
 }
 
+/* The line of a script in which the server saw the error; 0 if it did not say. Its position counts characters from 1. */
+static int line_of(const struct pg_op *op, const PGresult *result)
+{
+    int position = atoi(field(result, PG_DIAG_STATEMENT_POSITION)), line = 1;
+    if (op->steps[0] != PG_STEP_SCRIPT || position <= 0)
+        return 0;
+    for (const char *at = op->sql; *at && position > 1; at++) {
+        line += *at == '\n';
+        position -= (at[1] & 0xC0) != 0x80; /* a continuation byte of UTF-8 begins no character */
+    }
+    return line;
+}
+
 /* The detail line is left out on purpose: it quotes values, which may be personal. */
 static void fail_from(struct pg_op *op, const PGresult *result, bool stale)
 {
     const char *state = field(result, PG_DIAG_SQLSTATE), *name = field(result, PG_DIAG_CONSTRAINT_NAME);
     const char *code = stale ? "stale_plan" : !strcmp(state, "57014") ? "timeout" : state;
     const char *message = field(result, PG_DIAG_MESSAGE_PRIMARY);
-    if (strstr(message, name))
+    int line = line_of(op, result);
+    if (line)
+        pg_op_fail(op, code, "line %d: %s", line, message);
+    else if (strstr(message, name))
         pg_op_fail(op, code, "%s", message);
     else
         pg_op_fail(op, code, "%s (constraint %s)", message, name);
