@@ -80,10 +80,9 @@ struct pg_op {
     struct pg_conn *conn;    /* while SENT, or checked out */
     enum pg_stage stage;
     bool abandoned;    /* nobody waits: free it when its answer arrives */
-    bool retried;      /* a read that was sent once already */
+    int tries;         /* of a read, that came to nothing */
     bool primary_only; /* a read that wants the newest state */
     bool waited;       /* a read that has waited for a replica to replay `lsn` */
-    bool replanned;    /* prepared again after its plan went stale */
     bool then_commit;  /* a single write: commits when its statement has succeeded */
     bool late;         /* a COMMIT whose task was told "commit_unknown" */
     bool committed;
@@ -129,6 +128,7 @@ struct pg_target {
     bool ok, known;            /* answers probes and is not behind; was so at least once */
     uint64_t lsn;              /* replayed (replica) or flushed (primary), when last asked */
     uint64_t lsn_us, asked_us; /* when the answer came, and the open question (0: none) was sent */
+    uint64_t late_us;          /* when the open question's answer is late */
     char error[200];           /* why the last connection failed */
 };
 

@@ -591,9 +591,11 @@ static void on_io(evutil_socket_t fd, short what, void *data)
         return;
     }
     if ((what & EV_READ) && !PQconsumeInput(conn->pg)) {
+        char *why = fastr_strdup(PQerrorMessage(conn->pg));
         read_results(conn); /* what arrived before the end still counts */
         if (conn->state == PG_READY)
-            pg_conn_break(conn, "%s", PQerrorMessage(conn->pg));
+            pg_conn_break(conn, "%s", why);
+        free(why);
         return;
     }
     if (what & EV_READ)

@@ -2,7 +2,8 @@
  *
  * A shared connection carries only statements that begin no transaction, change nothing (the session is read-only) and
  * end within the server's statement_timeout; it is never cancelled, since that would hit a neighbour: the answer to a
- * task that has left is dropped. A lost connection's reads are sent once more, elsewhere.
+ * task that has left is dropped. A lost connection's reads are sent again, to the primary if it is there: when a server
+ * goes, all of its connections do.
  *
  * Which server: a healthy replica, in turn. A task whose session has written (its word "lsn") needs a replica that has
  * replayed that far: one that has is used; otherwise the read waits a few milliseconds for one, then asks the primary.
@@ -16,7 +17,7 @@
 
 #include "bindings/pg.h"
 
-enum { PROBE_MS = 200, PROBE_LATE_MS = 1000, STUCK_EXTRA_MS = 500, SPREAD_AT = 8, SENT_MAX = 128, LSN_PROBE_MS = 2 };
+enum { TRIES = 2, PROBE_MS = 200, PROBE_LATE_MS = 1000, STUCK_EXTRA_MS = 500, SPREAD_AT = 8, SENT_MAX = 128, LSN_PROBE_MS = 2 };
 
 struct pg_servers pg_servers;
 
@@ -145,7 +146,9 @@ static void lsn_timer_start(void);
 /* Sends it, or lets it wait for a replica's replay; false if there is no connection to send it on. */
 static bool place(struct pg_op *op)
 {
-    struct pg_conn *conn = replica_reader(op->pool, op);
+    struct pg_conn *conn = op->tries ? reader(op->pool, pg_servers.replicas) : NULL;
+    if (!conn)
+        conn = replica_reader(op->pool, op);
     if (!conn && op->lsn && !op->waited && !op->primary_only && any_replica_ok()) {
         op->waited = true;
         count_wait();
@@ -185,13 +188,12 @@ void pg_read_serve(struct pg_pool *pool)
         }
 }
 
-static void read_again(struct pg_op *op, bool primary)
+static void read_again(struct pg_op *op)
 {
     PQclear(op->result);
     free(op->failure);
     op->result = NULL;
     op->failure = NULL;
-    op->primary_only = op->primary_only || primary;
     op->stage = PG_QUEUED;
     op->queued_us = fastr_clock_us();
     if (!place(op))
@@ -201,22 +203,20 @@ static void read_again(struct pg_op *op, bool primary)
 /* A stale plan is prepared again; a replica that had to cancel a read to go on replaying has the primary answer. */
 static bool worth_again(struct pg_op *op)
 {
-    if (!op->failure || op->abandoned)
+    if (!op->failure || op->abandoned || op->tries >= TRIES)
         return false;
-    bool *once = !strcmp(op->failure->err.code, "stale_plan") ? &op->replanned
-                 : !strcmp(op->failure->err.code, "40001")    ? &op->retried
-                                                              : NULL;
-    if (!once || *once)
-        return false;
-    return *once = true;
+    const char *code = op->failure->err.code;
+    return !strcmp(code, "stale_plan") || !strcmp(code, "40001");
 }
 
 static void read_done(struct pg_op *op, struct pg_conn *conn)
 {
-    if (worth_again(op))
-        read_again(op, op->retried);
-    else
+    if (worth_again(op)) {
+        op->tries++;
+        read_again(op);
+    } else {
         pg_op_finish(op);
+    }
     if (conn->pool->reading.first)
         pg_read_serve(conn->pool);
 }
@@ -225,11 +225,11 @@ static void read_broken(struct pg_op *op, struct pg_conn *conn)
 {
     if (op->abandoned) {
         pg_op_free(op);
-    } else if (!op->retried) {
-        op->retried = true;
-        read_again(op, false);
+    } else if (op->tries < TRIES) {
+        op->tries++;
+        read_again(op);
     } else {
-        pg_op_fail(op, "unavailable", "PostgreSQL went away twice: %s", conn->error);
+        pg_op_fail(op, "unavailable", "PostgreSQL went away again and again: %s", conn->error);
         pg_op_finish(op);
     }
 }
@@ -335,15 +335,17 @@ static void probe_broken(struct pg_op *op, struct pg_conn *conn)
 
 static const struct pg_class probe_class = {probe_done, probe_broken};
 
-/* Any role's shared connection to it will do. */
+/* Any role's shared connection to it will do: the least busy one, so that no slow statement is ahead. */
 static struct pg_conn *probe_conn(int index)
 {
-    for (struct pg_pool *pool = pg_pools; pool; pool = pool->next) {
-        struct pg_conn *conn = row_of(pool, index);
-        if (conn->state == PG_READY)
-            return conn;
-    }
-    return NULL;
+    struct pg_conn *best = NULL;
+    for (struct pg_pool *pool = pg_pools; pool; pool = pool->next)
+        for (int i = 0; i < row_size(pool, index); i++) {
+            struct pg_conn *conn = row_of(pool, index) + i;
+            if (conn->state == PG_READY && (!best || conn->ops.count < best->ops.count))
+                best = conn;
+        }
+    return best;
 }
 
 static void probe(int index)
@@ -357,6 +359,8 @@ static void probe(int index)
     op->limit_us = (uint64_t)(pg_limits.read_ms + STUCK_EXTRA_MS) * 1000;
     pg_op_step(op, PG_STEP_QUERY);
     target->asked_us = fastr_clock_us();
+    /* Behind others' statements it may have to wait as long as they may take. */
+    target->late_us = target->asked_us + (conn->ops.count ? op->limit_us : PROBE_LATE_MS * 1000);
     pg_conn_send(conn, op);
 }
 
@@ -368,7 +372,7 @@ static void check_target(int index, uint64_t now)
         pg_conn_open(row_of(pg_pools, index));
         if (*target->error || now > target->lsn_us + PROBE_LATE_MS * 1000)
             say_health(target, false, *target->error ? target->error : "connecting");
-    } else if (target->asked_us && now > target->asked_us + PROBE_LATE_MS * 1000) {
+    } else if (target->asked_us && now > target->late_us) {
         say_health(target, false, "does not answer");
     } else {
         probe(index);

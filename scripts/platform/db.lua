@@ -113,7 +113,7 @@ local function look_up(db, options, message)
   error(problem.of_error("commit_unknown"), 0)
 end
 
--- ---- a service's database -----------------------------------------------------------------------------------------
+-- ---- a service's database --------------------------------------------------------------------------------------------
 
 local Db = {}
 Db.__index = Db

@@ -26,27 +26,28 @@ local function services()
   return found
 end
 
--- Files NNN_name.sql of sql/FOLDER in their order; none if there is no such folder.
-local function files_of(folder)
-  local names, message, code = fastr.files.list("sql/" .. folder)
+-- Files NNN_name.sql of ROOT/FOLDER in their order; none if there is no such folder.
+local function files_of(root, folder)
+  local names, message, code = fastr.files.list(root .. "/" .. folder)
   if code == "not_found" then return {} end
-  if not names then fail("sql/" .. folder, message) end
+  if not names then fail(folder, message) end
   local found = {}
   for _, name in ipairs(names) do
+    local path = root .. "/" .. folder .. "/" .. name
     if not name:find("^%d%d%d_[%w_]+%.sql$") then
-      fail("sql/" .. folder .. "/" .. name, "the name of a migration is three digits, an underscore, a name and .sql")
+      fail(path, "the name of a migration is three digits, an underscore, a name and .sql")
     end
-    local path = folder .. "/" .. name
-    local text, why = fastr.files.read("sql/" .. path)
-    if not text then fail("sql/" .. path, why) end
-    found[#found + 1] = { name = path, text = text, checksum = fastr.crypto.sha256(text) }
+    local text, why = fastr.files.read(path)
+    if not text then fail(path, why) end
+    found[#found + 1] = { name = folder .. "/" .. name, path = path, text = text,
+      checksum = fastr.crypto.sha256(text) }
   end
   return found
 end
 
-local function all_files(service)
-  local files = files_of("platform")
-  for _, file in ipairs(files_of(service)) do files[#files + 1] = file end
+local function all_files(root, service)
+  local files = files_of(root, "platform")
+  for _, file in ipairs(files_of(root, service)) do files[#files + 1] = file end
   return files
 end
 
@@ -76,7 +77,7 @@ end
 
 -- True if it was new. Raises if the applied file was another one.
 local function apply(db, service, file)
-  local what = service .. ": sql/" .. file.name
+  local what = service .. ": " .. file.path
   return locked(db, service, what, function(query, tx)
     local known = query("select checksum, applied_at from schema_migrations where name = $1", file.name)[1]
     if known and known.checksum == file.checksum then return false end
@@ -91,9 +92,10 @@ local function apply(db, service, file)
   end)
 end
 
--- Brings one service's schema up to date; `say` is told of each file applied. Returns how many; raises.
-function M.service(service, say)
-  local files = all_files(service)
+-- Brings one service's schema up to date with the files below `root`; `say` is told of each one applied. Returns how
+-- many; raises what names file, line and cause.
+function M.service(service, say, root)
+  local files = all_files(root, service)
   local db = fastr.pg.open { role = service .. "_owner", writes = 1, write_ms = 0 }
   locked(db, service, service, function(query) query(CREATE_HISTORY) end)
   local count = 0
@@ -111,7 +113,7 @@ function M.main(arguments)
   local count = 0
   local ok, err = pcall(function()
     for _, service in ipairs(#arguments > 0 and arguments or services()) do
-      count = count + M.service(service, print)
+      count = count + M.service(service, print, "sql")
     end
   end)
   if not ok then
