@@ -114,11 +114,13 @@ static bool is_value(const char *text)
 /* What decides about framing and the connection is written by the server alone. */
 static bool is_ours(const char *name)
 {
-    static const char *const ours[] = {"Connection", "Content-Length",    "Date",
-                                       "Keep-Alive", "Transfer-Encoding", "Upgrade"};
-    if (!strchr("cCdDkKtTuU", *name)) return false;
-    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
-        if (strcasecmp(name, ours[i]) == 0) return true;
+    switch (strlen(name)) {
+    case 4: return strcasecmp(name, "Date") == 0;
+    case 7: return strcasecmp(name, "Upgrade") == 0;
+    case 10: return strcasecmp(name, "Connection") == 0 || strcasecmp(name, "Keep-Alive") == 0;
+    case 14: return strcasecmp(name, "Content-Length") == 0;
+    case 17: return strcasecmp(name, "Transfer-Encoding") == 0;
+    }
     return false;
 }
 

