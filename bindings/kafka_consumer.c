@@ -45,6 +45,7 @@ struct partition {
     int32_t id;
     struct message *head, *tail, *current;
     int queued, failures;
+    char last_error[200]; /* of the current message's last attempt */
     bool running, pumping, revoked, paused;
     struct event again;
     int64_t last;            /* offset of the last message queued, -1 before the first */
@@ -155,12 +156,13 @@ static void push_headers(lua_State *L, const rd_kafka_message_t *message)
     }
 }
 
-/* The handler's one argument: {topic, partition, offset, key, value, headers, timestamp_ms}. */
+/* The handler's one argument: {topic, partition, offset, key, value, headers, timestamp_ms, attempt (from 1),
+ * last_error (of the attempt before)}. */
 static int push_message(lua_State *L, void *data)
 {
     const struct partition *partition = data;
     const rd_kafka_message_t *message = partition->current->kafka;
-    lua_createtable(L, 0, 7);
+    lua_createtable(L, 0, 9);
     lua_pushstring(L, partition->topic->name);
     lua_setfield(L, -2, "topic");
     lua_pushinteger(L, message->partition);
@@ -175,6 +177,10 @@ static int push_message(lua_State *L, void *data)
     lua_setfield(L, -2, "timestamp_ms");
     push_headers(L, message);
     lua_setfield(L, -2, "headers");
+    lua_pushinteger(L, partition->failures + 1);
+    lua_setfield(L, -2, "attempt");
+    if (partition->failures)
+        lua_pushstring(L, partition->last_error), lua_setfield(L, -2, "last_error");
     return 1;
 }
 
@@ -261,6 +267,7 @@ static void failed(struct partition *partition, const char *error)
     int shift = partition->failures < 7 ? partition->failures : 7;
     int delay_ms = RETRY_LEAST_MS << shift < RETRY_MOST_MS ? RETRY_LEAST_MS << shift : RETRY_MOST_MS;
     partition->failures++;
+    snprintf(partition->last_error, sizeof partition->last_error, "%s", error);
     fastr_metric_add(partition->topic->failed, 1);
     fastr_log(FASTR_WARN, "kafka: %s/%d at %lld for %s failed %d times, again in %d ms: %s", partition->topic->name,
               (int)partition->id, (long long)partition->current->kafka->offset, partition->group->name,
@@ -602,13 +609,16 @@ static void subscribe(struct group *group)
     rd_kafka_topic_partition_list_destroy(list);
 }
 
+/* A field of an entry is valid until the next one is asked for: each is used at once. */
 static char *declared_now(void)
 {
     struct fastr_buffer text = {0};
     int count = fastr_program_count("consumers");
-    for (int i = 1; i <= count; i++)
-        fastr_buffer_format(&text, "%s %s %d\n", fastr_program_field("consumers", i, "topic"),
-                            fastr_program_field("consumers", i, "group"), is_broadcast(i));
+    for (int i = 1; i <= count; i++) {
+        fastr_buffer_format(&text, "%s ", fastr_program_field("consumers", i, "topic"));
+        fastr_buffer_format(&text, "%s ", fastr_program_field("consumers", i, "group"));
+        fastr_buffer_format(&text, "%d\n", is_broadcast(i));
+    }
     return text.data ? text.data : fastr_strdup("");
 }
 
@@ -626,7 +636,8 @@ static void reconcile(void)
             topic->wanted = false;
     int count = fastr_program_count("consumers");
     for (int i = 1; i <= count; i++) {
-        struct group *group = find_group(fastr_program_field("consumers", i, "group"), is_broadcast(i));
+        bool broadcast = is_broadcast(i);
+        struct group *group = find_group(fastr_program_field("consumers", i, "group"), broadcast);
         if (group)
             want_topic(group, fastr_program_field("consumers", i, "topic"));
     }

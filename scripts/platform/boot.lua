@@ -11,9 +11,9 @@ local call = require "platform.call"
 local cors = require "platform.cors"
 local declaration = require "platform.declaration"
 local idempotency = require "platform.idempotency"
-local inbox = fastr.asset("platform/inbox.lua") and require "platform.inbox"
+local inbox = require "platform.inbox"
 local openapi = require "platform.openapi"
-local outbox = fastr.asset("platform/outbox.lua") and require "platform.outbox"
+local outbox = require "platform.outbox"
 local request = require "platform.request"
 local session = require "platform.session"
 
@@ -130,11 +130,15 @@ local function add_service(program, service)
     program.schedules[#program.schedules + 1] = { name = service.name .. "." .. entry.name, every_ms = entry.every_ms,
       one = entry.one or false, handle = within(service, service.jobs[entry.job]) }
   end
-  for _, entry in ipairs(inbox and inbox.consumers(service) or {}) do
+  for _, entry in ipairs(inbox.consumers(service)) do
     entry.handle = within(service, entry.handle)
     program.consumers[#program.consumers + 1] = entry
   end
-  if outbox and next(service.produces) then
+  for _, entry in ipairs(inbox.schedules(service)) do
+    entry.handle = within(service, entry.handle)
+    program.schedules[#program.schedules + 1] = entry
+  end
+  if next(service.produces) or next(service.consumes) then -- who consumes may have to tell of parked events
     local relay = outbox.relay(service.name)
     relay.handle = within(service, relay.handle)
     program.schedules[#program.schedules + 1] = relay

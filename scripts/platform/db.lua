@@ -48,7 +48,8 @@ end
 
 -- ---- transactions --------------------------------------------------------------------------------------------------
 
--- What the function of a transaction is given. `failed` keeps the code of the statement that spoilt it.
+-- What the function of a transaction is given. `service` says whose it is; `failed` keeps the code of the statement that
+-- spoilt it; `after_commit`, a table of functions that must not raise, is run once the transaction is committed.
 local Tx = {}
 Tx.__index = Tx
 
@@ -84,7 +85,7 @@ end
 local function attempt(db, fn, options)
   local raw, message, code = db.handle:begin { isolation = options.isolation }
   if not raw then return "failed", failure(message, code), false end
-  local tx = setmetatable({ raw = raw }, Tx)
+  local tx = setmetatable({ raw = raw, service = db.service }, Tx)
   local ok, results = pack(xpcall(fn, traced, tx))
   local refused = ok and results[1] == nil and results[2] ~= nil
   if not ok or refused then
@@ -94,7 +95,10 @@ local function attempt(db, fn, options)
   end
   local lsn, constraint
   lsn, message, code, constraint = raw:commit()
-  if lsn then return "done", results end
+  if lsn then
+    for _, run in pairs(tx.after_commit or {}) do run() end
+    return "done", results
+  end
   -- The task's own deadline ends the wait for COMMIT as well, and leaves the outcome as open.
   if code == "commit_unknown" or code == "timeout" then return "unknown", message end
   return "failed", failure(message, code, constraint), AGAIN[code] or false
@@ -158,7 +162,7 @@ local opened = {}
 function M.open(service)
   local db = opened[service]
   if not db then
-    db = setmetatable({ handle = pg.open { role = service } }, Db)
+    db = setmetatable({ handle = pg.open { role = service }, service = service }, Db)
     opened[service] = db
   end
   return db
