@@ -177,7 +177,7 @@ function M.markdown()
   local out = { "# Problems\n",
     "Every error is a problem document (RFC 9457, `application/problem+json`) with a stable `code`.",
     "Programs look at `code`; `detail` and `errors` are for people.",
-    "Printed from `scripts/lib/problem.lua` by `bin/fastr docs`; edit there.\n" }
+    "Printed from `scripts/lib/problem.lua` by `bin/fastr openapi --problems`; edit there.\n" }
   for _, entry in ipairs(M.codes()) do
     out[#out + 1] = string.format('<a id="%s"></a>\n### `%s`\n\n%d. %s. %s\n',
       entry.code, entry.code, entry.status, entry.title, entry.cure)

@@ -14,6 +14,7 @@
 local json = fastr.json
 local database = fastr.asset("platform/db.lua") and require "platform.db"
 local problem = require "lib.problem"
+local request = require "platform.request"
 local session = require "platform.session"
 local url = require "lib.url"
 
@@ -44,7 +45,7 @@ local function principal_of(ctx)
   local who = ctx.principal
   if who.kind ~= "guest" then return who.kind .. ":" .. who.id end
   if next(ctx.params) ~= nil then return "guest" end
-  return "guest@" .. tostring(ctx.request.peer)
+  return "guest@" .. request.client(ctx.request)
 end
 
 local function fingerprint(service, ctx)

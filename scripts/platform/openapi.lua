@@ -119,6 +119,16 @@ function M.text(names)
   return json.canonical(M.document(names))
 end
 
+-- `fastr openapi` prints the document, `fastr openapi --problems` the text of docs/problems.md.
+function M.main(arguments)
+  if arguments[1] == "--problems" then
+    io.write(problem.markdown())
+  else
+    io.write(M.text(require("platform.boot").names()), "\n")
+  end
+  return true
+end
+
 -- ---- routes --------------------------------------------------------------------------------------------------------
 
 local FILES = { ["/docs"] = { "docs.html", "text/html; charset=utf-8" },

@@ -91,6 +91,15 @@ function M.not_modified(req, headers)
   return etag ~= nil and lists(known, (etag:gsub("^W/", "")))
 end
 
+-- The address of the client: the peer's, or, where the peer is our own load balancer, what that says. For throttling
+-- and logs; never for rights.
+function M.client(req)
+  local peer = req.peer or ""
+  if peer ~= "local" and not peer:find("^127%.") and peer ~= "::1" then return peer end
+  local chain = req:header("x-forwarded-for")
+  return chain and chain:match("([^,%s]+)%s*$") or peer
+end
+
 -- ---- problems -----------------------------------------------------------------------------------------------------
 
 -- Status, body and headers of a problem.
