@@ -12,7 +12,7 @@
 -- body with a card number would tell the number.
 
 local json = fastr.json
-local database = fastr.asset("platform/db.lua") and require "platform.db"
+local database = require "platform.db"
 local problem = require "lib.problem"
 local request = require "platform.request"
 local session = require "platform.session"
