@@ -32,7 +32,7 @@ static struct event *tick_event;
 /* What pg.open returns; its pool is made at the first use in a worker, as states are also built where no loop runs. */
 struct db {
     struct pg_pool *pool;
-    char *role;
+    char role[64]; /* PostgreSQL's names have at most 63 bytes */
     int writes;
     int64_t write_ms, lock_ms;
 };
@@ -94,7 +94,7 @@ static int load_replicas(struct fastr_err *err)
 static void load_limits(void)
 {
     pg_limits = (struct pg_limits){
-        .connect_ms = fastr_setting_int("pg.connect_ms", 2000, 50, 60000),
+        .connect_ms = fastr_setting_int("pg.connect_ms", 1000, 50, 60000),
         .read_ms = fastr_setting_int("pg.read_ms", 2000, 10, 60000),
         .slow_ms = fastr_setting_int("pg.slow_ms", 30000, 100, 3600000),
         .write_ms = fastr_setting_int("pg.write_ms", 10000, 100, 3600000),
@@ -651,6 +651,7 @@ static int pg_open(lua_State *L)
         return luaL_error(L, "pg.open: %s", err.text);
     lua_getfield(L, 1, "role");
     luaL_argcheck(L, lua_type(L, -1) == LUA_TSTRING, 1, "role is missing: the name of the service");
+    luaL_argcheck(L, lua_objlen(L, -1) < sizeof ((struct db *)0)->role, 1, "role: at most 63 bytes");
     struct db made = {.writes = (int)number_field(L, "writes", pg_limits.writes, 1, PG_SLOTS_MAX),
                       .write_ms = number_field(L, "write_ms", pg_limits.write_ms, 0, 3600000),
                       .lock_ms = number_field(L, "lock_ms", pg_limits.lock_ms, 0, 3600000)};
@@ -658,16 +659,10 @@ static int pg_open(lua_State *L)
     *db = made;
     luaL_getmetatable(L, TYPE_DB);
     lua_setmetatable(L, -2);
-    db->role = fastr_strdup(lua_tostring(L, -2));
+    snprintf(db->role, sizeof db->role, "%s", lua_tostring(L, -2));
     if (fastr_loop())
         pool_of(db);
     return 1;
-}
-
-static int db_gc(lua_State *L)
-{
-    free(check_db(L, 1)->role);
-    return 0;
 }
 
 /* pg.listen(db, channel) -> listener, whose next(timeout_ms) waits for notifications (see pg_listen.c).
@@ -702,8 +697,10 @@ static void register_type(lua_State *L, const char *name, const luaL_Reg *method
     lua_newtable(L);
     luaL_register(L, NULL, methods);
     lua_setfield(L, -2, "__index");
-    lua_pushcfunction(L, gc);
-    lua_setfield(L, -2, "__gc");
+    if (gc) {
+        lua_pushcfunction(L, gc);
+        lua_setfield(L, -2, "__gc");
+    }
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
     lua_pop(L, 1);
@@ -711,7 +708,7 @@ static void register_type(lua_State *L, const char *name, const luaL_Reg *method
 
 static int open_module(lua_State *L)
 {
-    register_type(L, TYPE_DB, DB, db_gc);
+    register_type(L, TYPE_DB, DB, NULL);
     register_type(L, TYPE_TX, TX, tx_gc);
     pg_value_register(L);
     pg_listen_register(L);

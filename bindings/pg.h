@@ -129,6 +129,7 @@ struct pg_target {
     uint64_t lsn;              /* replayed (replica) or flushed (primary), when last asked */
     uint64_t lsn_us, asked_us; /* when the answer came, and the open question (0: none) was sent */
     uint64_t late_us;          /* when the open question's answer is late */
+    uint64_t lost_us;          /* when it was last found not ok */
     char error[200];           /* why the last connection failed */
 };
 
@@ -168,6 +169,8 @@ struct pg_conn {
     struct pg_tx *tx;       /* the transaction that has it */
     struct pg_listener *listener;
     int failures;           /* attempts to connect, in a row */
+    int first_host;         /* its target's, when this attempt began */
+    uint64_t ready_us;      /* when it became ready */
     uint64_t since_us;      /* connecting since, or when its last answer came */
     uint64_t retry_us;      /* not to be opened before */
     char error[200];        /* why it was closed */

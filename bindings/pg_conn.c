@@ -554,7 +554,7 @@ static void became_ready(struct pg_conn *conn)
     conn->state = PG_READY;
     conn->failures = 0;
     conn->unsynced = false;
-    conn->since_us = fastr_clock_us();
+    conn->since_us = conn->ready_us = fastr_clock_us();
     conn->target->error[0] = '\0';
     watch(conn, EV_READ);
     if (conn->kind == PG_READ)
@@ -611,6 +611,7 @@ void pg_conn_open(struct pg_conn *conn)
         return;
     conn->state = PG_CONNECTING;
     conn->since_us = now;
+    conn->first_host = conn->target->first_host;
     conn->pg = connect_start(conn);
     if (!conn->pg || PQstatus(conn->pg) == CONNECTION_BAD) {
         pg_conn_break(conn, "%s", conn->pg ? PQerrorMessage(conn->pg) : "out of memory");
@@ -687,11 +688,12 @@ void pg_conn_break(struct pg_conn *conn, const char *format, ...)
         pg_conn_open(conn);
 }
 
-/* A connection attempt that hangs: the next one begins with the next host. */
+/* A connection attempt that hangs: the next one begins with the next host, moved on once for all that hang together. */
 static void connect_late(struct pg_conn *conn)
 {
     struct pg_target *target = conn->target;
-    target->first_host = (target->first_host + 1) % target->hosts;
+    if (conn->first_host == target->first_host)
+        target->first_host = (target->first_host + 1) % target->hosts;
     pg_conn_break(conn, "no answer to connecting within %lld ms", (long long)pg_limits.connect_ms);
 }
 

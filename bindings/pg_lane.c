@@ -13,7 +13,7 @@
 
 #include "bindings/pg.h"
 
-enum { IDLE_CLOSE_S = 60, STUCK_EXTRA_MS = 1000 };
+enum { IDLE_CLOSE_S = 60, STUCK_EXTRA_MS = 1000, GONE_MS = 1000 };
 
 static struct pg_lane *lane_of(struct pg_conn *conn)
 {
@@ -222,9 +222,17 @@ static void commit_late(struct pg_conn *conn, struct pg_op *op)
     pg_list_first(&conn->ops, stand_in);
 }
 
+/* Do its probes say that the server has gone since this connection was made, with this statement under way for long? */
+static bool server_gone(const struct pg_conn *conn, const struct pg_op *op, uint64_t now)
+{
+    const struct pg_target *target = conn->target;
+    return target->primary && target->known && !target->ok && conn->ready_us < target->lost_us &&
+           now > op->sent_us + GONE_MS * 1000 && (op->late || !pg_op_commits(op));
+}
+
 static void check_sent(struct pg_conn *conn, struct pg_op *op, uint64_t now)
 {
-    if (op->late && !pg_servers.primary.ok)
+    if (server_gone(conn, op, now))
         pg_conn_break(conn, "the primary does not answer");
     else if (op->late || now < op->sent_us + op->limit_us)
         return;

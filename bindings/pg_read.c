@@ -17,7 +17,7 @@
 
 #include "bindings/pg.h"
 
-enum { TRIES = 2, PROBE_MS = 200, PROBE_LATE_MS = 1000, STUCK_EXTRA_MS = 500, SPREAD_AT = 8, SENT_MAX = 128, LSN_PROBE_MS = 2 };
+enum { TRIES = 2, PROBE_MS = 200, PROBE_LATE_MS = 1000, STUCK_EXTRA_MS = 500, SPREAD_AT = 8, HELD_UP_MS = 250, SENT_MAX = 128, LSN_PROBE_MS = 2 };
 
 struct pg_servers pg_servers;
 
@@ -87,29 +87,61 @@ bool pg_target_serves(const struct pg_target *target, const struct pg_op *op)
     return target->ok && !op->primary_only && target->lsn >= op->lsn;
 }
 
-/* The connection with the least to do, opening another one when all are busy; NULL if none is ready. */
-static struct pg_conn *reader(struct pg_pool *pool, int index)
+/* Is its first statement taking long, or its server stuck? Then others had better not stand behind it. */
+static bool held_up(const struct pg_conn *conn)
+{
+    const struct pg_op *op = conn->ops.first;
+    if (!op)
+        return false;
+    uint64_t since_us = op->sent_us > conn->since_us ? op->sent_us : conn->since_us;
+    return fastr_clock_us() > since_us + HELD_UP_MS * 1000;
+}
+
+static bool better(const struct pg_conn *a, const struct pg_conn *b)
+{
+    bool a_held = held_up(a), b_held = held_up(b);
+    return a_held != b_held ? b_held : a->ops.count < b->ops.count;
+}
+
+/* The connection with the least to do, opening another one when all are busy; NULL if none is ready, or has room, or
+ * (unless `patient`) is free of a statement that holds it up. */
+static struct pg_conn *reader(struct pg_pool *pool, int index, bool patient)
 {
     struct pg_conn *best = NULL, *row = row_of(pool, index);
     for (int i = 0; i < row_size(pool, index); i++) {
-        if (row[i].state == PG_CLOSED && (!best || best->ops.count >= SPREAD_AT))
+        if (row[i].state == PG_CLOSED && (!best || best->ops.count >= SPREAD_AT || held_up(best)))
             pg_conn_open(&row[i]);
-        if (row[i].state == PG_READY && (!best || row[i].ops.count < best->ops.count))
+        if (row[i].state == PG_READY && (!best || better(&row[i], best)))
             best = &row[i];
     }
-    return best && best->ops.count < SENT_MAX ? best : NULL;
+    return best && best->ops.count < SENT_MAX && (patient || !held_up(best)) ? best : NULL;
 }
 
 /* A ready connection to a replica that serves `op`, in turn; NULL if there is none. */
-static struct pg_conn *replica_reader(struct pg_pool *pool, const struct pg_op *op)
+static struct pg_conn *replica_reader(struct pg_pool *pool, const struct pg_op *op, bool patient)
 {
     for (int i = 0; i < pg_servers.replicas; i++) {
         int index = (int)(pool->turn++ % (unsigned)pg_servers.replicas);
-        struct pg_conn *conn = pg_target_serves(target_at(index), op) ? reader(pool, index) : NULL;
+        struct pg_conn *conn = pg_target_serves(target_at(index), op) ? reader(pool, index, patient) : NULL;
         if (conn)
             return conn;
     }
     return NULL;
+}
+
+/* What serves `op` now. One that was lost begins with the primary; one that nobody serves promptly is patient. */
+static struct pg_conn *choose(const struct pg_op *op)
+{
+    struct pg_pool *pool = op->pool;
+    int primary = pg_servers.replicas;
+    struct pg_conn *conn = op->tries ? reader(pool, primary, false) : replica_reader(pool, op, false);
+    if (!conn && op->lsn && !op->waited && !op->primary_only && !op->tries)
+        return NULL;
+    if (!conn)
+        conn = op->tries ? replica_reader(pool, op, false) : reader(pool, primary, false);
+    if (!conn)
+        conn = replica_reader(pool, op, true);
+    return conn ? conn : reader(pool, primary, true);
 }
 
 static bool any_replica_ok(void)
@@ -146,21 +178,20 @@ static void lsn_timer_start(void);
 /* Sends it, or lets it wait for a replica's replay; false if there is no connection to send it on. */
 static bool place(struct pg_op *op)
 {
-    struct pg_conn *conn = op->tries ? reader(op->pool, pg_servers.replicas) : NULL;
-    if (!conn)
-        conn = replica_reader(op->pool, op);
-    if (!conn && op->lsn && !op->waited && !op->primary_only && any_replica_ok()) {
-        op->waited = true;
-        count_wait();
-        pg_list_add(&behind, op);
-        lsn_timer_start();
+    struct pg_conn *conn = choose(op);
+    if (conn) {
+        send_read(conn, op);
         return true;
     }
-    if (!conn)
-        conn = reader(op->pool, pg_servers.replicas);
-    if (conn)
-        send_read(conn, op);
-    return conn != NULL;
+    if (!op->lsn || op->waited || op->primary_only)
+        return false;
+    op->waited = true; /* the next choice may be the primary */
+    if (!any_replica_ok())
+        return place(op);
+    count_wait();
+    pg_list_add(&behind, op);
+    lsn_timer_start();
+    return true;
 }
 
 void pg_read_start(struct pg_op *op)
@@ -274,6 +305,8 @@ static void say_health(struct pg_target *target, bool ok, const char *detail)
     snprintf(name, sizeof name, "pg.%s", target->name);
     if (ok != target->ok || !target->known)
         fastr_log(ok ? FASTR_INFO : FASTR_WARN, "pg: %s %s: %s", target->name, ok ? "serves" : "is left out", detail);
+    if (target->ok && !ok)
+        target->lost_us = fastr_clock_us();
     target->ok = ok;
     target->known = true;
     /* Reads go on without the primary: only a house without any server is not ready. */

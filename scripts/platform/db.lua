@@ -117,7 +117,7 @@ local function look_up(db, options, message)
   error(problem.of_error("commit_unknown"), 0)
 end
 
--- ---- a service's database --------------------------------------------------------------------------------------------
+-- ---- a service's database ------------------------------------------------------------------------------------------
 
 local Db = {}
 Db.__index = Db
@@ -138,8 +138,8 @@ function Db:write(sql, ...) return check(self.handle:write(sql, ...)) end
 function Db:listen(channel) return pg.listen(self.handle, channel) end
 
 -- db:transaction(fn, {isolation =, look_up =}) (waits). Runs fn(tx) and commits; returns what fn returned.
--- `nil, problem` from fn rolls back and is returned; a raise rolls back and is raised again. After a serialization failure, a deadlock
--- or a lost connection fn runs again, up to three times: it must have no effect but through tx.
+-- `nil, problem` from fn rolls back and is returned; a raise rolls back and is raised again. After a serialization
+-- failure, a deadlock or a lost connection fn runs again, up to three times: it must have no effect but through tx.
 -- look_up(view) decides an unknown COMMIT: it looks with view:read (the primary) for what fn wrote, and returns what fn
 -- would have returned, or nil. Without it, or when it does not find it: problem commit_unknown.
 function Db:transaction(fn, options)
