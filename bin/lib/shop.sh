@@ -22,7 +22,7 @@ processes() {
       for i in $(seq "$count"); do echo "$name-$i $((port + i - 1)) $name"; done
     fi
     port=$((port + 8))
-  done < <(services)
+  done < <(served)
   [ -z "$all" ] || echo "shop-1 $SERVICE_PORT$all"
 }
 
@@ -39,7 +39,7 @@ nginx_upstreams() {
     printf 'upstream %s {\n  zone %s 128k;\n  least_conn;\n' "$name" "$name"
     for port in $(ports_of "$name"); do printf '  server 127.0.0.1:%s max_fails=3 fail_timeout=2s;\n' "$port"; done
     printf '  keepalive 32;\n  keepalive_timeout 20s;\n}\n'
-  done < <(services)
+  done < <(served)
 }
 
 # A POST that carries an Idempotency-Key may be sent again to another instance: the key makes it the same action.
@@ -54,7 +54,7 @@ nginx_keyed_locations() {
   while read -r name count prefixes; do
     printf 'location @%s_keyed { proxy_pass http://%s; proxy_next_upstream error http_502 http_503 non_idempotent; }\n' \
       "$name" "$name"
-  done < <(services)
+  done < <(served)
 }
 
 nginx_public() {
@@ -64,12 +64,13 @@ nginx_public() {
       printf 'location = /api/v1/%s { %sproxy_pass http://%s; }\n' "$prefix" "$(nginx_keyed "$name")" "$name"
       printf 'location /api/v1/%s/ { %sproxy_pass http://%s; }\n' "$prefix" "$(nginx_keyed "$name")" "$name"
     done
-  done < <(services)
+  done < <(served)
   # Server-sent events: passed on as they come, for as long as they last.
-  printf 'location ~ ^/api/v1/orders/[^/]+/events$ { proxy_pass http://order; proxy_buffering off; proxy_read_timeout 1h; }\n'
+  [ -z "$(ports_of order)" ] || printf 'location ~ ^/api/v1/orders/[^/]+/events$ { proxy_pass http://order; proxy_buffering off; proxy_read_timeout 1h; }\n'
   # The document is merged from all services' declarations; any process can make it.
-  printf 'location = /openapi.json { proxy_pass http://rules; gzip on; gzip_types application/json; }\n'
-  printf 'location = /docs { proxy_pass http://rules; }\nlocation /docs/ { proxy_pass http://rules; }\n'
+  name=$(served | head -n 1 | cut -d' ' -f1)
+  printf 'location = /openapi.json { proxy_pass http://%s; gzip on; gzip_types application/json; }\n' "$name"
+  printf 'location = /docs { proxy_pass http://%s; }\nlocation /docs/ { proxy_pass http://%s; }\n' "$name" "$name"
   nginx_keyed_locations
 }
 
@@ -77,9 +78,9 @@ nginx_internal() {
   local name count prefixes
   while read -r name count prefixes; do
     printf 'location /internal/%s/ { %sproxy_pass http://%s; }\n' "$name" "$(nginx_keyed "$name")" "$name"
-  done < <(services)
+  done < <(served)
   nginx_keyed_locations
-  nginx_public | grep '^location.* /api/'
+  nginx_public | sed -n '/^location.* \/api\//p'
 }
 
 render_nginx() {
@@ -127,7 +128,7 @@ ENV
       port=$INTERNAL_PORT
       [ "$name" != provider ] || port=$(ports_of provider)
       printf 'FASTR_SERVICES_%s=http://127.0.0.1:%s\n' "${name^^}" "$port"
-    done < <(services)
+    done < <(served)
   } >"$VAR/fastr.env"
   (umask 077; cat >"$VAR/shop.env.new" <<ENV
 SHOP_URL=http://127.0.0.1:$HTTP_PORT

@@ -46,6 +46,7 @@ step() {
 # The EXIT trap of a command that uses steps: says what failed and shows the end of its log.
 report_failure() {
   local status=$?
+  [ "$BASHPID" = $$ ] || return "$status" # a subshell
   [ "$status" = 0 ] || [ -z "$STEP" ] || {
     printf '\nfastr: failed at %s\n' "$STEP" >&2
     [ ! -s "$STEP_LOG" ] || { tail -n 30 "$STEP_LOG" | sed 's/^/    /' >&2; printf 'fastr: the whole log is %s\n' "$STEP_LOG" >&2; }
@@ -123,6 +124,14 @@ services() {
     [ "$count" = n ] && count=$FASTR_INSTANCES
     echo "$name $count $prefixes"
   done <"$ROOT/conf/services"
+}
+
+# Those of them whose scripts are there.
+served() {
+  local name rest
+  services | while read -r name rest; do
+    [ ! -e "$ROOT/scripts/services/$name/init.lua" ] || echo "$name $rest"
+  done
 }
 
 topics() { grep -v '^#' "$ROOT/conf/kafka/topics" | sed 'p; s/$/.dlq/'; }
