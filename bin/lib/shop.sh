@@ -204,7 +204,7 @@ process_count() { processes | wc -l; }
 
 start_shop() {
   step migrate "the services' schemas" bin/fastr migrate
-  step load "the catalogue: 3,243 products with categories and stock" load_catalogue
+  [ -z "$(ports_of product)" ] || step load "the catalogue: 3,243 products with categories and stock" load_catalogue
   step start "$(process_count) processes of fastr, topology $FASTR_TOPOLOGY" start_services
   step start "the new build, one process at a time" renew_services
   step start "NGINX (http://127.0.0.1:$HTTP_PORT)" start_nginx

@@ -43,13 +43,16 @@ step() {
   STEP="" STEP_LOG=""
 }
 
+# What a step says goes to its log; what is said of its failure goes to the terminal.
+exec 7>&2
+
 # The EXIT trap of a command that uses steps: says what failed and shows the end of its log.
 report_failure() {
   local status=$?
   [ "$BASHPID" = $$ ] || return "$status" # a subshell
   [ "$status" = 0 ] || [ -z "$STEP" ] || {
-    printf '\nfastr: failed at %s\n' "$STEP" >&2
-    [ ! -s "$STEP_LOG" ] || { tail -n 30 "$STEP_LOG" | sed 's/^/    /' >&2; printf 'fastr: the whole log is %s\n' "$STEP_LOG" >&2; }
+    printf '\nfastr: failed at %s\n' "$STEP" >&7
+    [ ! -s "$STEP_LOG" ] || { tail -n 30 "$STEP_LOG" | sed 's/^/    /'; echo "fastr: the whole log is $STEP_LOG"; } >&7
   }
   return "$status"
 }

@@ -55,6 +55,6 @@ start_supervisor() {
   fi
   rm -f "$SOCKET"
   # Not in this terminal's session, and without the locks and pipes of this shell.
-  setsid supervisord -c "$VAR/conf/supervisord.conf" 8>&- 9>&- </dev/null
+  setsid supervisord -c "$VAR/conf/supervisord.conf" 7>&- 8>&- 9>&- </dev/null
   wait_for 30 "supervisord" supervised
 }
