@@ -12,7 +12,7 @@ ALREADY = (Faults.ALREADY_STARTED,)
 
 
 def main():
-    if len(sys.argv) < 3:
+    if len(sys.argv) < 2:
         sys.exit(__doc__)
     transport = SupervisorTransport(None, None, serverurl="unix://" + sys.argv[1])
     supervisor = xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
