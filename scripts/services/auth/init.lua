@@ -71,7 +71,7 @@ return {
       replies = { [200] = shape.object { id = account_id, email = shape.text {} } } },
   },
   schedules = {
-    { name = "owner", every_ms = 10000, job = "ensure_owner", one = true,
+    { name = "owner", every_ms = 2000, job = "ensure_owner", one = true,
       doc = "Makes the first owner from admin.email and the secret admin_password" },
     { name = "keys", every_ms = 3600000, job = "rotate_keys", one = true, doc = "A new signing key every 30 days" },
     { name = "sweep", every_ms = 3600000, job = "sweep", one = true, doc = "Removes old sessions and failures" },
