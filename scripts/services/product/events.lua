@@ -1,0 +1,3 @@
+-- events: the product service consumes none.
+
+return {}

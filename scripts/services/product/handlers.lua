@@ -1,0 +1,135 @@
+-- handlers: one function per route of the product service. Orders reserve through the internal ones, which all lock the
+-- order's reservation first and stock rows after it, in the order of sku.
+
+local problem = require "lib.problem"
+local cache = require "platform.cache"
+local database = require "platform.db"
+local outbox = require "platform.outbox"
+local request = require "platform.request"
+local store = require "services.product.store"
+local stock = require "services.product.stock"
+local view = require "services.product.view"
+
+local M = {}
+
+-- How long a cached product may be shown after somebody else changed it.
+local CACHE_MS = 900
+
+local function db()
+  return database.open("product")
+end
+
+local function shop_currency()
+  return fastr.setting("shop.currency", "GBP")
+end
+
+-- Facts of one product, from the cache or a replica; false where there is none.
+local function product_facts(sku, currency)
+  return cache.fetch("product:" .. currency .. ":" .. sku, { ttl_ms = CACHE_MS }, function()
+    return store.product(db(), sku, currency, fastr.time.now())
+  end)
+end
+
+function M.show(ctx)
+  local facts, failed = product_facts(ctx.params.sku, ctx.query.currency or shop_currency())
+  if failed then return nil, failed end
+  if not facts then return nil, problem.new("product_not_found", { detail = "There is no product " .. ctx.params.sku }) end
+  local items
+  items, failed = view.products({ facts })
+  if not items then return nil, failed end
+  return 200, items[1], { ETag = request.etag(facts.version) }
+end
+
+function M.categories()
+  local items = {}
+  for i, row in ipairs(store.categories(db())) do
+    items[i] = { path = row.path, name = view.category_name(row.path), products = row.products }
+  end
+  return 200, { items = fastr.json.array(items) }
+end
+
+-- One row more than the page tells whether there is another page.
+function M.list(ctx)
+  local filter = {}
+  for name, value in pairs(ctx.query) do filter[name] = value end
+  filter.sort = filter.sort or (filter.q and "relevance" or "name")
+  if filter.sort == "relevance" and not filter.q then filter.sort = "name" end
+  local size = filter.limit or 20
+  filter.limit = size + 1
+  if filter.cursor then
+    filter.after = view.read_cursor(filter.cursor, filter.sort)
+    if not filter.after then return nil, problem.new("cursor_invalid", { detail = "This cursor is not of this list" }) end
+  end
+  local rows = store.list(db(), filter, filter.currency or shop_currency(), fastr.time.now())
+  local more = rows[size + 1] ~= nil
+  rows[size + 1] = nil
+  local items, failed = view.products(rows)
+  if not items then return nil, failed end
+  local last = rows[size]
+  return 200, { items = fastr.json.array(items),
+    next_cursor = more and view.cursor(filter.sort, last.sort_key, last.sku) or fastr.json.null }
+end
+
+-- ---- staff -----------------------------------------------------------------------------------------------------------
+
+local function announce_product(tx, product)
+  outbox.add(tx, { topic = "product", key = product.sku, type = "product.changed.v1", sequence = product.version,
+    data = { sku = product.sku, version = product.version, name = product.name, tax_category = product.tax_category,
+      categories = fastr.json.array(product.categories), price = product.price } })
+end
+
+-- Once the change is committed, nobody is shown what was cached before it.
+local function forget(tx, currency, sku)
+  tx.after_commit = tx.after_commit or {}
+  tx.after_commit.cache = function() cache.forget("product:" .. currency .. ":" .. sku) end
+end
+
+function M.put(ctx)
+  local body, sku = ctx.body, ctx.params.sku
+  local old = store.lock_product(ctx.tx, sku)
+  local fresh, stale = request.matches(ctx, old and old.version or 0)
+  if not fresh then return nil, stale end
+  local product = { sku = sku, name = body.name, description = body.description or "", categories = body.categories,
+    category_paths = view.with_ancestors(body.categories), tax_category = body.tax_category or "standard",
+    price = body.price }
+  product.version = store.put_product(ctx.tx, product, fastr.time.now())
+  announce_product(ctx.tx, product)
+  forget(ctx.tx, product.price.currency, sku)
+  local items, failed = view.products({ store.product_in(ctx.tx, sku, body.price.currency, fastr.time.now()) })
+  if not items then return nil, failed end
+  return old and 200 or 201, items[1], { ETag = request.etag(product.version) }
+end
+
+function M.adjust(ctx)
+  local sku = ctx.params.sku
+  local counts, failed = stock.adjust(ctx.tx, sku, ctx.body.delta, ctx.body.reason, ctx.principal.id)
+  if not counts then return nil, failed end
+  outbox.add(ctx.tx, { topic = "stock", key = sku, type = "stock.adjusted.v1",
+    data = { sku = sku, delta = ctx.body.delta, on_hand = counts.on_hand, reason = ctx.body.reason } })
+  forget(ctx.tx, shop_currency(), sku)
+  return 200, counts
+end
+
+-- ---- for the other services ----------------------------------------------------------------------------------------
+
+function M.facts(ctx)
+  local body = ctx.body
+  local rows, items = store.facts(db(), body.skus, body.currency, fastr.time.now(), body.fresh), {}
+  for i, row in ipairs(rows) do items[i] = row end -- rows know more than their list, which JSON would not take
+  return 200, { items = fastr.json.array(items) }
+end
+
+-- Runs one of stock's functions in a transaction and answers with the reservation it leaves.
+local function reserve(step, body)
+  local reservation, failed = db():transaction(function(tx) return step(tx, body, fastr.time.now()) end)
+  if not reservation then return nil, failed end
+  return 200, { order = reservation.order, state = reservation.state, expires_at = reservation.expires_at }
+end
+
+function M.hold(ctx) return reserve(stock.hold, ctx.body) end
+function M.extend(ctx) return reserve(stock.extend, ctx.body) end
+function M.commit(ctx) return reserve(stock.commit, ctx.body) end
+function M.release(ctx) return reserve(stock.release, ctx.body) end
+function M.restock(ctx) return reserve(stock.restock, ctx.body) end
+
+return M
