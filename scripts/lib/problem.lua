@@ -89,6 +89,8 @@ local CODES = {
   currency_not_supported = { 422, "There are no prices in this currency", "The detail lists the currencies." },
   shipping_method_unknown = { 422, "No such shipping method for this address",
     "GET /api/v1/carts/{id}/shipping-options lists them." },
+  checkout_running = { 409, "A checkout of this cart is under way",
+    "Wait as long as Retry-After says, then read the cart." },
   price_changed = { 409, "The total has changed", "GET the cart, show the new total, and send it as expected_total." },
   -- order
   order_not_found = { 404, "There is no such order", "Check the id; a guest's order needs its token in Fastr-Order." },

@@ -1,0 +1,189 @@
+-- checkout: the cart's part of a purchase.
+--
+--   open --(checkout: ready, priced, agreed)--> paying --(order: settle done)--> done
+--    ^                                            |
+--    +-----------(order: settle open)-------------+
+--
+-- While it is paying the cart cannot be changed, so what order freezes is what the shopper sees. Order has the last
+-- word, also after a crash; running this again with the same id changes nothing that has happened.
+
+local problem = require "lib.problem"
+local outbox = require "platform.outbox"
+local request = require "platform.request"
+local pricing = require "services.cart.pricing"
+local store = require "services.cart.store"
+local view = require "services.cart.view"
+
+local M = {}
+
+local array = fastr.json.array
+
+local PLACE_MS = 22000 -- a payment may take its time
+local ROUNDS = 3 -- a cart that changes under us is priced again, this many times
+
+-- ---- before the order ------------------------------------------------------------------------------------------------
+
+-- What is missing for a checkout, as one problem; nil if nothing is.
+local function incomplete(cart, priced)
+  if #cart.lines == 0 then return problem.new("cart_empty") end
+  local errors = {}
+  for _, field in ipairs { "email", "shipping_address", "shipping_method" } do
+    if not cart[field] then errors[#errors + 1] = { path = field, problem = "is missing" } end
+  end
+  for _, sku in ipairs(priced.gone) do errors[#errors + 1] = { path = "lines", problem = sku .. " is no longer sold", sku = sku } end
+  if cart.shipping_method and #priced.facts.shipping == 0 then
+    errors[#errors + 1] = { path = "shipping_method", problem = "is not offered for this cart and address" }
+  end
+  if #errors == 0 then return nil end
+  return problem.new("cart_incomplete", { errors = array(errors), detail = errors[1].path .. " " .. errors[1].problem })
+end
+
+-- Writes what the request brings along, if it changes anything. Returns the cart, or nil and a problem.
+local function bring_along(tx, ctx)
+  local cart = store.lock(tx, ctx.params.id)
+  if not cart then return nil, problem.new("cart_not_found") end
+  if cart.state ~= "open" then return cart end
+  local ok, stale = request.matches(ctx, cart.version)
+  if not ok then return nil, stale end
+  local changed = ctx.principal.kind == "customer" and not cart.customer
+  if changed then cart.customer = ctx.principal.id end
+  for _, field in ipairs { "email", "shipping_address", "shipping_method" } do
+    if ctx.body[field] then
+      cart[field], changed = ctx.body[field], true
+    end
+  end
+  if changed then
+    cart.version = cart.version + 1
+    store.save(tx, cart, fastr.time.now())
+  end
+  return cart
+end
+
+local function price_fresh(cart)
+  local gathered, failed = pricing.gather(cart, nil, true)
+  if not gathered then return nil, failed end
+  local priced
+  priced, failed = pricing.price(cart, gathered)
+  if not priced then return nil, failed end
+  failed = incomplete(cart, priced)
+  if failed then return nil, failed end
+  return priced
+end
+
+-- Closes the cart to changes; false if it is no longer the one that was priced.
+local function close(tx, cart)
+  local now = store.lock(tx, cart.id)
+  if now.version ~= cart.version then return false end
+  if now.state == "open" then
+    now.state, now.paying_since = "paying", math.floor(fastr.time.unix_ms() / 1000)
+    store.save(tx, now, fastr.time.now())
+  end
+  return true
+end
+
+-- The cart, closed, and its price of now; or nil and a problem.
+local function freeze(db, ctx)
+  for _ = 1, ROUNDS do
+    local cart, failed = db:transaction(function(tx) return bring_along(tx, ctx) end)
+    if not cart then return nil, failed end
+    if cart.state == "done" then return cart end
+    local priced
+    priced, failed = price_fresh(cart)
+    if not priced then return nil, failed end
+    local closed = db:transaction(function(tx) return { close(tx, cart) } end)
+    if closed[1] then return cart, priced end
+  end
+  return nil, problem.new("conflict", { detail = "The cart keeps changing", retry_after = 1 })
+end
+
+-- ---- the order -------------------------------------------------------------------------------------------------------
+
+-- A guest's key to the order. It follows from the cart's capability, so every run of a checkout tells the same one, and
+-- order need only keep its hash.
+local function order_token(cart_id)
+  return fastr.crypto.hmac(cart_id, "order token"):sub(1, 32)
+end
+
+-- Adds the headers that open the order of a checkout's reply: one for programs, one for browsers.
+function M.headers(cart_id, body, headers)
+  local path, token = "/api/v1/orders/" .. (body.id or body.order), order_token(cart_id)
+  headers["Fastr-Order"], headers.Location = token, path
+  headers["Set-Cookie"] = "fastr_order=" .. token .. "; Path=" .. path .. "; Max-Age=7776000; HttpOnly; SameSite=Lax"
+  return headers
+end
+
+local function named_lines(cart, priced)
+  local lines = {}
+  for i, line in ipairs(cart.lines) do
+    local product = priced.products[line.sku]
+    lines[i] = { sku = line.sku, name = product.name, list_price = product.price }
+  end
+  return array(lines)
+end
+
+local function place(ctx, cart, priced)
+  return fastr.call("order", "place", {
+    cart = cart.id, attempt = ctx.saga, customer = cart.customer, email = cart.email, currency = cart.currency,
+    shipping_address = cart.shipping_address, shipping_method = cart.shipping_method,
+    names = named_lines(cart, priced), facts = priced.facts, pack = priced.pack,
+    expected_total = ctx.body.expected_total, reasons = array(view.problems(cart, priced)),
+    payment_method = ctx.body.payment_method, token = order_token(cart.id),
+    actor = { kind = ctx.principal.kind, id = ctx.principal.id },
+  }, { timeout_ms = PLACE_MS })
+end
+
+local STATUS = { paid = 201, placed = 201, unknown = 202, requires_action = 202, declined = 402 }
+
+local function reply(cart, outcome, order)
+  local token = order_token(cart.id)
+  if outcome ~= "declined" then
+    order.order_token = token
+    return STATUS[outcome], order, M.headers(cart.id, order, {})
+  end
+  local body = setmetatable(problem.new("payment_declined", { order = order.id, order_token = token,
+    reason = order.payments[#order.payments].reason }), nil)
+  return 402, body, M.headers(cart.id, body, { ["Content-Type"] = "application/problem+json" })
+end
+
+-- No order came of it, and none is under way: the shopper may change the cart again.
+local function reopen(db, cart)
+  db:transaction(function(tx)
+    local now = store.lock(tx, cart.id)
+    if now.state ~= "paying" then return true end
+    now.state, now.paying_since = "open", nil
+    store.save(tx, now, fastr.time.now())
+    return true
+  end)
+end
+
+-- POST /carts/{id}/checkout.
+function M.run(db, ctx)
+  local cart, priced = freeze(db, ctx)
+  if not cart then return nil, priced end
+  local answer, failed
+  if priced then
+    answer, failed = place(ctx, cart, priced)
+  else
+    answer, failed = fastr.call("order", "of_cart", { cart = cart.id })
+  end
+  if answer then return reply(cart, answer.outcome, answer.order) end
+  if failed.status < 500 and failed.code ~= "checkout_running" then reopen(db, cart) end
+  return nil, failed
+end
+
+-- Order's last word: `body` is {cart, order, outcome}. Returns the cart's state. Repeating it changes nothing.
+function M.settle(tx, body)
+  local cart = store.lock(tx, body.cart)
+  if not cart then return "gone" end
+  if cart.state == "done" or cart.state == "open" and body.outcome == "open" then return cart.state end
+  cart.state, cart.paying_since = body.outcome, nil
+  cart.version = cart.version + 1
+  if body.outcome == "done" then
+    cart.order = body.order
+    outbox.add(tx, { topic = "cart", key = body.order, type = "cart.checked_out.v1", data = { order = body.order } })
+  end
+  store.save(tx, cart, fastr.time.now())
+  return cart.state
+end
+
+return M

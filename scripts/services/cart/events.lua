@@ -1,0 +1,3 @@
+-- events: the cart service consumes none.
+
+return {}

@@ -1,0 +1,334 @@
+-- handlers: one function per route of the cart service. Every change locks the cart's row, applies a delta to what it
+-- then reads, asks the rules, prices, and counts the version up: two shoppers on one cart never lose each other's lines.
+
+local problem = require "lib.problem"
+local database = require "platform.db"
+local request = require "platform.request"
+local checkout = require "services.cart.checkout"
+local pricing = require "services.cart.pricing"
+local store = require "services.cart.store"
+local view = require "services.cart.view"
+
+local M = {}
+
+local array, null = fastr.json.array, fastr.json.null
+
+local MOST_UNITS = 9999
+local MOST_LINES = 1000
+local PAYING_SECONDS = 30 -- longer than a checkout may run: after it, order is asked whether one still does
+
+local function db()
+  return database.open("cart")
+end
+
+local function not_found()
+  return problem.new("cart_not_found")
+end
+
+-- ---- before a change: what waits -----------------------------------------------------------------------------------
+
+-- A cart whose checkout ended without a word (its process died) is open again unless order still works on it.
+local function is_abandoned(cart)
+  if cart.state ~= "paying" or fastr.time.unix_ms() / 1000 - cart.paying_since < PAYING_SECONDS then return false end
+  local reply, failed = fastr.call("order", "of_cart", { cart = cart.id })
+  if not reply then return nil, failed end
+  return not reply.in_flight
+end
+
+local function gather(ctx, more)
+  local cart = store.load(db(), ctx.params.id)
+  if not cart then return nil, not_found() end
+  local gathered, failed = pricing.gather(cart, more)
+  if not gathered then return nil, failed end
+  gathered.abandoned, failed = is_abandoned(cart)
+  if failed then return nil, failed end
+  return gathered
+end
+
+function M.prepare(ctx)
+  return gather(ctx)
+end
+
+-- The lines of the body as a list, whichever form it has.
+local function wanted_lines(body)
+  return body.sku and { body } or body
+end
+
+local function unknown_products(lines, products)
+  local errors = {}
+  for i, line in ipairs(lines) do
+    if not products[line.sku] then
+      errors[#errors + 1] = { path = ("[%d].sku"):format(i - 1), problem = "there is no product " .. line.sku }
+    end
+  end
+  if #errors == 0 then return nil end
+  return problem.new("product_not_found", { detail = errors[1].problem, errors = array(errors) })
+end
+
+function M.prepare_lines(ctx)
+  local lines, skus = wanted_lines(ctx.body), {}
+  for i, line in ipairs(lines) do skus[i] = line.sku end
+  local gathered, failed = gather(ctx, skus)
+  if not gathered then return nil, failed end
+  failed = unknown_products(lines, gathered.products)
+  if failed then return nil, failed end
+  return gathered
+end
+
+-- ---- a change --------------------------------------------------------------------------------------------------------
+
+-- Nil if the cart can be changed, else the problem.
+local function closed(cart, gathered)
+  if cart.state == "done" then return problem.new("cart_checked_out", { order = cart.order }) end
+  if cart.state == "paying" and not gathered.abandoned then return problem.new("checkout_running", { retry_after = 2 }) end
+end
+
+local function reply(status, cart, priced)
+  return status, view.cart(cart, priced), { ETag = request.etag(cart.version) }
+end
+
+-- Prices a changed cart and writes it with its next version.
+local function save(tx, cart, gathered)
+  local priced, failed = pricing.price(cart, gathered)
+  if not priced then return nil, failed end
+  cart.version = cart.version + 1
+  cart.pricing = { facts = priced.facts, decision = priced.decision, trace = priced.trace, abi = priced.abi }
+  cart.pack = priced.pack
+  store.save(tx, cart, fastr.time.now())
+  return priced
+end
+
+-- Locks the cart, lets `apply(cart)` change it (true, or nil and a problem), prices and stores it.
+local function change(ctx, apply)
+  local cart = store.lock(ctx.tx, ctx.params.id)
+  if not cart then return nil, not_found() end
+  local failed = closed(cart, ctx.prepared)
+  if failed then return nil, failed end
+  local ok
+  ok, failed = request.matches(ctx, cart.version)
+  if not ok then return nil, failed end
+  cart.state, cart.paying_since = "open", nil
+  if ctx.principal.kind == "customer" then cart.customer = cart.customer or ctx.principal.id end
+  ok, failed = apply(cart)
+  if not ok then return nil, failed end
+  local priced
+  priced, failed = save(ctx.tx, cart, ctx.prepared)
+  if not priced then return nil, failed end
+  return reply(200, cart, priced)
+end
+
+local function find_line(cart, sku)
+  for i, line in ipairs(cart.lines) do
+    if line.sku == sku then return line, i end
+  end
+end
+
+-- ---- lines -----------------------------------------------------------------------------------------------------------
+
+-- Adds one line's units to the cart; the line that was changed or made, or nil and a problem.
+local function add_line(cart, wanted, facts, i)
+  local line = find_line(cart, wanted.sku)
+  if not line then
+    cart.last_position = cart.last_position + 1
+    line = { sku = wanted.sku, position = cart.last_position, quantity = 0 }
+    cart.lines[#cart.lines + 1] = line
+  end
+  line.quantity, line.facts = line.quantity + wanted.quantity, facts
+  if line.quantity <= MOST_UNITS then return line end
+  local text = ("would make %d of %s; at most %d"):format(line.quantity, line.sku, MOST_UNITS)
+  return nil, problem.new("validation", { detail = text, errors = array { {
+    path = ("[%d].quantity"):format(i - 1), problem = text } } })
+end
+
+local function too_many_lines()
+  return problem.new("validation", { detail = ("a cart has at most %d lines"):format(MOST_LINES),
+    errors = array { { path = "", problem = ("a cart has at most %d lines"):format(MOST_LINES) } } })
+end
+
+function M.add_lines(ctx)
+  local wanted, gathered = wanted_lines(ctx.body), ctx.prepared
+  return change(ctx, function(cart)
+    local touched, seen = {}, {}
+    for i, each in ipairs(wanted) do
+      local line, failed = add_line(cart, each, gathered.products[each.sku], i)
+      if not line then return nil, failed end
+      if not seen[line.sku] then
+        seen[line.sku], touched[#touched + 1] = true, line
+      end
+    end
+    if #cart.lines > MOST_LINES then return nil, too_many_lines() end
+    local ok, failed = pricing.accept(cart, { kind = "add", lines = array(wanted) }, gathered)
+    if not ok then return nil, failed end
+    store.put_lines(ctx.tx, cart.id, touched)
+    return true
+  end)
+end
+
+local function line_not_found(sku)
+  return problem.new("line_not_found", { detail = "The cart has no line " .. sku })
+end
+
+function M.set_line(ctx)
+  local sku, quantity = ctx.params.sku, ctx.body.quantity
+  return change(ctx, function(cart)
+    local line = find_line(cart, sku)
+    if not line then return nil, line_not_found(sku) end
+    line.quantity, line.facts = quantity, ctx.prepared.products[sku] or line.facts
+    local ok, failed = pricing.accept(cart, { kind = "set", lines = array { { sku = sku, quantity = quantity } } }, ctx.prepared)
+    if not ok then return nil, failed end
+    store.put_lines(ctx.tx, cart.id, { line })
+    return true
+  end)
+end
+
+function M.remove_line(ctx)
+  local sku = ctx.params.sku
+  return change(ctx, function(cart)
+    local line, i = find_line(cart, sku)
+    if not line then return nil, line_not_found(sku) end
+    table.remove(cart.lines, i)
+    store.drop_line(ctx.tx, cart.id, sku)
+    return true
+  end)
+end
+
+-- ---- the rest of the cart ------------------------------------------------------------------------------------------
+
+function M.create(ctx)
+  local home = fastr.setting("shop.currency", "GBP")
+  local currency = ctx.body and ctx.body.currency or home
+  if currency ~= home then
+    return nil, problem.new("currency_not_supported", { detail = "Prices are in " .. home .. ", not in " .. currency })
+  end
+  local customer = ctx.principal.kind == "customer" and ctx.principal.id or nil
+  local cart = { id = fastr.crypto.base64url(fastr.crypto.random(16)), currency = currency, customer = customer,
+    version = 0, state = "open", lines = {}, coupons = {}, last_position = 0 }
+  store.create(ctx.tx, cart, fastr.time.now())
+  local priced, failed = save(ctx.tx, cart, { asked = {}, products = {} })
+  if not priced then return nil, failed end
+  local status, body, headers = reply(201, cart, priced)
+  headers.Location = "/api/v1/carts/" .. cart.id
+  return status, body, headers
+end
+
+function M.show(ctx)
+  local cart = store.load(db(), ctx.params.id)
+  if not cart then return nil, not_found() end
+  local gathered, failed = pricing.gather(cart)
+  if not gathered then return nil, failed end
+  local priced
+  priced, failed = pricing.price(cart, gathered)
+  if not priced then return nil, failed end
+  return 200, view.cart(cart, priced, ctx.query.explain == "full"), { ETag = request.etag(cart.version) }
+end
+
+local function offered(cart, gathered)
+  local options, failed = pricing.shipping_options(cart, gathered)
+  if not options then return nil, failed end
+  for _, option in ipairs(options) do
+    if option.method == cart.shipping_method then return true end
+  end
+  return nil, problem.new("shipping_method_unknown", { detail = "There is no method " .. cart.shipping_method })
+end
+
+-- A field of a PATCH: absent leaves the old value, null takes it away.
+local function patched(new, old)
+  if new == nil then return old end
+  if new == null then return nil end
+  return new
+end
+
+function M.patch(ctx)
+  local body = ctx.body
+  return change(ctx, function(cart)
+    cart.email = patched(body.email, cart.email)
+    cart.shipping_address = patched(body.shipping_address, cart.shipping_address)
+    cart.shipping_method = patched(body.shipping_method, cart.shipping_method)
+    if not body.shipping_method or body.shipping_method == null then return true end
+    return offered(cart, ctx.prepared)
+  end)
+end
+
+function M.claim(ctx)
+  if ctx.principal.kind ~= "customer" then return nil, problem.new("unauthenticated") end
+  return change(ctx, function(cart)
+    if cart.customer == ctx.principal.id then return true end
+    return nil, not_found() -- another customer's: as if it did not exist
+  end)
+end
+
+function M.shipping_options(ctx)
+  local cart = store.load(db(), ctx.params.id)
+  if not cart then return nil, not_found() end
+  local gathered, failed = pricing.gather(cart)
+  if not gathered then return nil, failed end
+  local options
+  options, failed = pricing.shipping_options(cart, gathered)
+  if not options then return nil, failed end
+  local items = {}
+  for i, option in ipairs(options) do
+    items[i] = { method = option.method, name = option.name or option.method,
+      fee = { amount = option.fee, currency = cart.currency } }
+  end
+  return 200, { items = array(items) }
+end
+
+-- ---- coupons ---------------------------------------------------------------------------------------------------------
+
+local function index_of(list, value)
+  for i, each in ipairs(list) do
+    if each == value then return i end
+  end
+end
+
+-- What the rules say of this code in this cart: true, or nil and the problem with their reason.
+local function accepted(cart, code, gathered)
+  local priced, failed = pricing.price(cart, gathered)
+  if not priced then return nil, failed end
+  for _, coupon in ipairs(priced.decision.coupons or {}) do
+    if coupon.code == code then
+      if coupon.accepted then return true end
+      return nil, problem.new("coupon_refused", { reason = coupon.reason, coupon = code,
+        detail = "The coupon " .. code .. " does not apply: " .. tostring(coupon.reason) })
+    end
+  end
+  return nil, problem.new("coupon_refused", { reason = "unknown", coupon = code, detail = "There is no coupon " .. code })
+end
+
+function M.add_coupon(ctx)
+  local code = ctx.body.code
+  return change(ctx, function(cart)
+    if index_of(cart.coupons, code) then return true end
+    cart.coupons[#cart.coupons + 1] = code
+    return accepted(cart, code, ctx.prepared)
+  end)
+end
+
+function M.remove_coupon(ctx)
+  return change(ctx, function(cart)
+    local i = index_of(cart.coupons, ctx.params.code)
+    if not i then return nil, problem.new("coupon_not_found", { detail = "The cart has no coupon " .. ctx.params.code }) end
+    table.remove(cart.coupons, i)
+    return true
+  end)
+end
+
+-- ---- checkout ------------------------------------------------------------------------------------------------------
+
+function M.checkout(ctx)
+  return checkout.run(db(), ctx)
+end
+
+-- The stored reply, with the headers that are not stored.
+function M.replay_checkout(ctx)
+  return ctx.stored.status, ctx.stored.body, checkout.headers(ctx.params.id, ctx.stored.body, ctx.stored.headers)
+end
+
+function M.settle(ctx)
+  local state = db():transaction(function(tx)
+    return checkout.settle(tx, ctx.body)
+  end)
+  return 200, { state = state }
+end
+
+return M

@@ -1,0 +1,118 @@
+-- cart: what a shopper means to buy, priced by the rules on every view, and its way to an order.
+
+local shape = require "lib.shape"
+local address = require "lib.address"
+
+local id = shape.text { min = 22, max = 22, format = "token", doc = "the cart's capability: who has it may use the cart" }
+local sku = shape.text { min = 1, max = 64, doc = "stock-keeping unit" }
+local quantity = shape.integer { min = 1, max = 9999, doc = "units" }
+local code = shape.text { min = 1, max = 64, doc = "coupon code, as entered: its case matters" }
+local method = shape.text { min = 1, max = 40, doc = "one of GET /carts/{id}/shipping-options" }
+local email = shape.text { format = "email", max = 254, doc = "where the order's mails go" }
+local uuid = shape.text { format = "uuid" }
+
+local line = shape.object {
+  sku = sku, name = shape.text {}, quantity = quantity,
+  unit_price = shape.money { doc = "after catalogue rules" }, list_price = shape.money { doc = "before them" },
+  subtotal = shape.money { doc = "unit_price x quantity" }, discount = shape.money { doc = "of items and order" },
+  total = shape.money { doc = "after discounts, before added tax" },
+  tax = shape.money { doc = "added" }, tax_included = shape.money { doc = "contained in total" },
+  available = shape.integer { doc = "units that could be had now" },
+}
+
+local totals = shape.object {
+  items = shape.money, discount = shape.money, shipping = shape.money, shipping_discount = shape.money,
+  tax = shape.money, tax_included = shape.money, total = shape.money { doc = "what checkout expects as expected_total" },
+}
+
+local cart = shape.object({
+  id = id, version = shape.integer { doc = "grows with every change; the ETag" },
+  state = shape.enum { "open", "paying", "done" },
+  currency = shape.text { format = "currency" }, email = shape.nullable(email), customer = shape.nullable(uuid),
+  lines = shape.list(line), shipping_address = shape.nullable(address.shape), shipping_method = shape.nullable(method),
+  totals = totals,
+  coupons = shape.list(shape.object { code = code, accepted = shape.boolean, reason = shape.optional(shape.text {}) }),
+  problems = shape.list(shape.any { doc = "what stands against buying this now: {code, detail, sku?, ...}" }),
+  thresholds = shape.list(shape.any { doc = "what is missing to the next advantage" }),
+  rules = shape.object { pack = shape.text { doc = "hash of the rules that priced it" },
+    abi = shape.optional(shape.integer {}), trace = shape.optional(shape.any) },
+  order = shape.nullable(uuid, { doc = "what it became" }),
+}, { name = "Cart" })
+
+local new_line = shape.object { sku = sku, quantity = quantity }
+local explain = shape.object {
+  explain = shape.optional(shape.enum { "full", doc = "adds the trace of every rule considered" }) }
+local params, line_params = shape.object { id = id }, shape.object { id = id, sku = sku }
+local order = shape.any { doc = "the order, as GET /orders/{id} shows it, with order_token" }
+
+-- A route that changes a cart: its products' facts are fetched before the cart is locked.
+local function change(route)
+  route.scope, route.idempotency, route.prepare = "public", "transaction", route.prepare or "prepare"
+  route.params, route.replies = route.params or params, { [200] = cart }
+  return route
+end
+
+return {
+  name = "cart",
+  doc = "Carts, priced by the rules, and checkout.",
+  routes = {
+    { method = "POST", path = "/carts", handler = "create", scope = "public", idempotency = "transaction",
+      doc = "A new, empty cart; a signed-in shopper's own",
+      body = shape.optional(shape.object { currency = shape.optional(shape.text { format = "currency" }) }),
+      replies = { [201] = cart } },
+
+    { method = "GET", path = "/carts/{id}", handler = "show", scope = "public", doc = "The cart, priced now",
+      params = params, query = explain, replies = { [200] = cart } },
+
+    change { method = "PATCH", path = "/carts/{id}", handler = "patch",
+      doc = "Sets e-mail, address or shipping method; null takes it away",
+      body = shape.object { email = shape.optional(shape.nullable(email)),
+        shipping_address = shape.optional(shape.nullable(address.shape)),
+        shipping_method = shape.optional(shape.nullable(method)) } },
+
+    change { method = "POST", path = "/carts/{id}/claim", handler = "claim",
+      doc = "Makes an anonymous cart the signed-in shopper's" },
+
+    change { method = "POST", path = "/carts/{id}/lines", handler = "add_lines", prepare = "prepare_lines",
+      doc = "Adds a line or a list of them; to a line that is there already its units are added", body_bytes = 262144,
+      body = shape.one_of { new_line, shape.list(new_line, { min = 1, max = 1000 }) } },
+
+    change { method = "PATCH", path = "/carts/{id}/lines/{sku}", handler = "set_line", doc = "Sets the quantity of a line",
+      params = line_params, body = shape.object { quantity = quantity } },
+
+    change { method = "DELETE", path = "/carts/{id}/lines/{sku}", handler = "remove_line", doc = "Takes a line out",
+      params = line_params },
+
+    { method = "GET", path = "/carts/{id}/shipping-options", handler = "shipping_options", scope = "public",
+      doc = "How it can be sent, and what that costs", params = params,
+      replies = { [200] = shape.object { items = shape.list(shape.object { method = method, name = shape.text {},
+        fee = shape.money }) } } },
+
+    change { method = "POST", path = "/carts/{id}/coupons", handler = "add_coupon",
+      doc = "Enters a coupon code; one that does not apply is refused with its reason", body = shape.object { code = code } },
+
+    change { method = "DELETE", path = "/carts/{id}/coupons/{code}", handler = "remove_coupon", doc = "Takes a coupon code out",
+      params = shape.object { id = id, code = code } },
+
+    { method = "POST", path = "/carts/{id}/checkout", handler = "checkout", replay = "replay_checkout", scope = "public",
+      idempotency = "required_saga",
+      doc = "Buys the cart for expected_total. 402 declined and 202 unknown leave the order open: check out again to try again",
+      timeout_ms = 25000, params = params,
+      body = shape.object {
+        payment_method = shape.optional(shape.text { min = 1, max = 64, doc = "id of a payment method; not for a total of 0" }),
+        expected_total = shape.money { doc = "totals.total of the view that the shopper agreed to" },
+        email = shape.optional(email), shipping_address = shape.optional(address.shape),
+        shipping_method = shape.optional(method) },
+      replies = { [201] = order, [202] = order, [402] = order } },
+
+    { internal = true, handler = "settle", scope = "cart:settle", doc = "Order's last word on a checkout: done, or open again",
+      body = shape.object { cart = id, order = uuid, outcome = shape.enum { "done", "open" } },
+      replies = { [200] = shape.object { state = shape.text {} } } },
+  },
+  produces = { cart = { doc = "A cart became an order", key = "order id", events = {
+    ["cart.checked_out.v1"] = shape.object { order = uuid } } } },
+  schedules = {
+    { name = "expire", every_ms = 600000, job = "expire", one = true,
+      doc = "Deletes anonymous carts that nobody has touched for 30 days" },
+  },
+}

@@ -1,0 +1,113 @@
+-- view: a priced cart as the API shows it.
+
+local M = {}
+
+local array, null = fastr.json.array, fastr.json.null
+
+local function money(currency)
+  return function(amount) return { amount = amount, currency = currency } end
+end
+
+local function show_line(line, decided, product, m)
+  return {
+    sku = line.sku, name = product.name, quantity = line.quantity,
+    unit_price = m(decided.unit_price), list_price = m(product.price),
+    subtotal = m(decided.subtotal), discount = m(decided.item_discount + decided.order_discount),
+    total = m(decided.total), tax = m(decided.tax), tax_included = m(decided.tax_included),
+    available = product.available,
+  }
+end
+
+-- A product that is no longer sold: it stands in the cart, costs nothing, and is named under problems.
+local function show_gone(line, m)
+  local nothing = m(0)
+  return { sku = line.sku, name = line.facts.name, quantity = line.quantity, unit_price = nothing, list_price = nothing,
+    subtotal = nothing, discount = nothing, total = nothing, tax = nothing, tax_included = nothing, available = 0 }
+end
+
+local function show_lines(cart, priced)
+  local m, lines, decided = money(cart.currency), {}, {}
+  for _, line in ipairs(priced.decision.lines) do decided[line.sku] = line end
+  for i, line in ipairs(cart.lines) do
+    local product = priced.products[line.sku]
+    lines[i] = product and show_line(line, decided[line.sku], product, m) or show_gone(line, m)
+  end
+  return array(lines)
+end
+
+-- The totals of a decision, as money.
+local function totals(decision)
+  local m = money(decision.currency)
+  return {
+    items = m(decision.items_total), discount = m(decision.discount_total), shipping = m(decision.shipping_total),
+    shipping_discount = m(decision.shipping_discount_total), tax = m(decision.tax_total),
+    tax_included = m(decision.tax_included_total), total = m(decision.total),
+  }
+end
+
+-- ---- problems --------------------------------------------------------------------------------------------------------
+
+local function stock_problems(cart, priced, problems)
+  for _, line in ipairs(cart.lines) do
+    local product = priced.products[line.sku]
+    if not product then
+      problems[#problems + 1] = { code = "product_not_found", sku = line.sku, detail = line.sku .. " is no longer sold" }
+    elseif product.available < line.quantity then
+      problems[#problems + 1] = { code = "insufficient_stock", sku = line.sku, available = product.available,
+        detail = ("%d of %s wanted, %d left"):format(line.quantity, line.sku, product.available) }
+    end
+  end
+end
+
+-- Unit prices that differ from those of the last change.
+local function price_problems(cart, priced, problems)
+  if not cart.pricing then return end
+  local before, m = {}, money(cart.currency)
+  for _, line in ipairs(cart.pricing.decision.lines) do before[line.sku] = line.unit_price end
+  for _, line in ipairs(priced.decision.lines) do
+    local old = before[line.sku]
+    if old and old ~= line.unit_price then
+      problems[#problems + 1] = { code = "price_changed", sku = line.sku, from = m(old), to = m(line.unit_price),
+        detail = "The price of " .. line.sku .. " has changed" }
+    end
+  end
+end
+
+local function coupon_problems(priced, problems)
+  for _, coupon in ipairs(priced.decision.coupons or {}) do
+    if not coupon.accepted then
+      problems[#problems + 1] = { code = "coupon_refused", coupon = coupon.code, reason = coupon.reason,
+        detail = "The coupon " .. coupon.code .. " does not apply: " .. tostring(coupon.reason) }
+    end
+  end
+end
+
+-- Everything that stands against buying the cart as it is.
+function M.problems(cart, priced)
+  local problems = {}
+  stock_problems(cart, priced, problems)
+  price_problems(cart, priced, problems)
+  coupon_problems(priced, problems)
+  if cart.shipping_method and #priced.facts.shipping == 0 then
+    problems[#problems + 1] = { code = "shipping_method_unknown",
+      detail = "The method " .. cart.shipping_method .. " is not offered for this cart and address" }
+  end
+  return problems
+end
+
+-- ---- the whole -------------------------------------------------------------------------------------------------------
+
+-- The cart as a reply; `full` adds the trace of every rule considered.
+function M.cart(cart, priced, full)
+  return {
+    id = cart.id, version = cart.version, state = cart.state, currency = cart.currency, email = cart.email or null,
+    customer = cart.customer or null, lines = show_lines(cart, priced),
+    shipping_address = cart.shipping_address or null, shipping_method = cart.shipping_method or null,
+    totals = totals(priced.decision), coupons = array(priced.decision.coupons or {}),
+    problems = array(M.problems(cart, priced)), thresholds = array(priced.decision.thresholds or {}),
+    rules = { pack = priced.pack, abi = priced.abi, trace = full and priced.trace or nil },
+    order = cart.order or null,
+  }
+end
+
+return M
