@@ -1,0 +1,147 @@
+-- handlers: one function per route of the order service.
+
+local access = require "platform.access"
+local database = require "platform.db"
+local problem = require "lib.problem"
+local place = require "services.order.place"
+local store = require "services.order.store"
+local transition = require "services.order.transition"
+local view = require "services.order.view"
+local work = require "services.order.work"
+
+local M = {}
+
+local array, null = fastr.json.array, fastr.json.null
+
+local function db()
+  return database.open("order")
+end
+
+-- ---- who may see it --------------------------------------------------------------------------------------------------
+
+local function is_staff(principal)
+  return principal.kind == "staff" and access.check(principal, "order:manage") == true
+end
+
+-- The guest's token, from the header or the cookie; nil if neither is there.
+local function token_of(req)
+  local header = req:header("fastr-order")
+  if header then return header end
+  return ("; " .. (req:header("cookie") or "")):match("; fastr_order=([%w_-]+)")
+end
+
+local function may_see(ctx, order)
+  if is_staff(ctx.principal) then return true end
+  if order.customer and ctx.principal.kind == "customer" and order.customer == ctx.principal.id then return true end
+  local token = token_of(ctx.request)
+  return token ~= nil and fastr.crypto.equal(fastr.crypto.sha256(token), order.token_hash)
+end
+
+-- The order of the path, or nil and the same problem whether it does not exist or is somebody else's.
+local function own_order(ctx)
+  local order = store.load(db(), ctx.params.id)
+  if order and may_see(ctx, order) then return order end
+  return nil, problem.new("order_not_found")
+end
+
+-- ---- reading ---------------------------------------------------------------------------------------------------------
+
+function M.show(ctx)
+  local order, failed = own_order(ctx)
+  if not order then return nil, failed end
+  return 200, view.order(order)
+end
+
+function M.list(ctx)
+  local query, customer = ctx.query, nil
+  if is_staff(ctx.principal) then
+    customer = query.customer
+  elseif ctx.principal.kind == "customer" then
+    customer = ctx.principal.id
+  else
+    return nil, problem.new("unauthenticated")
+  end
+  local size = query.limit or 20
+  local rows = store.list(db(), customer, query.status, query.cursor, size + 1)
+  local more = rows[size + 1] ~= nil
+  rows[size + 1] = nil
+  local items = {}
+  for i, row in ipairs(rows) do items[i] = view.summary(row) end
+  return 200, { items = array(items), next_cursor = more and rows[size].id or null }
+end
+
+-- What has happened since the client was last told, then what happens.
+function M.watch(ctx)
+  local order, failed = own_order(ctx)
+  if not order then return nil, failed end
+  local last, replay = tonumber(ctx.request:header("last-event-id") or "") or -1, {}
+  for _, entry in ipairs(order.history) do
+    if entry.sequence > last then replay[#replay + 1] = view.stream_event(entry) end
+  end
+  return 200, fastr.stream.open("order:" .. order.id, { replay = replay })
+end
+
+-- ---- changing --------------------------------------------------------------------------------------------------------
+
+local function who(ctx)
+  return { kind = is_staff(ctx.principal) and "staff" or "customer", id = ctx.principal.id }
+end
+
+-- Cancels in one transaction; what must be given back is given back at once, or by the resumer.
+function M.cancel(ctx)
+  local order, failed = own_order(ctx)
+  if not order then return nil, failed end
+  if order.status ~= "cancelled" then
+    local reason = ctx.body and ctx.body.reason or "cancelled by " .. who(ctx).kind
+    local ok
+    ok, failed = db():transaction(function(tx)
+      return work.cancel(tx, store.lock(tx, order.id), who(ctx), reason)
+    end)
+    if not ok then return nil, failed end
+  end
+  work.resume(db(), order.id)
+  return 200, view.order(store.load(db(), order.id))
+end
+
+-- Leaving takes packing for granted: an order that is only paid is fulfilled first.
+local function steps_to(from, to)
+  if to == "shipped" and from == "paid" then return { "fulfilling", "shipped" } end
+  return { to }
+end
+
+function M.ship(ctx)
+  local order = store.lock(ctx.tx, ctx.params.id)
+  if not order then return nil, problem.new("order_not_found") end
+  local body = ctx.body
+  local shipment = { order = order.id, status = body.status, carrier = body.carrier, tracking = body.tracking }
+  for _, to in ipairs(steps_to(order.status, body.status)) do
+    local ok, failed = transition.move(ctx.tx, order, to, { who = who(ctx), extra = { shipment = {
+      carrier = body.carrier, tracking = body.tracking } } })
+    if not ok then return nil, failed end
+  end
+  store.ship(ctx.tx, shipment, fastr.time.now())
+  return 200, view.order(store.load_in(ctx.tx, order.id))
+end
+
+-- ---- for the other services ----------------------------------------------------------------------------------------
+
+function M.place(ctx)
+  local answer, failed = place.place(db(), ctx.body)
+  if not answer then return nil, failed end
+  return 200, answer
+end
+
+function M.of_cart(ctx)
+  local found = store.of_cart(db(), ctx.body.cart, fastr.time.now())
+  if not found then return 200, { in_flight = false } end
+  if found.status == "placing" then return 200, { in_flight = found.work ~= nil } end
+  local answer = place.answer(db(), found.id, "paid")
+  answer.in_flight = false
+  return 200, answer
+end
+
+function M.customer_facts(ctx)
+  return 200, { orders_placed = store.orders_placed(db(), ctx.body.customer) }
+end
+
+return M

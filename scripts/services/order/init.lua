@@ -1,0 +1,120 @@
+-- order: what was bought, at which price and why, and everything that happened to it since.
+
+local shape = require "lib.shape"
+local address = require "lib.address"
+
+local uuid = shape.text { format = "uuid" }
+local sku = shape.text { min = 1, max = 64, doc = "stock-keeping unit" }
+local time = shape.text { format = "date-time" }
+local email = shape.text { format = "email", max = 254 }
+local STATUSES = { "placing", "placed", "paid", "fulfilling", "shipped", "delivered", "cancelled", "returned" }
+
+local line = shape.object {
+  sku = sku, name = shape.text {}, quantity = shape.integer { min = 1 },
+  unit_price = shape.money, list_price = shape.money, subtotal = shape.money, discount = shape.money,
+  total = shape.money, tax = shape.money, tax_included = shape.money,
+}
+
+local totals = shape.object {
+  items = shape.money, discount = shape.money, shipping = shape.money, shipping_discount = shape.money,
+  tax = shape.money, tax_included = shape.money, total = shape.money,
+}
+
+local payment = shape.object {
+  id = shape.nullable(uuid, { doc = "of the payment; null until one was made" }), attempt = uuid,
+  status = shape.text { doc = "new, asked, authorised, captured, declined, unknown, requires_action, voided, refunded" },
+  amount = shape.money, reason = shape.optional(shape.text {}),
+  next_action = shape.nullable(shape.any { doc = "{type, url}: where the shopper goes on" }),
+}
+
+local order = shape.object({
+  id = uuid, number = shape.nullable(shape.text { doc = "for people; given when it is placed" }),
+  status = shape.enum(STATUSES), currency = shape.text { format = "currency" }, email = email,
+  customer = shape.nullable(uuid), lines = shape.list(line), totals = totals,
+  shipping_address = address.shape, shipping_method = shape.text {},
+  rules = shape.object { pack = shape.text {}, abi = shape.integer {}, trace = shape.any },
+  payments = shape.list(payment),
+  history = shape.list(shape.object { sequence = shape.integer {}, status = shape.text {}, at = time,
+    reason = shape.optional(shape.text {}) }),
+  created_at = time, placed_at = shape.nullable(time),
+  order_token = shape.optional(shape.text {}),
+}, { name = "Order" })
+
+local summary = shape.object {
+  id = uuid, number = shape.nullable(shape.text {}), status = shape.enum(STATUSES), total = shape.money,
+  created_at = time, placed_at = shape.nullable(time),
+}
+
+local OUTCOMES = { "paid", "placed", "declined", "unknown", "requires_action" }
+local params = shape.object { id = uuid }
+local known = shape.object { outcome = shape.enum(OUTCOMES), order = order }
+
+local changed = shape.object {
+  order = uuid, number = shape.nullable(shape.text {}), status = shape.enum(STATUSES), from = shape.text {},
+  at = time, reason = shape.text {}, email = email, customer = shape.nullable(uuid),
+  currency = shape.text {}, totals = totals,
+  lines = shape.optional(shape.list(line)), shipping_address = shape.optional(address.shape),
+  shipping_method = shape.optional(shape.text {}), payment = shape.optional(shape.any),
+  shipment = shape.optional(shape.any),
+}
+
+return {
+  name = "order",
+  doc = "Orders: placed by checkout, paid, shipped, delivered or cancelled.",
+  routes = {
+    { method = "GET", path = "/orders", handler = "list", scope = "order:read",
+      doc = "One's own orders, newest first; all of them for staff",
+      query = shape.object { status = shape.optional(shape.enum(STATUSES)), customer = shape.optional(uuid),
+        limit = shape.optional(shape.integer { min = 1, max = 100 }), cursor = shape.optional(uuid) },
+      replies = { [200] = shape.object { items = shape.list(summary), next_cursor = shape.nullable(shape.text {}) } } },
+
+    { method = "GET", path = "/orders/{id}", handler = "show", scope = "order:read",
+      doc = "One order: its customer's, staff's, or whoever's that has its token (Fastr-Order)",
+      params = params, replies = { [200] = order } },
+
+    { method = "GET", path = "/orders/{id}/events", handler = "watch", scope = "order:read", stream = true, timeout_ms = 5000,
+      doc = "What happens to the order, as server-sent events; Last-Event-ID goes on from there", params = params },
+
+    { method = "POST", path = "/orders/{id}/cancel", handler = "cancel", scope = "order:own", idempotency = "saga",
+      doc = "Cancels an order that has not been shipped: stock goes back, money too", timeout_ms = 20000,
+      params = params, body = shape.optional(shape.object { reason = shape.optional(shape.text { max = 200 }) }),
+      replies = { [200] = order } },
+
+    { method = "POST", path = "/orders/{id}/shipments", handler = "ship", scope = "order:fulfil", idempotency = "transaction",
+      doc = "Staff: the order is being packed, has left, or has arrived", params = params,
+      body = shape.object { status = shape.enum { "fulfilling", "shipped", "delivered" },
+        carrier = shape.optional(shape.text { max = 80 }), tracking = shape.optional(shape.text { max = 120 }) },
+      replies = { [200] = order } },
+
+    { internal = true, handler = "place", scope = "order:place", timeout_ms = 22000, body_bytes = 4194304,
+      doc = "One attempt at buying a cart; asking again with the same attempt goes on where it stands",
+      body = shape.object { cart = shape.text {}, attempt = uuid, customer = shape.optional(uuid), email = email,
+        currency = shape.text { format = "currency" }, shipping_address = address.shape, shipping_method = shape.text {},
+        names = shape.list(shape.object { sku = sku, name = shape.text {}, list_price = shape.integer {} }),
+        facts = shape.any, pack = shape.text {}, expected_total = shape.money, reasons = shape.list(shape.any),
+        payment_method = shape.optional(shape.text {}), token = shape.text {}, actor = shape.any },
+      replies = { [200] = known } },
+
+    { internal = true, handler = "of_cart", scope = "order:place", doc = "What became of a cart's checkout",
+      body = shape.object { cart = shape.text {} },
+      replies = { [200] = shape.object { in_flight = shape.boolean, outcome = shape.optional(shape.enum(OUTCOMES)),
+        order = shape.optional(order) } } },
+
+    { internal = true, handler = "customer_facts", scope = "order:facts", doc = "What rules may know of a customer's past",
+      body = shape.object { customer = uuid },
+      replies = { [200] = shape.object { orders_placed = shape.integer { min = 0 } } } },
+  },
+  produces = { order = { doc = "Everything that happens to an order", key = "order id", events = {
+    ["order.placed.v1"] = changed, ["order.paid.v1"] = changed, ["order.fulfilling.v1"] = changed,
+    ["order.shipped.v1"] = changed, ["order.delivered.v1"] = changed, ["order.cancelled.v1"] = changed,
+    ["order.shortfall.v1"] = shape.object { order = uuid, attempt = uuid, detail = shape.text {}, at = time } } } },
+  consumes = {
+    { topic = "order", broadcast = true, doc = "feeds the streams of GET /orders/{id}/events", events = {
+      ["order.placed.v1"] = "stream", ["order.paid.v1"] = "stream", ["order.fulfilling.v1"] = "stream",
+      ["order.shipped.v1"] = "stream", ["order.delivered.v1"] = "stream", ["order.cancelled.v1"] = "stream" } },
+  },
+  schedules = {
+    { name = "resume", every_ms = 1000, job = "resume", one = true, doc = "Finishes or undoes what a crash or an unknown payment left" },
+    { name = "abandon", every_ms = 60000, job = "abandon", one = true, doc = "Cancels open orders that nobody tried to pay for half an hour" },
+  },
+}

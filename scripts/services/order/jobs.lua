@@ -1,0 +1,37 @@
+-- jobs: what the order service does on its own.
+
+local database = require "platform.db"
+local store = require "services.order.store"
+local work = require "services.order.work"
+
+local M = {}
+
+local BATCH = 50
+local OPEN_MS = 1800000 -- an open order that nobody tries to pay is given up after half an hour
+
+-- Works on every order that a crash, a lost connection or an unknown payment has left. One bad order does not stop the
+-- others: its lease ends, and it is tried again.
+function M.resume()
+  local db = database.open("order")
+  for _, row in ipairs(store.due(db, fastr.time.now(), BATCH)) do
+    local ok, why = pcall(work.resume, db, row.id)
+    if not ok then fastr.log.warn("cannot resume an order", { order = row.id, why = tostring(why) }) end
+  end
+  return true
+end
+
+function M.abandon()
+  local db = database.open("order")
+  local before = fastr.time.iso(fastr.time.unix_ms() - OPEN_MS)
+  for _, row in ipairs(store.abandoned(db, before, BATCH)) do
+    local done = db:transaction(function(tx)
+      local order = store.lock(tx, row.id)
+      if order.status ~= "placing" or order.work then return true end
+      return work.cancel(tx, order, { kind = "system" }, "abandoned")
+    end)
+    if done then work.resume(db, row.id) end
+  end
+  return true
+end
+
+return M

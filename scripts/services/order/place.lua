@@ -1,0 +1,169 @@
+-- place: one attempt at buying a cart. Decides the price on the facts the cart gathered, then opens the order's row, which
+-- is the saga's, and works on it until it rests.
+--
+--   no order of the cart         -> a new one, in state placing, with this attempt
+--   placed or paid               -> that order is the answer: a cart is bought once
+--   placing, this attempt        -> go on where it stands
+--   placing, somebody at work    -> 409 checkout_running
+--   placing, other attempt open  -> find out what became of it, then look again
+--   placing, attempts all failed -> frozen anew with what the cart holds now, and another attempt
+
+local problem = require "lib.problem"
+local store = require "services.order.store"
+local transition = require "services.order.transition"
+local view = require "services.order.view"
+local work = require "services.order.work"
+
+local M = {}
+
+local array = fastr.json.array
+
+local ROUNDS = 4
+
+-- ---- what the rules say ----------------------------------------------------------------------------------------------
+
+local function decide(point, facts)
+  local decision, info, code = fastr.rules.decide(point, facts)
+  if decision then return decision, info end
+  return nil, problem.new(code, { detail = info })
+end
+
+local function drift(body, decision)
+  local total = { amount = decision.total, currency = decision.currency }
+  local expected = body.expected_total
+  if expected.amount == total.amount and expected.currency == total.currency then return nil end
+  return problem.new("price_changed", { expected = expected, total = total, reasons = array(body.reasons),
+    detail = ("The total is %d, not %d"):format(total.amount, expected.amount) })
+end
+
+local function units(facts)
+  local n = 0
+  for _, line in ipairs(facts.lines) do n = n + line.quantity end
+  return n
+end
+
+-- Nil if the rules take the order, else the problem. An order for review is taken, and its history says so.
+local function refused(body, decision)
+  local accept, failed = decide("order.accept", { currency = body.currency, total = decision.total, now = body.facts.now,
+    lines = #body.facts.lines, units = units(body.facts), country = body.shipping_address.country,
+    customer = body.facts.customer })
+  if not accept then return failed end
+  if accept.verdict ~= "reject" then return nil end
+  return problem.new("order_refused", { detail = accept.reason, reason = accept.code })
+end
+
+-- What the order freezes, from one decision of now: or nil and a problem.
+local function decided(body)
+  local decision, info = decide("price.cart", body.facts)
+  if not decision then return nil, info end
+  local failed = drift(body, decision) or refused(body, decision)
+  if failed then return nil, failed end
+  local frozen = view.freeze(decision, body.names)
+  if frozen.due > 0 and not body.payment_method then
+    return nil, problem.new("validation", { detail = "payment_method is missing",
+      errors = array { { path = "payment_method", problem = "is missing" } } })
+  end
+  frozen.facts, frozen.trace, frozen.pack, frozen.abi = body.facts, info.trace, info.pack, info.abi
+  return frozen
+end
+
+-- ---- opening ---------------------------------------------------------------------------------------------------------
+
+local function order_of(body, frozen, lease)
+  return {
+    cart = body.cart, customer = body.customer, email = body.email, currency = body.currency,
+    token_hash = fastr.crypto.sha256(body.token), shipping_address = body.shipping_address,
+    shipping_method = body.shipping_method, lines = frozen.lines, totals = frozen.totals, total = frozen.total,
+    due = frozen.due, shipping = frozen.shipping, facts = frozen.facts, trace = frozen.trace, pack = frozen.pack,
+    abi = frozen.abi, lease_by = lease.by, lease_until = lease.ends, work = "place", tries = 0, held = false,
+    committed = false, status = "placing", sequence = 0,
+  }
+end
+
+local function add_attempt(tx, order, body)
+  if order.due == 0 then return end
+  store.add_attempt(tx, { id = body.attempt, order = order.id, payment_method = body.payment_method, amount = order.due,
+    currency = order.currency }, fastr.time.now())
+end
+
+local function create(tx, body, frozen)
+  local order = order_of(body, frozen, work.lease())
+  order.id = fastr.crypto.uuid7()
+  if not store.create(tx, order, fastr.time.now()) then return { again = true } end
+  transition.begin(tx, order, body.actor, fastr.time.now())
+  add_attempt(tx, order, body)
+  return { run = order }
+end
+
+local function freeze_again(tx, old, body, frozen)
+  local order = order_of(body, frozen, work.lease())
+  order.id, order.sequence = old.id, old.sequence
+  store.freeze_again(tx, order, fastr.time.now())
+  add_attempt(tx, order, body)
+  return { run = order }
+end
+
+local function outcome_of_attempt(attempt)
+  if attempt.status == "authorised" or attempt.status == "captured" then return "paid" end
+  if attempt.status == "voided" or attempt.status == "refunded" then return "declined" end
+  return attempt.status
+end
+
+-- The attempt is known already: go on with it, or say how it ended.
+local function same_attempt(tx, order, attempt)
+  if not order.work then return { outcome = outcome_of_attempt(attempt), id = order.id } end
+  local lease = work.lease()
+  local taken = store.take(tx, order.id, lease.by, lease.ends, fastr.time.now())
+  if not taken then return nil, problem.new("checkout_running", { retry_after = 1 }) end
+  return { run = taken }
+end
+
+-- An order of this cart that is still placing; `frozen` is what a new attempt would freeze, or nil with `failed`.
+local function placing(tx, order, body, frozen, failed)
+  local attempt = store.attempt(tx, body.attempt)
+  if order.busy then return nil, problem.new("checkout_running", { retry_after = 1 }) end
+  if attempt then return same_attempt(tx, order, attempt) end
+  if store.open_attempt(tx, order.id) or order.work then return { resolve = order.id } end
+  if not frozen then return nil, failed end
+  return freeze_again(tx, order, body, frozen)
+end
+
+-- One look at what the cart has, under the lock of its order. Returns one of {outcome, id}, {run = leased order},
+-- {resolve = id}, {again}; or nil and a problem.
+local function open(tx, body, frozen, failed)
+  local order = store.lock_of_cart(tx, body.cart, fastr.time.now())
+  if not order then
+    if not frozen then return nil, failed end
+    return create(tx, body, frozen)
+  end
+  if order.status ~= "placing" then return { outcome = "paid", id = order.id } end
+  return placing(tx, order, body, frozen, failed)
+end
+
+-- ---- the whole -------------------------------------------------------------------------------------------------------
+
+-- The answer of `place` and `of_cart`: the order as it is now, and how the attempt ended.
+function M.answer(db, id, outcome)
+  return { outcome = outcome, order = view.order(store.load(db, id)) }
+end
+
+local function run(db, order)
+  local said = work.run(db, order)
+  if said.outcome then return M.answer(db, order.id, said.outcome) end
+  return nil, said.problem or problem.new("checkout_running", { retry_after = 1 })
+end
+
+-- Buys the cart of `body`, or goes on with it: {outcome, order}, or nil and a problem.
+function M.place(db, body)
+  local frozen, failed = decided(body)
+  for _ = 1, ROUNDS do
+    local step, wrong = db:transaction(function(tx) return open(tx, body, frozen, failed) end)
+    if not step then return nil, wrong end
+    if step.outcome then return M.answer(db, step.id, step.outcome) end
+    if step.run then return run(db, step.run) end
+    if step.resolve then work.resume(db, step.resolve) end
+  end
+  return nil, problem.new("checkout_running", { retry_after = 2 })
+end
+
+return M

@@ -1,0 +1,105 @@
+-- view: an order as the API and its events show it, and what of a decision is frozen in it.
+
+local M = {}
+
+local array, null = fastr.json.array, fastr.json.null
+
+local function money(currency)
+  return function(amount) return { amount = amount, currency = currency } end
+end
+
+local function freeze_line(decided, named, m)
+  return {
+    sku = decided.sku, name = named.name, quantity = decided.quantity,
+    unit_price = m(decided.unit_price), list_price = m(named.list_price), subtotal = m(decided.subtotal),
+    discount = m(decided.item_discount + decided.order_discount), total = m(decided.total),
+    tax = m(decided.tax), tax_included = m(decided.tax_included),
+    unit_discounts = decided.unit_discounts and array(decided.unit_discounts) or nil,
+  }
+end
+
+-- What an order keeps of a decision: {lines, totals, total, due, shipping}. `names`: list of {sku, name, list_price}.
+function M.freeze(decision, names)
+  local m, named, lines = money(decision.currency), {}, {}
+  for _, each in ipairs(names) do named[each.sku] = each end
+  for i, decided in ipairs(decision.lines) do lines[i] = freeze_line(decided, named[decided.sku], m) end
+  return {
+    lines = array(lines), total = decision.total, due = decision.due or decision.total, shipping = array(decision.shipping or {}),
+    totals = {
+      items = m(decision.items_total), discount = m(decision.discount_total), shipping = m(decision.shipping_total),
+      shipping_discount = m(decision.shipping_discount_total), tax = m(decision.tax_total),
+      tax_included = m(decision.tax_included_total), total = m(decision.total),
+    },
+  }
+end
+
+-- Lines as shown: the shares per unit are for refunds, and stay inside.
+local function show_lines(lines)
+  local shown = {}
+  for i, line in ipairs(lines) do
+    shown[i] = {}
+    for key, value in pairs(line) do shown[i][key] = value end
+    shown[i].unit_discounts = nil
+  end
+  return array(shown)
+end
+
+local function present(value)
+  if value == nil or value == null then return nil end
+  return value
+end
+
+local function show_payments(attempts)
+  local shown = {}
+  for i, a in ipairs(attempts) do
+    shown[i] = { id = present(a.payment) or null, attempt = a.id, status = a.status, reason = present(a.reason),
+      amount = { amount = a.amount, currency = a.currency }, next_action = present(a.next_action) or null }
+  end
+  return array(shown)
+end
+
+local function show_history(entries)
+  local shown = {}
+  for i, entry in ipairs(entries) do
+    shown[i] = { sequence = entry.sequence, status = entry.status, at = entry.at,
+      reason = entry.reason ~= "" and entry.reason or nil }
+  end
+  return array(shown)
+end
+
+-- An order of store.load as GET /orders/{id} shows it.
+function M.order(o)
+  return {
+    id = o.id, number = o.number or null, status = o.status, currency = o.currency, email = o.email,
+    customer = o.customer or null, lines = show_lines(o.lines), totals = o.totals,
+    shipping_address = o.shipping_address, shipping_method = o.shipping_method,
+    rules = { pack = o.pack, abi = o.abi, trace = o.trace }, payments = show_payments(o.attempts),
+    history = show_history(o.history), created_at = o.created_at, placed_at = o.placed_at or null,
+  }
+end
+
+-- A row of store.list.
+function M.summary(o)
+  return { id = o.id, number = o.number or null, status = o.status, created_at = o.created_at,
+    placed_at = o.placed_at or null, total = { amount = o.total, currency = o.currency } }
+end
+
+-- What a stream tells of one entry of the history.
+function M.stream_event(entry)
+  return { id = tostring(entry.sequence), event = entry.status,
+    data = fastr.json.encode({ status = entry.status, at = entry.at, reason = entry.reason }) }
+end
+
+-- The data of an event: what its consumers need, so that none of them has to ask back. Lines and address travel with
+-- the first one only.
+function M.event(o, change, extra)
+  local data = { order = o.id, number = o.number or null, status = change.to, from = change.from, at = change.at,
+    reason = change.reason, email = o.email, customer = o.customer or null, currency = o.currency, totals = o.totals }
+  if change.to == "placed" then
+    data.lines, data.shipping_address, data.shipping_method = show_lines(o.lines), o.shipping_address, o.shipping_method
+  end
+  for key, value in pairs(extra or {}) do data[key] = value end
+  return data
+end
+
+return M

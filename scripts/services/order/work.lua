@@ -1,0 +1,339 @@
+-- work: what is left to do on an order, one resting point after the other. Whoever has the order's lease runs it: the
+-- checkout's own request, or, after a crash, the resumer. Every call to another service is idempotent, so a step that
+-- was half done is done again.
+--
+--   place:   hold stock -> ask payment (outside any transaction) -> take the stock -> placed, paid -> settle
+--              | too little       | declined: settle; the order stays open for another attempt
+--              v                  | unknown, challenge: rest, ask again later
+--   undo:    give the money back -> give the stock back -> settle
+--   settle:  tell the cart: done, or open again
+
+local problem = require "lib.problem"
+local outbox = require "platform.outbox"
+local store = require "services.order.store"
+local transition = require "services.order.transition"
+
+local M = {}
+
+local array = fastr.json.array
+
+local HOLD_SECONDS = 900
+local LEASE_MS = 20000            -- longer than any one step: a call has at most 10 s
+local LONGEST_REST_MS = 30000
+local CHALLENGE_TRIES = 40        -- about 15 minutes with the rests above; then the order is given up
+
+local SYSTEM = { kind = "system" }
+
+local function now()
+  return fastr.time.now()
+end
+
+local function after(ms)
+  return fastr.time.iso(fastr.time.unix_ms() + ms)
+end
+
+-- ---- leases ----------------------------------------------------------------------------------------------------------
+
+-- A new lease: {by, until}.
+function M.lease()
+  return { by = fastr.crypto.uuid7(), ends = after(LEASE_MS) }
+end
+
+-- Puts the order down until `ms` from now; each try doubles the rest.
+local function rest(db, order, reason)
+  local tries = order.tries + 1
+  local ms = math.min(LONGEST_REST_MS, 500 * 2 ^ math.min(tries, 10))
+  db:transaction(function(tx)
+    store.set_work(tx, order, order.work, reason, after(ms), tries)
+    return true
+  end)
+end
+
+local function turn_to(tx, order, work, reason)
+  store.turn_to(tx, order, work, reason)
+  order.work, order.work_reason = work, reason or ""
+end
+
+-- ---- undo ------------------------------------------------------------------------------------------------------------
+
+-- Cancels the order: from here on nothing can finish it, and `undo` gives back what it has.
+-- Runs in the caller's transaction; true, or nil and a problem.
+function M.cancel(tx, order, who, reason)
+  local ok, failed = transition.move(tx, order, "cancelled", { who = who, reason = reason })
+  if not ok then return nil, failed end
+  turn_to(tx, order, "undo", reason)
+  return true
+end
+
+local function give_up(db, order, reason)
+  return db:transaction(function(tx)
+    if order.status == "cancelled" then
+      turn_to(tx, order, "undo", reason)
+      return true
+    end
+    return M.cancel(tx, order, SYSTEM, reason)
+  end)
+end
+
+local GIVEN_BACK = { voided = true, refunded = true, declined = true }
+
+-- Asks payment to keep nothing of the attempt. True when that is certain; else nil and why not.
+local function give_money_back(db, attempt)
+  local status = "voided"
+  if attempt.status ~= "new" then
+    local reply, failed = fastr.call("payment", "void", { attempt = attempt.id })
+    if not reply and failed.status ~= 404 then return nil, failed.detail or failed.code end
+    status = reply and reply.status or "voided"
+  end
+  if not GIVEN_BACK[status] then return nil, "payment is " .. status end
+  attempt.status = status
+  db:transaction(function(tx)
+    store.set_attempt(tx, attempt, now())
+    return true
+  end)
+  return true
+end
+
+local function stock_lines(order)
+  local lines = {}
+  for i, line in ipairs(order.lines) do lines[i] = { sku = line.sku, quantity = line.quantity } end
+  return array(lines)
+end
+
+local function give_stock_back(order)
+  if order.committed then
+    return fastr.call("product", "restock", { order = order.id, key = "cancel", lines = stock_lines(order) })
+  end
+  local reply, failed = fastr.call("product", "release", { order = order.id })
+  if reply or failed.code ~= "conflict" then return reply, failed end
+  -- It was taken off the shelf just before the crash that left this order.
+  return fastr.call("product", "restock", { order = order.id, key = "cancel", lines = stock_lines(order) })
+end
+
+local function undo(db, order)
+  local attempt = db:transaction(function(tx) return store.open_attempt(tx, order.id) or false end)
+  if attempt then
+    local ok, why = give_money_back(db, attempt)
+    if not ok then
+      rest(db, order, why)
+      return false
+    end
+  end
+  local ok, failed = give_stock_back(order)
+  if not ok then
+    rest(db, order, failed.detail or failed.code)
+    return false
+  end
+  return db:transaction(function(tx)
+    store.set_stock(tx, order, false, false)
+    turn_to(tx, order, "settle")
+    return true
+  end)
+end
+
+-- ---- settle ----------------------------------------------------------------------------------------------------------
+
+local function settle(db, order)
+  local outcome = (order.status == "placing" or order.status == "cancelled") and "open" or "done"
+  local ok, failed = fastr.call("cart", "settle", { cart = order.cart, order = order.id, outcome = outcome })
+  if not ok then
+    rest(db, order, failed.detail or failed.code)
+    return false
+  end
+  db:transaction(function(tx)
+    store.set_work(tx, order, nil)
+    return true
+  end)
+  return false
+end
+
+-- ---- place -----------------------------------------------------------------------------------------------------------
+
+local function hold(db, order, said)
+  local ok, failed = fastr.call("product", "hold", { order = order.id, lines = stock_lines(order), seconds = HOLD_SECONDS })
+  if ok then
+    order.held = true
+    return true
+  end
+  said.problem = failed
+  if failed.status >= 500 then
+    rest(db, order, failed.detail or failed.code)
+    return false
+  end
+  give_up(db, order, failed.code)
+  return nil
+end
+
+-- Marks the attempt as asked, before anything is asked: false if somebody has taken it from us.
+local function mark_asked(db, order, attempt)
+  return db:transaction(function(tx)
+    store.set_stock(tx, order, true, order.committed)
+    return { store.ask(tx, attempt.id, now()) }
+  end)[1]
+end
+
+local function authorise(order, attempt)
+  return fastr.call("payment", "authorise", { order = order.id, attempt = attempt.id, amount = attempt.amount,
+    currency = attempt.currency, payment_method = attempt.payment_method, capture = "now", customer = order.customer })
+end
+
+-- What payment knows of the attempt. It is asked first wherever it may have been asked before; the same attempt is
+-- never charged twice, because its id is payment's key.
+local function ask_payment(db, order, attempt)
+  if attempt.status == "new" then
+    if not mark_asked(db, order, attempt) then return nil, problem.new("checkout_running") end
+    attempt.status = "asked"
+    return authorise(order, attempt)
+  end
+  local reply, failed = fastr.call("payment", "look_up", { attempt = attempt.id })
+  if not reply and failed.status == 404 then return authorise(order, attempt) end
+  return reply, failed
+end
+
+local function record(db, order, attempt, work, reason)
+  db:transaction(function(tx)
+    store.set_attempt(tx, attempt, now())
+    if work then turn_to(tx, order, work, reason) end
+    return true
+  end)
+end
+
+-- The payment said no, or what was asked for is nonsense: the order stays open with its hold, the cart too.
+local function declined(db, order, attempt, reason)
+  attempt.status, attempt.reason = "declined", reason
+  record(db, order, attempt, "settle")
+  return nil
+end
+
+local function wait_for_payment(db, order, attempt, said)
+  said.outcome = attempt.status
+  if attempt.status == "requires_action" and order.tries >= CHALLENGE_TRIES then
+    give_up(db, order, "payment_not_completed")
+    return nil
+  end
+  record(db, order, attempt)
+  rest(db, order, "payment " .. attempt.status)
+  return false
+end
+
+-- True when the money is ours (or nothing is due); nil when the order has turned to other work; false when it rests.
+local function pay(db, order, attempt, said)
+  if not attempt then return true end
+  if attempt.status == "authorised" or attempt.status == "captured" then return true end
+  local reply, failed = ask_payment(db, order, attempt)
+  if not reply and failed.code == "checkout_running" then
+    said.problem = failed
+    return false
+  end
+  if not reply and failed.status < 500 then
+    said.problem = failed
+    return declined(db, order, attempt, failed.code)
+  end
+  attempt.status = reply and reply.status or "unknown"
+  if reply then attempt.payment, attempt.reason, attempt.next_action = reply.payment, reply.reason, reply.next_action end
+  if attempt.status == "authorised" or attempt.status == "captured" then return true end
+  if attempt.status == "declined" then
+    said.outcome = "declined"
+    return declined(db, order, attempt, reply.reason)
+  end
+  return wait_for_payment(db, order, attempt, said)
+end
+
+-- Paid, but the hold had run out and the units are gone: the money goes back, and everybody is told.
+local function shortfall(db, order, attempt, failed)
+  db:transaction(function(tx)
+    if attempt then store.set_attempt(tx, attempt, now()) end
+    outbox.add(tx, { topic = "order", key = order.id, type = "order.shortfall.v1", data = { order = order.id,
+      attempt = attempt and attempt.id or order.id, detail = failed.detail or failed.code, at = now() } })
+    return true
+  end)
+  give_up(db, order, failed.code)
+  return nil
+end
+
+local function take_stock(db, order, attempt, said)
+  local ok, failed = fastr.call("product", "commit", { order = order.id })
+  if ok then return true end
+  said.problem = failed
+  if failed.status < 500 then return shortfall(db, order, attempt, failed) end
+  if attempt then record(db, order, attempt) end
+  rest(db, order, failed.detail or failed.code)
+  return false
+end
+
+local function paid_extra(attempt)
+  if not attempt then return nil end
+  return { payment = { id = attempt.payment, attempt = attempt.id, status = attempt.status, method = attempt.payment_method,
+    amount = { amount = attempt.amount, currency = attempt.currency } } }
+end
+
+local function finish_in(tx, order, attempt)
+  if attempt then store.set_attempt(tx, attempt, now()) end
+  store.set_stock(tx, order, true, true)
+  local ok, failed = transition.move(tx, order, "placed", { who = SYSTEM })
+  if not ok then return nil, failed end
+  ok, failed = transition.move(tx, order, "paid", { who = SYSTEM, extra = paid_extra(attempt) })
+  if not ok then return nil, failed end
+  turn_to(tx, order, "settle")
+  return true
+end
+
+-- Everything is ours: number, history and events in one transaction. If the order was cancelled meanwhile it is undone.
+local function finish(db, order, attempt, said)
+  local ok, failed = db:transaction(function(tx) return finish_in(tx, order, attempt) end)
+  if ok then
+    said.outcome = "paid"
+    return true
+  end
+  said.problem, order.committed = failed, true
+  db:transaction(function(tx)
+    local row = store.lock(tx, order.id)
+    if attempt then store.set_attempt(tx, attempt, now()) end
+    store.set_stock(tx, order, true, true)
+    order.status = row.status
+    if row.status == "cancelled" then turn_to(tx, order, "undo", row.work_reason) end
+    return true
+  end)
+  return order.status == "cancelled"
+end
+
+-- Returns true when there is more to do on the order at once, false when it rests.
+local function place(db, order, said)
+  local attempt = db:transaction(function(tx) return store.open_attempt(tx, order.id) or false end)
+  if not attempt and order.due > 0 then
+    return give_up(db, order, "no_payment") and true
+  end
+  local steps = {
+    function() return (order.held and attempt and attempt.status ~= "new") or hold(db, order, said) end,
+    function() return pay(db, order, attempt, said) end,
+    function() return take_stock(db, order, attempt, said) end,
+    function() return finish(db, order, attempt, said) end,
+  }
+  for _, step in ipairs(steps) do
+    local going = step()
+    if not going then return going == nil end
+  end
+  return true
+end
+
+-- ---- running ---------------------------------------------------------------------------------------------------------
+
+local STEPS = { place = place, undo = undo, settle = settle }
+
+-- Works on an order whose lease the caller has until it rests. Returns {outcome = paid | declined | unknown |
+-- requires_action, problem = why it came to nothing}; both may be missing when there was nothing to tell.
+function M.run(db, order)
+  local said = {}
+  while order.work and STEPS[order.work](db, order, said) do end
+  return said
+end
+
+-- Takes an order that nobody works on and runs it; nil if somebody does, or nothing is left.
+function M.resume(db, id)
+  local lease = M.lease()
+  local order = db:transaction(function(tx) return store.take(tx, id, lease.by, lease.ends, now()) or false end)
+  if not order then return nil end
+  return M.run(db, order)
+end
+
+return M
