@@ -177,6 +177,10 @@ void pg_lane_closed(struct pg_conn *conn, bool was_ready)
 
 static void unknown(struct pg_op *op, const char *why)
 {
+    static struct fastr_metric *count;
+    if (!count)
+        count = fastr_counter("fastr_pg_commits_unknown_total", "", "COMMITs whose outcome had to be looked up");
+    fastr_metric_add(count, 1);
     pg_op_fail(op, "commit_unknown", "it is not known whether the transaction was committed: %s", why);
 }
 
