@@ -1,0 +1,114 @@
+-- host.lua: a fastr master of one's own in a folder of one's own, for specs that reload, kill and drain.
+local host = {}
+host.__index = host
+
+local binary = (os.getenv("FASTR_BUILD") or "build") .. "/fastr"
+
+local function run(command)
+  local pipe = assert(io.popen(command .. " 2>&1; echo \"exit $?\""))
+  local output = pipe:read("*a")
+  pipe:close()
+  local text, code = output:match("^(.-)exit (%d+)\n$")
+  return tonumber(code), text
+end
+
+local function write(path, text)
+  local file = assert(io.open(path, "w"))
+  file:write(text)
+  file:close()
+end
+
+--- Waits until `condition` returns something true; fails after `seconds` (default 10) with `what`.
+function host.eventually(what, condition, seconds)
+  local deadline = fastr.time.unix_ms() + (seconds or 10) * 1000
+  local last
+  repeat
+    local ok, value = pcall(condition)
+    if ok and value then return value end
+    last = ok and value or value
+    fastr.time.sleep(10)
+  until fastr.time.unix_ms() > deadline
+  error(("never happened: %s (%s)"):format(what, tostring(last)), 2)
+end
+
+--- Makes the folder and its files, and starts a master; waits until every worker serves.
+-- @param options program: text of main.lua; rules: name -> text; workers: default 2; env: name -> text; no_wait
+function host.start(options)
+  local _, dir = run("mktemp -d /tmp/fastr-spec-XXXXXX")
+  local self = setmetatable({ dir = dir:gsub("%s+$", ""), workers = options.workers or 2, name = "spec" }, host)
+  local high, low = fastr.crypto.random(2):byte(1, 2)
+  self.port = 21000 + (high * 256 + low) % 8000
+  self.url = "http://127.0.0.1:" .. self.port
+  run(("mkdir -p %s/scripts/rules %s/scripts/lib"):format(self.dir, self.dir))
+  self:write("scripts/main.lua", options.program)
+  run(("cp -r scripts/lib/. %s/scripts/lib/"):format(self.dir))
+  if options.shop_rules then run(("cp -r scripts/rules/. %s/scripts/rules/"):format(self.dir)) end
+  write(self.dir .. "/conf.lua", ("return { listen = '127.0.0.1:%d', workers = %d, name = 'spec', var = '%s/var', "
+    .. "scripts = '%s/scripts', rules_dir = '%s/scripts/rules', log = { level = 'info' } }"):format(self.port,
+    self.workers, self.dir, self.dir, self.dir))
+  self.env = "env -i PATH=/usr/bin:/bin FASTR_CONF=" .. self.dir .. "/conf.lua"
+  for name, value in pairs(options.env or {}) do self.env = self.env .. (" %s='%s'"):format(name, value) end
+  local _, pid = run(("%s %s serve >%s/log 2>&1 </dev/null & echo $!"):format(self.env, binary, self.dir))
+  self.pid = tonumber(pid:match("%d+"))
+  if not options.no_wait then
+    host.eventually("every worker is ready: " .. self:log(), function() return self:ready() end)
+  end
+  return self
+end
+
+function host:write(path, text) write(self.dir .. "/" .. path, text) end
+
+function host:log()
+  local file = io.open(self.dir .. "/log")
+  local text = file and file:read("*a") or ""
+  if file then file:close() end
+  return text
+end
+
+--- Runs `fastr ARGUMENTS` against this host; returns exit code and output.
+function host:fastr(arguments) return run(("%s %s %s"):format(self.env, binary, arguments)) end
+
+--- What the master's control socket says to `command`, as a table.
+function host:ask(command)
+  local code, text = run(("printf '%s\\n' | timeout 8 %s"):format(command,
+    ("python3 -c \"import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect('%s/var/run/spec.sock'); "
+      .. "s.sendall(sys.stdin.buffer.read()); print(s.makefile().readline())\""):format(self.dir)))
+  return code == 0 and fastr.json.decode((text:gsub("%s+$", ""))) or nil
+end
+
+function host:ready()
+  local status = self:ask("status")
+  if not status then return false end
+  for _, worker in ipairs(status.workers) do
+    if not worker.ready then return false end
+  end
+  return status
+end
+
+function host:pids()
+  local pids = {}
+  for _, worker in ipairs(self:ask("status").workers) do pids[#pids + 1] = worker.pid end
+  return pids
+end
+
+--- GET (or what `options` say) on a path: the reply, or raises.
+function host:get(path, options)
+  local request = { method = "GET", url = self.url .. path, timeout_ms = 5000 }
+  for key, value in pairs(options or {}) do request[key] = value end
+  local reply, message = fastr.http.request(request)
+  return reply or error(message, 2)
+end
+
+function host.kill(pid, signal) return (run(("kill -%s %d"):format(signal, pid))) end
+function host.alive(pid) return (run("kill -0 " .. pid)) == 0 end
+
+--- Ends the master (drains), checks that it went, removes the folder.
+function host:stop()
+  if self.pid and host.alive(self.pid) then
+    host.kill(self.pid, "TERM")
+    host.eventually("the master ends", function() return not host.alive(self.pid) end, 40)
+  end
+  run("rm -rf " .. self.dir)
+end
+
+return host
