@@ -14,7 +14,8 @@ return { consumers = {}, schedules = {}, routes = {
   { method = "GET", path = "/big", handle = function() return 200, ("x"):rep(5 * 1024 * 1024) end },
   { method = "GET", path = "/there", handle = function() return 302, nil, { Location = "/heard" } end },
   { method = "GET", path = "/many", handle = function() return 200, "", { ["X-Many"] = { "a", "b" } } end },
-  { method = "GET", path = "/flaky/{name}", handle = flaky }, { method = "POST", path = "/flaky/{name}", handle = flaky },
+  { method = "GET", path = "/flaky/{name}", handle = flaky },
+  { method = "POST", path = "/flaky/{name}", handle = flaky },
   { method = "GET", path = "/fail", handle = function() return 502, "" end },
 } }]]
 
