@@ -4,3 +4,4 @@ max_line_length = 120
 read_globals = { "fastr" }
 files["scripts/platform/boot.lua"] = { globals = { "fastr" } }
 files["spec/**"] = { std = "+busted" }
+files["spec/support/program.lua"] = { globals = { "fastr" } }

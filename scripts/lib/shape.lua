@@ -140,7 +140,7 @@ local function text_schema(options)
 end
 
 -- A text of `min` to `max` characters (code points) and, if given, of a `format` (see FORMATS). One line unless
--- `lines` is true, which lets tabs and line feeds through and no other control character.
+-- `lines` is true, which lets tabs and line ends through and no other control character.
 function M.text(options)
   options = options or {}
   local min, max, lines = options.min or 0, options.max or math.huge, options.lines

@@ -1,0 +1,27 @@
+-- lib.money: whole minor units, in and out.
+
+local money = require "lib.money"
+
+describe("money", function()
+  it("holds whole minor units of a currency, and nothing else", function()
+    assert.same({ amount = -1099, currency = "GBP" }, money.new(-1099, "GBP"))
+    for _, amount in ipairs { 1.5, 2 ^ 53, 0 / 0, "1" } do
+      assert.has_error(function() money.new(amount, "GBP") end)
+    end
+    assert.has_error(function() money.new(1, "gbp") end)
+  end)
+
+  it("does not mix currencies", function()
+    assert.equal(5, money.amount({ amount = 5, currency = "GBP" }, "GBP"))
+    local amount, _, code = money.amount({ amount = 5, currency = "EUR" }, "GBP")
+    assert.is_nil(amount)
+    assert.equal("currency", code)
+  end)
+
+  it("writes each currency with its own digits", function()
+    assert.equal("10.99 GBP", money.text(1099, "GBP"))
+    assert.equal("-0.05 GBP", money.text(-5, "GBP"))
+    assert.equal("500 JPY", money.text(500, "JPY"))
+    assert.equal("1.234 KWD", money.text(1234, "KWD"))
+  end)
+end)
