@@ -68,7 +68,7 @@ nginx_public() {
   # Server-sent events: passed on as they come, for as long as they last.
   [ -z "$(ports_of order)" ] || printf 'location ~ ^/api/v1/orders/[^/]+/events$ { proxy_pass http://order; proxy_buffering off; proxy_read_timeout 1h; }\n'
   # The document is merged from all services' declarations; any process can make it.
-  name=$(served | head -n 1 | cut -d' ' -f1)
+  read -r name count prefixes < <(served) || true
   printf 'location = /openapi.json { proxy_pass http://%s; gzip on; gzip_types application/json; }\n' "$name"
   printf 'location = /docs { proxy_pass http://%s; }\nlocation /docs/ { proxy_pass http://%s; }\n' "$name" "$name"
   nginx_keyed_locations
