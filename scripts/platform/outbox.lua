@@ -141,6 +141,23 @@ end
 
 -- ---- the relay ------------------------------------------------------------------------------------------------------
 
+-- What `fastr status` and alarms look at, by service.
+local gauges = {}
+
+local function gauges_of(service)
+  local labels, gauge = string.format("service=%q", service), fastr.metrics.gauge
+  gauges[service] = gauges[service] or {
+    unsent = gauge("fastr_outbox_unsent", labels, "Events not published yet, counted up to 500"),
+    oldest = gauge("fastr_outbox_oldest_seconds", labels, "Age of the oldest event not published yet"),
+    parked = gauge("fastr_parked_events", labels, "Events whose handler failed for good, and those behind them") }
+  return gauges[service]
+end
+
+local function tell(service, waiting, oldest)
+  gauges_of(service).unsent:set(waiting)
+  gauges_of(service).oldest:set(oldest)
+end
+
 -- Publishes what is unsent, at most BATCH events. Returns how many were read, and why some failed.
 local function batch(db, service)
   local rows = db:latest(UNSENT, BATCH)
@@ -153,6 +170,8 @@ local function batch(db, service)
   if #sent > 0 then
     db:write("update outbox set sent_at = clock_timestamp() where id = any($1)", fastr.pg.array(sent))
   end
+  local age_ms = #rows > #sent and time.unix_ms() - time.parse(rows[1].time) or 0
+  tell(service, #rows - #sent, math.max(age_ms, 0) / 1000)
   return #rows, wrong
 end
 
@@ -161,6 +180,8 @@ local function sweep(db, service)
   swept[service] = time.unix_ms()
   db:write([[delete from outbox where id in
     (select id from outbox where sent_at < clock_timestamp() - $1::interval order by id limit 10000)]], KEEP)
+  local parked = db:latest("select count(*) as n from parked where redriven_at is null")[1].n
+  gauges_of(service).parked:set(parked)
 end
 
 -- One slice of the relay's work. Returns true, or nil and why.
@@ -168,6 +189,7 @@ local function run(service)
   local db, ends = database.open(service), time.unix_ms() + SLICE_MS
   repeat
     if not holds(db, service) then
+      tell(service, 0, 0) -- the holder says what waits
       flight.await("outbox." .. service, FOREIGN_MS)
       return true
     end

@@ -24,7 +24,7 @@ local function relay_until_sent(key)
   local relay, deadline = outbox.relay("notification"), fastr.time.unix_ms() + 20000
   while unsent(key) > 0 do
     assert(fastr.time.unix_ms() < deadline, "not published within 20 s")
-    relay.handle()
+    assert(relay.handle())
   end
 end
 
