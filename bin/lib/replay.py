@@ -312,7 +312,8 @@ class Replay:
 
     def show(self, order, failed):
         if self.options.verbose and order:
-            print(f"  {order['invoice']:>8}  {order['goods'] / 100:12.2f}  invoice {order['own'] / 100:12.2f}  {order['status']}")
+            print(f"  {order['invoice']:>8}  {order['goods'] / 100:12.2f}  invoice {order['own'] / 100:12.2f}"
+                  f"  {order['status']}")
         if failed:
             print(("\r\033[K" if sys.stdout.isatty() else "") + "  failed  " + failed, flush=True)
         if sys.stdout.isatty():
@@ -375,7 +376,8 @@ def quiet():
 def check_money(replay):
     agreed = sum(order["total"] for order in replay.placed)
     row = sql(with_orders(replay, """select count(o.id), coalesce(sum(o.total), 0),
-        count(*) filter (where o.total is distinct from p.total or o.status not in ('paid', 'fulfilling', 'shipped', 'delivered'))
+        count(*) filter (where o.total is distinct from p.total
+          or o.status not in ('paid', 'fulfilling', 'shipped', 'delivered'))
         from placed p left join "order".orders o using (id)"""))[0]
     yield "orders acknowledged and there", len(replay.placed), int(row[0])
     yield "their totals, agreed and stored", agreed, int(row[1])
@@ -397,8 +399,8 @@ def check_stock(replay):
     yield "units sold and taken off the shelf", units, int(taken)
     left = sql(with_orders(replay, "select count(*) from product.holds h join placed p on p.id = h.order_id"))[0][0]
     yield "holds left by these orders", 0, int(left)
-    drift = sql("""select count(*) from product.stock s left join (select sku, sum(on_hand_delta) as n, sum(held_delta) as h
-        from product.movements group by sku) m using (sku)
+    drift = sql("""select count(*) from product.stock s left join (
+        select sku, sum(on_hand_delta) as n, sum(held_delta) as h from product.movements group by sku) m using (sku)
         left join (select sku, sum(quantity) as h from product.holds group by sku) q using (sku)
         where s.on_hand <> coalesce(m.n, 0) or coalesce(m.h, 0) <> coalesce(q.h, 0)""")[0][0]
     yield "products whose stock is not their ledger's sum", 0, int(drift)
@@ -433,7 +435,8 @@ def check_events(replay, since_ms):
     n = len(replay.placed)
     for kind in ("order.placed.v1", "order.paid.v1"):
         rows = sql(with_orders(replay, f"""select count(*), count(distinct x.key) from "order".outbox x
-            join placed p on p.id::text = x.key where x.topic = 'order' and x.type = '{kind}' and x.sent_at is not null"""))[0]
+            join placed p on p.id::text = x.key where x.topic = 'order' and x.type = '{kind}'
+              and x.sent_at is not null"""))[0]
         yield f"{kind} published, each order once", n, int(rows[0]) if rows[0] == rows[1] else -1
     ids = {order["id"] for order in replay.placed}
     counts = events_in_kafka(since_ms)
@@ -459,13 +462,16 @@ def check(replay, since_ms):
 
 def report(replay, lines):
     sold = sum(len(order["units"]) for order in replay.placed)
+    units = sum(sum(order["units"].values()) for order in replay.placed)
     goods, own = sum(o["goods"] for o in replay.placed), sum(o["own"] for o in replay.placed)
     print(f"\n  invoices        {replay.total:>8}   lines {lines}")
-    print(f"  placed          {len(replay.placed):>8}   with {sold} lines, {sum(sum(o['units'].values()) for o in replay.placed)} units")
+    print(f"  placed          {len(replay.placed):>8}   with {sold} lines, {units} units")
     print(f"  nothing to buy  {replay.empty:>8}")
     print(f"  failed          {len(replay.failed):>8}")
-    print(f"  orders a second {len(replay.placed) / max(replay.seconds, 0.001):>8.1f}   in {replay.seconds:.1f} s, {replay.options.at_once} at a time")
-    print(f"  goods           {goods / 100:>12,.2f} at the shop's prices; {own / 100:,.2f} on the invoices ({(goods - own) / 100:+,.2f})")
+    print(f"  orders a second {len(replay.placed) / max(replay.seconds, 0.001):>8.1f}   in {replay.seconds:.1f} s, "
+          f"{replay.options.at_once} at a time")
+    print(f"  goods           {goods / 100:>12,.2f} at the shop's prices; {own / 100:,.2f} on the invoices "
+          f"({(goods - own) / 100:+,.2f})")
     print("\n  lines refused")
     for reason, count in replay.refused.most_common():
         print(f"    {reason:<40} {count:>7}")

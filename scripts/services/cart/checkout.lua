@@ -18,10 +18,10 @@ local M = {}
 
 local array = fastr.json.array
 
-local PLACE_MS = 22000 -- a payment may take its time
+local PLACE_MS = 13000 -- a payment may take its time
 local ROUNDS = 3 -- a cart that changes under us is priced again, this many times
 
--- ---- before the order ------------------------------------------------------------------------------------------------
+-- ---- before the order ---------------------------------------------------------------------------------------------
 
 -- What is missing for a checkout, as one problem; nil if nothing is.
 local function incomplete(cart, priced)
@@ -30,7 +30,9 @@ local function incomplete(cart, priced)
   for _, field in ipairs { "email", "shipping_address", "shipping_method" } do
     if not cart[field] then errors[#errors + 1] = { path = field, problem = "is missing" } end
   end
-  for _, sku in ipairs(priced.gone) do errors[#errors + 1] = { path = "lines", problem = sku .. " is no longer sold", sku = sku } end
+  for _, sku in ipairs(priced.gone) do
+    errors[#errors + 1] = { path = "lines", problem = sku .. " is no longer sold", sku = sku }
+  end
   if cart.shipping_method and #priced.facts.shipping == 0 then
     errors[#errors + 1] = { path = "shipping_method", problem = "is not offered for this cart and address" }
   end
@@ -96,7 +98,7 @@ local function freeze(db, ctx)
   return nil, problem.new("conflict", { detail = "The cart keeps changing", retry_after = 1 })
 end
 
--- ---- the order -------------------------------------------------------------------------------------------------------
+-- ---- the order ----------------------------------------------------------------------------------------------------
 
 -- A guest's key to the order. It follows from the cart's capability, so every run of a checkout tells the same one, and
 -- order need only keep its hash.

@@ -1,5 +1,6 @@
 -- handlers: one function per route of the cart service. Every change locks the cart's row, applies a delta to what it
--- then reads, asks the rules, prices, and counts the version up: two shoppers on one cart never lose each other's lines.
+-- then reads, asks the rules, prices, and counts the version up: two shoppers on one cart never lose each other's
+-- lines.
 
 local problem = require "lib.problem"
 local database = require "platform.db"
@@ -15,7 +16,7 @@ local array, null = fastr.json.array, fastr.json.null
 
 local MOST_UNITS = 9999
 local MOST_LINES = 1000
-local PAYING_SECONDS = 30 -- longer than a checkout may run: after it, order is asked whether one still does
+local PAYING_SECONDS = 20 -- longer than a checkout may run: after it, order is asked whether one still does
 
 local function db()
   return database.open("cart")
@@ -25,7 +26,7 @@ local function not_found()
   return problem.new("cart_not_found")
 end
 
--- ---- before a change: what waits -----------------------------------------------------------------------------------
+-- ---- before a change: what waits ----------------------------------------------------------------------------------
 
 -- A cart whose checkout ended without a word (its process died) is open again unless order still works on it.
 local function is_abandoned(cart)
@@ -75,12 +76,14 @@ function M.prepare_lines(ctx)
   return gathered
 end
 
--- ---- a change --------------------------------------------------------------------------------------------------------
+-- ---- a change -----------------------------------------------------------------------------------------------------
 
 -- Nil if the cart can be changed, else the problem.
 local function closed(cart, gathered)
   if cart.state == "done" then return problem.new("cart_checked_out", { order = cart.order }) end
-  if cart.state == "paying" and not gathered.abandoned then return problem.new("checkout_running", { retry_after = 2 }) end
+  if cart.state == "paying" and not gathered.abandoned then
+    return problem.new("checkout_running", { retry_after = 2 })
+  end
 end
 
 local function reply(status, cart, priced)
@@ -123,7 +126,7 @@ local function find_line(cart, sku)
   end
 end
 
--- ---- lines -----------------------------------------------------------------------------------------------------------
+-- ---- lines --------------------------------------------------------------------------------------------------------
 
 -- Adds one line's units to the cart; the line that was changed or made, or nil and a problem.
 local function add_line(cart, wanted, facts, i)
@@ -174,7 +177,8 @@ function M.set_line(ctx)
     local line = find_line(cart, sku)
     if not line then return nil, line_not_found(sku) end
     line.quantity, line.facts = quantity, ctx.prepared.products[sku] or line.facts
-    local ok, failed = pricing.accept(cart, { kind = "set", lines = array { { sku = sku, quantity = quantity } } }, ctx.prepared)
+    local set = { kind = "set", lines = array { { sku = sku, quantity = quantity } } }
+    local ok, failed = pricing.accept(cart, set, ctx.prepared)
     if not ok then return nil, failed end
     store.put_lines(ctx.tx, cart.id, { line })
     return true
@@ -192,7 +196,7 @@ function M.remove_line(ctx)
   end)
 end
 
--- ---- the rest of the cart ------------------------------------------------------------------------------------------
+-- ---- the rest of the cart -----------------------------------------------------------------------------------------
 
 function M.create(ctx)
   local home = fastr.setting("shop.currency", "GBP")
@@ -273,7 +277,7 @@ function M.shipping_options(ctx)
   return 200, { items = array(items) }
 end
 
--- ---- coupons ---------------------------------------------------------------------------------------------------------
+-- ---- coupons ------------------------------------------------------------------------------------------------------
 
 local function index_of(list, value)
   for i, each in ipairs(list) do
@@ -292,7 +296,8 @@ local function accepted(cart, code, gathered)
         detail = "The coupon " .. code .. " does not apply: " .. tostring(coupon.reason) })
     end
   end
-  return nil, problem.new("coupon_refused", { reason = "unknown", coupon = code, detail = "There is no coupon " .. code })
+  return nil, problem.new("coupon_refused", { reason = "unknown", coupon = code,
+    detail = "There is no coupon " .. code })
 end
 
 function M.add_coupon(ctx)
@@ -307,13 +312,15 @@ end
 function M.remove_coupon(ctx)
   return change(ctx, function(cart)
     local i = index_of(cart.coupons, ctx.params.code)
-    if not i then return nil, problem.new("coupon_not_found", { detail = "The cart has no coupon " .. ctx.params.code }) end
+    if not i then
+      return nil, problem.new("coupon_not_found", { detail = "The cart has no coupon " .. ctx.params.code })
+    end
     table.remove(cart.coupons, i)
     return true
   end)
 end
 
--- ---- checkout ------------------------------------------------------------------------------------------------------
+-- ---- checkout -----------------------------------------------------------------------------------------------------
 
 function M.checkout(ctx)
   return checkout.run(db(), ctx)

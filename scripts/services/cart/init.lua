@@ -3,7 +3,7 @@
 local shape = require "lib.shape"
 local address = require "lib.address"
 
-local id = shape.text { min = 22, max = 22, format = "token", doc = "the cart's capability: who has it may use the cart" }
+local id = shape.text { min = 22, max = 22, format = "token", doc = "a capability: who has it may use the cart" }
 local sku = shape.text { min = 1, max = 64, doc = "stock-keeping unit" }
 local quantity = shape.integer { min = 1, max = 9999, doc = "units" }
 local code = shape.text { min = 1, max = 64, doc = "coupon code, as entered: its case matters" }
@@ -22,7 +22,8 @@ local line = shape.object {
 
 local totals = shape.object {
   items = shape.money, discount = shape.money, shipping = shape.money, shipping_discount = shape.money,
-  tax = shape.money, tax_included = shape.money, total = shape.money { doc = "what checkout expects as expected_total" },
+  tax = shape.money, tax_included = shape.money,
+  total = shape.money { doc = "what checkout expects as expected_total" },
 }
 
 local cart = shape.object({
@@ -77,8 +78,8 @@ return {
       doc = "Adds a line or a list of them; to a line that is there already its units are added", body_bytes = 262144,
       body = shape.one_of { new_line, shape.list(new_line, { min = 1, max = 1000 }) } },
 
-    change { method = "PATCH", path = "/carts/{id}/lines/{sku}", handler = "set_line", doc = "Sets the quantity of a line",
-      params = line_params, body = shape.object { quantity = quantity } },
+    change { method = "PATCH", path = "/carts/{id}/lines/{sku}", handler = "set_line",
+      doc = "Sets the quantity of a line", params = line_params, body = shape.object { quantity = quantity } },
 
     change { method = "DELETE", path = "/carts/{id}/lines/{sku}", handler = "remove_line", doc = "Takes a line out",
       params = line_params },
@@ -89,23 +90,25 @@ return {
         fee = shape.money }) } } },
 
     change { method = "POST", path = "/carts/{id}/coupons", handler = "add_coupon",
-      doc = "Enters a coupon code; one that does not apply is refused with its reason", body = shape.object { code = code } },
+      doc = "Enters a coupon code; one that does not apply is refused with its reason",
+      body = shape.object { code = code } },
 
-    change { method = "DELETE", path = "/carts/{id}/coupons/{code}", handler = "remove_coupon", doc = "Takes a coupon code out",
-      params = shape.object { id = id, code = code } },
+    change { method = "DELETE", path = "/carts/{id}/coupons/{code}", handler = "remove_coupon",
+      doc = "Takes a coupon code out", params = shape.object { id = id, code = code } },
 
-    { method = "POST", path = "/carts/{id}/checkout", handler = "checkout", replay = "replay_checkout", scope = "public",
-      idempotency = "required_saga",
-      doc = "Buys the cart for expected_total. 402 declined and 202 unknown leave the order open: check out again to try again",
-      timeout_ms = 25000, params = params,
+    { method = "POST", path = "/carts/{id}/checkout", handler = "checkout", replay = "replay_checkout",
+      scope = "public", idempotency = "required_saga",
+      doc = "Buys the cart for expected_total. After 402 declined or 202 unknown the order stays open: check out again",
+      timeout_ms = 15000, params = params,
       body = shape.object {
-        payment_method = shape.optional(shape.text { min = 1, max = 64, doc = "id of a payment method; not for a total of 0" }),
+        payment_method = shape.optional(shape.text { min = 1, max = 64, doc = "its id; not for a total of 0" }),
         expected_total = shape.money { doc = "totals.total of the view that the shopper agreed to" },
         email = shape.optional(email), shipping_address = shape.optional(address.shape),
         shipping_method = shape.optional(method) },
       replies = { [201] = order, [202] = order, [402] = order } },
 
-    { internal = true, handler = "settle", scope = "cart:settle", doc = "Order's last word on a checkout: done, or open again",
+    { internal = true, handler = "settle", scope = "cart:settle",
+      doc = "Order's last word on a checkout: done, or open again",
       body = shape.object { cart = id, order = uuid, outcome = shape.enum { "done", "open" } },
       replies = { [200] = shape.object { state = shape.text {} } } },
   },

@@ -44,7 +44,7 @@ function M.gather(cart, more, fresh)
   return { asked = asked, products = products, customer = customer }
 end
 
--- ---- deciding: nothing below waits ---------------------------------------------------------------------------------
+-- ---- deciding: nothing below waits --------------------------------------------------------------------------------
 
 -- A line's facts as gathered; as kept with the line where another request has added it since; nil: no longer sold.
 local function facts_of(line, gathered)
@@ -70,11 +70,12 @@ local function base_facts(cart, gathered)
       gone[#gone + 1] = line.sku
     end
   end
-  return { currency = cart.currency, now = fastr.time.now(), zone = cart.shipping_address and cart.shipping_address.country,
+  local zone = cart.shipping_address and cart.shipping_address.country
+  return { currency = cart.currency, now = fastr.time.now(), zone = zone,
     customer = gathered.customer, lines = array(lines) }, gone
 end
 
--- The shipping methods for this cart: list of {method, name, fee, tax_category}; nil and a problem if no rule could say.
+-- The shipping methods for this cart: list of {method, name, fee, tax_category}; nil and a problem if the rules fail.
 function M.shipping_options(cart, gathered)
   local facts = base_facts(cart, gathered)
   local decision, failed = decide("shipping.options", facts)

@@ -7,8 +7,8 @@ local array, json = fastr.pg.array, fastr.pg.json
 -- Cart and lines in one statement, so that both are of one moment. Lines are {sku, quantity, position, facts}, in the
 -- order in which they were added.
 local SELECT = [[
-  select c.id, c.version, c.state, c.currency, c.customer_id as customer, c.email, c.shipping_address, c.shipping_method,
-    to_jsonb(c.coupons) as coupons, c.last_position, c.pricing, c.pack, c.order_id as "order",
+  select c.id, c.version, c.state, c.currency, c.customer_id as customer, c.email, c.shipping_address,
+    c.shipping_method, to_jsonb(c.coupons) as coupons, c.last_position, c.pricing, c.pack, c.order_id as "order",
     extract(epoch from c.paying_since)::bigint as paying_since,
     coalesce((select jsonb_agg(jsonb_build_object('sku', l.sku, 'quantity', l.quantity, 'position', l.position,
       'facts', l.facts) order by l.position) from lines l where l.cart_id = c.id), '[]'::jsonb) as lines
@@ -24,7 +24,7 @@ function M.load(db, id)
   return db:latest(SELECT, id)[1]
 end
 
--- Locks the cart, then reads it and its lines in a second statement, which sees what the lock's last holder has written.
+-- Locks the cart, then reads it and its lines in a second statement, which sees what the lock's last holder wrote.
 function M.lock(tx, id)
   if not tx:query("select 1 as found from carts where id = $1 for update", id)[1] then return nil end
   return tx:query(SELECT, id)[1]

@@ -45,13 +45,14 @@ local function totals(decision)
   }
 end
 
--- ---- problems --------------------------------------------------------------------------------------------------------
+-- ---- problems -----------------------------------------------------------------------------------------------------
 
 local function stock_problems(cart, priced, problems)
   for _, line in ipairs(cart.lines) do
     local product = priced.products[line.sku]
     if not product then
-      problems[#problems + 1] = { code = "product_not_found", sku = line.sku, detail = line.sku .. " is no longer sold" }
+      problems[#problems + 1] = { code = "product_not_found", sku = line.sku,
+        detail = line.sku .. " is no longer sold" }
     elseif product.available < line.quantity then
       problems[#problems + 1] = { code = "insufficient_stock", sku = line.sku, available = product.available,
         detail = ("%d of %s wanted, %d left"):format(line.quantity, line.sku, product.available) }
@@ -95,7 +96,7 @@ function M.problems(cart, priced)
   return problems
 end
 
--- ---- the whole -------------------------------------------------------------------------------------------------------
+-- ---- the whole ----------------------------------------------------------------------------------------------------
 
 -- The cart as a reply; `full` adds the trace of every rule considered.
 function M.cart(cart, priced, full)

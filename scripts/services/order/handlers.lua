@@ -17,7 +17,7 @@ local function db()
   return database.open("order")
 end
 
--- ---- who may see it --------------------------------------------------------------------------------------------------
+-- ---- who may see it -----------------------------------------------------------------------------------------------
 
 local function is_staff(principal)
   return principal.kind == "staff" and access.check(principal, "order:manage") == true
@@ -44,7 +44,7 @@ local function own_order(ctx)
   return nil, problem.new("order_not_found")
 end
 
--- ---- reading ---------------------------------------------------------------------------------------------------------
+-- ---- reading ------------------------------------------------------------------------------------------------------
 
 function M.show(ctx)
   local order, failed = own_order(ctx)
@@ -53,7 +53,7 @@ function M.show(ctx)
 end
 
 function M.list(ctx)
-  local query, customer = ctx.query, nil
+  local query, customer = ctx.query
   if is_staff(ctx.principal) then
     customer = query.customer
   elseif ctx.principal.kind == "customer" then
@@ -81,7 +81,7 @@ function M.watch(ctx)
   return 200, fastr.stream.open("order:" .. order.id, { replay = replay })
 end
 
--- ---- changing --------------------------------------------------------------------------------------------------------
+-- ---- changing -----------------------------------------------------------------------------------------------------
 
 local function who(ctx)
   return { kind = is_staff(ctx.principal) and "staff" or "customer", id = ctx.principal.id }
@@ -123,7 +123,7 @@ function M.ship(ctx)
   return 200, view.order(store.load_in(ctx.tx, order.id))
 end
 
--- ---- for the other services ----------------------------------------------------------------------------------------
+-- ---- for the other services ---------------------------------------------------------------------------------------
 
 function M.place(ctx)
   local answer, failed = place.place(db(), ctx.body)

@@ -22,7 +22,8 @@ local totals = shape.object {
 
 local payment = shape.object {
   id = shape.nullable(uuid, { doc = "of the payment; null until one was made" }), attempt = uuid,
-  status = shape.text { doc = "new, asked, authorised, captured, declined, unknown, requires_action, voided, refunded" },
+  status = shape.enum { "new", "asked", "authorised", "captured", "declined", "unknown", "requires_action", "voided",
+    "refunded" },
   amount = shape.money, reason = shape.optional(shape.text {}),
   next_action = shape.nullable(shape.any { doc = "{type, url}: where the shopper goes on" }),
 }
@@ -72,7 +73,8 @@ return {
       doc = "One order: its customer's, staff's, or whoever's that has its token (Fastr-Order)",
       params = params, replies = { [200] = order } },
 
-    { method = "GET", path = "/orders/{id}/events", handler = "watch", scope = "order:read", stream = true, timeout_ms = 5000,
+    { method = "GET", path = "/orders/{id}/events", handler = "watch", scope = "order:read", stream = true,
+      timeout_ms = 5000,
       doc = "What happens to the order, as server-sent events; Last-Event-ID goes on from there", params = params },
 
     { method = "POST", path = "/orders/{id}/cancel", handler = "cancel", scope = "order:own", idempotency = "saga",
@@ -80,16 +82,17 @@ return {
       params = params, body = shape.optional(shape.object { reason = shape.optional(shape.text { max = 200 }) }),
       replies = { [200] = order } },
 
-    { method = "POST", path = "/orders/{id}/shipments", handler = "ship", scope = "order:fulfil", idempotency = "transaction",
-      doc = "Staff: the order is being packed, has left, or has arrived", params = params,
+    { method = "POST", path = "/orders/{id}/shipments", handler = "ship", scope = "order:fulfil",
+      idempotency = "transaction", doc = "Staff: the order is being packed, has left, or has arrived", params = params,
       body = shape.object { status = shape.enum { "fulfilling", "shipped", "delivered" },
         carrier = shape.optional(shape.text { max = 80 }), tracking = shape.optional(shape.text { max = 120 }) },
       replies = { [200] = order } },
 
-    { internal = true, handler = "place", scope = "order:place", timeout_ms = 22000, body_bytes = 4194304,
+    { internal = true, handler = "place", scope = "order:place", timeout_ms = 13000, body_bytes = 4194304,
       doc = "One attempt at buying a cart; asking again with the same attempt goes on where it stands",
       body = shape.object { cart = shape.text {}, attempt = uuid, customer = shape.optional(uuid), email = email,
-        currency = shape.text { format = "currency" }, shipping_address = address.shape, shipping_method = shape.text {},
+        currency = shape.text { format = "currency" }, shipping_address = address.shape,
+        shipping_method = shape.text {},
         names = shape.list(shape.object { sku = sku, name = shape.text {}, list_price = shape.integer {} }),
         facts = shape.any, pack = shape.text {}, expected_total = shape.money, reasons = shape.list(shape.any),
         payment_method = shape.optional(shape.text {}), token = shape.text {}, actor = shape.any },
@@ -100,7 +103,8 @@ return {
       replies = { [200] = shape.object { in_flight = shape.boolean, outcome = shape.optional(shape.enum(OUTCOMES)),
         order = shape.optional(order) } } },
 
-    { internal = true, handler = "customer_facts", scope = "order:facts", doc = "What rules may know of a customer's past",
+    { internal = true, handler = "customer_facts", scope = "order:facts",
+      doc = "What rules may know of a customer's past",
       body = shape.object { customer = uuid },
       replies = { [200] = shape.object { orders_placed = shape.integer { min = 0 } } } },
   },
@@ -114,7 +118,9 @@ return {
       ["order.shipped.v1"] = "stream", ["order.delivered.v1"] = "stream", ["order.cancelled.v1"] = "stream" } },
   },
   schedules = {
-    { name = "resume", every_ms = 1000, job = "resume", one = true, doc = "Finishes or undoes what a crash or an unknown payment left" },
-    { name = "abandon", every_ms = 60000, job = "abandon", one = true, doc = "Cancels open orders that nobody tried to pay for half an hour" },
+    { name = "resume", every_ms = 1000, job = "resume", one = true,
+      doc = "Finishes or undoes what a crash or an unknown payment left" },
+    { name = "abandon", every_ms = 60000, job = "abandon", one = true,
+      doc = "Cancels open orders that nobody tried to pay for half an hour" },
   },
 }

@@ -1,5 +1,5 @@
--- place: one attempt at buying a cart. Decides the price on the facts the cart gathered, then opens the order's row, which
--- is the saga's, and works on it until it rests.
+-- place: one attempt at buying a cart. Decides the price on the facts the cart gathered, then opens the order's row,
+-- which is the saga's, and works on it until it rests.
 --
 --   no order of the cart         -> a new one, in state placing, with this attempt
 --   placed or paid               -> that order is the answer: a cart is bought once
@@ -20,7 +20,7 @@ local array = fastr.json.array
 
 local ROUNDS = 4
 
--- ---- what the rules say ----------------------------------------------------------------------------------------------
+-- ---- what the rules say -------------------------------------------------------------------------------------------
 
 local function decide(point, facts)
   local decision, info, code = fastr.rules.decide(point, facts)
@@ -44,8 +44,8 @@ end
 
 -- Nil if the rules take the order, else the problem. An order for review is taken, and its history says so.
 local function refused(body, decision)
-  local accept, failed = decide("order.accept", { currency = body.currency, total = decision.total, now = body.facts.now,
-    lines = #body.facts.lines, units = units(body.facts), country = body.shipping_address.country,
+  local accept, failed = decide("order.accept", { currency = body.currency, total = decision.total,
+    now = body.facts.now, lines = #body.facts.lines, units = units(body.facts), country = body.shipping_address.country,
     customer = body.facts.customer })
   if not accept then return failed end
   if accept.verdict ~= "reject" then return nil end
@@ -67,7 +67,7 @@ local function decided(body)
   return frozen
 end
 
--- ---- opening ---------------------------------------------------------------------------------------------------------
+-- ---- opening ------------------------------------------------------------------------------------------------------
 
 local function order_of(body, frozen, lease)
   return {
@@ -140,7 +140,7 @@ local function open(tx, body, frozen, failed)
   return placing(tx, order, body, frozen, failed)
 end
 
--- ---- the whole -------------------------------------------------------------------------------------------------------
+-- ---- the whole ----------------------------------------------------------------------------------------------------
 
 -- The answer of `place` and `of_cart`: the order as it is now, and how the attempt ended.
 function M.answer(db, id, outcome)

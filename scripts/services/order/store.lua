@@ -8,19 +8,21 @@ local function iso(column)
   return "to_char(" .. column .. [[ at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')]]
 end
 
-local COLUMNS = [[o.id, o.number::text as number, o.cart_id as cart, o.status, o.sequence, o.customer_id as customer, o.email,
-  o.token_hash, o.currency, o.shipping_address, o.shipping_method, o.lines, o.totals, o.total, o.due, o.pack, o.abi,
+local COLUMNS = [[o.id, o.number::text as number, o.cart_id as cart, o.status, o.sequence,
+  o.customer_id as customer, o.email, o.token_hash, o.currency, o.shipping_address, o.shipping_method,
+  o.lines, o.totals, o.total, o.due, o.pack, o.abi,
   o.work, o.work_reason, o.lease_by, o.tries, o.held, o.committed, ]] ..
   iso("o.created_at") .. " as created_at, " .. iso("o.placed_at") .. " as placed_at"
 
-local ATTEMPT = [[a.id, a.order_id as "order", a.status, a.payment_method, a.payment_id as payment, a.amount, a.currency,
-  a.reason, a.next_action]]
+local ATTEMPT = [[a.id, a.order_id as "order", a.status, a.payment_method, a.payment_id as payment, a.amount,
+  a.currency, a.reason, a.next_action]]
 
--- ---- reading ---------------------------------------------------------------------------------------------------------
+-- ---- reading ------------------------------------------------------------------------------------------------------
 
 local WHOLE = "select " .. COLUMNS .. [[, o.trace,
-    coalesce((select jsonb_agg(jsonb_build_object('id', a.id, 'status', a.status, 'payment', a.payment_id, 'amount', a.amount,
-      'currency', a.currency, 'reason', a.reason, 'next_action', a.next_action) order by a.created_at, a.id)
+    coalesce((select jsonb_agg(jsonb_build_object('id', a.id, 'status', a.status, 'payment', a.payment_id,
+      'amount', a.amount, 'currency', a.currency, 'reason', a.reason, 'next_action', a.next_action)
+      order by a.created_at, a.id)
       from attempts a where a.order_id = o.id), '[]') as attempts,
     coalesce((select jsonb_agg(jsonb_build_object('sequence', h.sequence, 'status', h.to_status, 'reason', h.reason,
       'at', ]] .. iso("h.at") .. [[) order by h.sequence) from history h where h.order_id = o.id), '[]') as history
@@ -52,11 +54,12 @@ end
 function M.list(db, customer, status, after, limit)
   return db:read("select o.id, o.number::text as number, o.status, o.total, o.currency, " .. iso("o.created_at") ..
     " as created_at, " .. iso("o.placed_at") .. [[ as placed_at from orders o
-    where ($1::uuid is null or o.customer_id = $1) and ($2::text is null or o.status = $2) and ($3::uuid is null or o.id < $3)
+    where ($1::uuid is null or o.customer_id = $1) and ($2::text is null or o.status = $2)
+      and ($3::uuid is null or o.id < $3)
     order by o.id desc limit $4]], customer, status, after, limit)
 end
 
--- ---- the order's row -------------------------------------------------------------------------------------------------
+-- ---- the order's row ----------------------------------------------------------------------------------------------
 
 function M.lock(tx, id)
   return tx:query("select " .. COLUMNS .. " from orders o where o.id = $1 for update", id)[1]
@@ -71,8 +74,8 @@ end
 -- Creates an order in state placing; nil if the cart has one already.
 function M.create(tx, o, now)
   return tx:query([[insert into orders (id, cart_id, status, customer_id, email, token_hash, currency, shipping_address,
-      shipping_method, lines, totals, total, due, shipping, facts, trace, pack, abi, work, lease_until, lease_by, next_try_at,
-      created_at, updated_at)
+      shipping_method, lines, totals, total, due, shipping, facts, trace, pack, abi, work, lease_until, lease_by,
+      next_try_at, created_at, updated_at)
     values ($1, $2, 'placing', $3::uuid, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'place',
       $18, $19, $18, $20, $20)
     on conflict (cart_id) where status <> 'cancelled' do nothing returning id]],
@@ -83,9 +86,9 @@ end
 
 -- Freezes an open order anew, for another attempt with what the cart holds by now.
 function M.freeze_again(tx, o, now)
-  tx:query([[update orders set customer_id = $2::uuid, email = $3, shipping_address = $4, shipping_method = $5, lines = $6,
-      totals = $7, total = $8, shipping = $9, facts = $10, trace = $11, pack = $12, abi = $13, work = 'place',
-      lease_until = $14, lease_by = $15, next_try_at = $14, tries = 0, updated_at = $16, due = $17
+  tx:query([[update orders set customer_id = $2::uuid, email = $3, shipping_address = $4, shipping_method = $5,
+      lines = $6, totals = $7, total = $8, shipping = $9, facts = $10, trace = $11, pack = $12, abi = $13,
+      work = 'place', lease_until = $14, lease_by = $15, next_try_at = $14, tries = 0, updated_at = $16, due = $17
     where id = $1 and status = 'placing']],
     o.id, o.customer, o.email, json(o.shipping_address), o.shipping_method, json(o.lines), json(o.totals), o.total,
     json(o.shipping), json(o.facts), json(o.trace), o.pack, o.abi, o.lease_until, o.lease_by, now, o.due)
@@ -101,15 +104,17 @@ end
 
 function M.add_history(tx, o, entry)
   tx:query([[insert into history (order_id, sequence, from_status, to_status, actor, reason, at)
-    values ($1, $2, $3, $4, $5, $6, $7)]], o.id, entry.sequence, entry.from, entry.to, entry.actor, entry.reason, entry.at)
+    values ($1, $2, $3, $4, $5, $6, $7)]], o.id, entry.sequence, entry.from, entry.to, entry.actor,
+    entry.reason, entry.at)
 end
 
--- ---- work: who does what is left -----------------------------------------------------------------------------------
+-- ---- work: who does what is left ----------------------------------------------------------------------------------
 
 -- Takes the order for `lease_by`; the order, or nil if there is nothing to do or somebody else is at it.
 function M.take(tx, id, lease_by, lease_until, now)
-  return tx:query("update orders o set lease_by = $2, lease_until = $3, next_try_at = $3 where o.id = $1 and o.work is not null" ..
-    " and (o.lease_until is null or o.lease_until <= $4 or o.lease_by = $2) returning " .. COLUMNS, id, lease_by, lease_until, now)[1]
+  return tx:query([[update orders o set lease_by = $2, lease_until = $3, next_try_at = $3
+    where o.id = $1 and o.work is not null and (o.lease_until is null or o.lease_until <= $4 or o.lease_by = $2)
+    returning ]] .. COLUMNS, id, lease_by, lease_until, now)[1]
 end
 
 -- Orders with work that is due and that nobody does, oldest first.
@@ -119,13 +124,14 @@ function M.due(db, now, limit)
 end
 
 function M.abandoned(db, before, limit)
-  return db:latest("select id from orders where status = 'placing' and work is null and updated_at < $1 order by updated_at limit $2",
-    before, limit)
+  return db:latest([[select id from orders where status = 'placing' and work is null and updated_at < $1
+    order by updated_at limit $2]], before, limit)
 end
 
 -- What is left to do (nil: nothing), by when to look again, and how often it was tried. Gives the lease back.
 function M.set_work(tx, o, work, reason, next_try_at, tries)
-  tx:query([[update orders set work = $2, work_reason = $3, next_try_at = $4, tries = $5, lease_until = null, lease_by = null
+  tx:query([[update orders set work = $2, work_reason = $3, next_try_at = $4, tries = $5, lease_until = null,
+      lease_by = null
     where id = $1]], o.id, work, reason or "", next_try_at, tries or 0)
 end
 
@@ -138,7 +144,7 @@ function M.set_stock(tx, o, held, committed)
   tx:query("update orders set held = $2, committed = $3 where id = $1", o.id, held, committed)
 end
 
--- ---- attempts --------------------------------------------------------------------------------------------------------
+-- ---- attempts -----------------------------------------------------------------------------------------------------
 
 function M.attempt(tx, id)
   return tx:query("select " .. ATTEMPT .. " from attempts a where a.id = $1", id)[1]
@@ -168,7 +174,7 @@ function M.set_attempt(tx, a, now)
     a.id, a.status, a.payment, a.reason, a.next_action and json(a.next_action), now)
 end
 
--- ---- shipments -------------------------------------------------------------------------------------------------------
+-- ---- shipments ----------------------------------------------------------------------------------------------------
 
 -- The order's shipment, made at its first mention, brought up to date.
 function M.ship(tx, s, now)

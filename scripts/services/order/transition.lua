@@ -1,5 +1,5 @@
--- transition: how an order's status changes: the rules allow it, one guarded statement does it, the history keeps it, an
--- event tells it; all in the caller's transaction. Nothing else writes a status.
+-- transition: how an order's status changes: the rules allow it, one guarded statement does it, the history keeps it,
+-- an event tells it; all in the caller's transaction. Nothing else writes a status.
 
 local problem = require "lib.problem"
 local outbox = require "platform.outbox"
@@ -40,7 +40,8 @@ function M.move(tx, order, to, change)
   local row = store.set_status(tx, order, from, to, now)
   if not row then return nil, refused(order, to, "The order has moved on meanwhile") end
   order.status, order.sequence, order.number = to, row.sequence, row.number
-  local entry = { sequence = row.sequence, from = from, to = to, actor = actor(change.who), reason = change.reason or "", at = now }
+  local entry = { sequence = row.sequence, from = from, to = to, actor = actor(change.who),
+    reason = change.reason or "", at = now }
   store.add_history(tx, order, entry)
   outbox.add(tx, { topic = "order", key = order.id, type = "order." .. to .. ".v1", sequence = row.sequence,
     data = view.event(order, entry, change.extra) })

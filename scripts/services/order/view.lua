@@ -24,7 +24,8 @@ function M.freeze(decision, names)
   for _, each in ipairs(names) do named[each.sku] = each end
   for i, decided in ipairs(decision.lines) do lines[i] = freeze_line(decided, named[decided.sku], m) end
   return {
-    lines = array(lines), total = decision.total, due = decision.due or decision.total, shipping = array(decision.shipping or {}),
+    lines = array(lines), total = decision.total, due = decision.due or decision.total,
+    shipping = array(decision.shipping or {}),
     totals = {
       items = m(decision.items_total), discount = m(decision.discount_total), shipping = m(decision.shipping_total),
       shipping_discount = m(decision.shipping_discount_total), tax = m(decision.tax_total),

@@ -18,7 +18,9 @@ local M = {}
 local array = fastr.json.array
 
 local HOLD_SECONDS = 900
-local LEASE_MS = 20000            -- longer than any one step: a call has at most 10 s
+local LEASE_MS = 15000            -- longer than all steps of an order that goes well
+local CALL = { timeout_ms = 3000 }
+local PAY = { timeout_ms = 6000 } -- what has not been answered by then is unknown, and asked about later
 local LONGEST_REST_MS = 30000
 local CHALLENGE_TRIES = 40        -- about 15 minutes with the rests above; then the order is given up
 
@@ -32,7 +34,7 @@ local function after(ms)
   return fastr.time.iso(fastr.time.unix_ms() + ms)
 end
 
--- ---- leases ----------------------------------------------------------------------------------------------------------
+-- ---- leases -------------------------------------------------------------------------------------------------------
 
 -- A new lease: {by, until}.
 function M.lease()
@@ -54,7 +56,7 @@ local function turn_to(tx, order, work, reason)
   order.work, order.work_reason = work, reason or ""
 end
 
--- ---- undo ------------------------------------------------------------------------------------------------------------
+-- ---- undo ---------------------------------------------------------------------------------------------------------
 
 -- Cancels the order: from here on nothing can finish it, and `undo` gives back what it has.
 -- Runs in the caller's transaction; true, or nil and a problem.
@@ -81,7 +83,7 @@ local GIVEN_BACK = { voided = true, refunded = true, declined = true }
 local function give_money_back(db, attempt)
   local status = "voided"
   if attempt.status ~= "new" then
-    local reply, failed = fastr.call("payment", "void", { attempt = attempt.id })
+    local reply, failed = fastr.call("payment", "void", { attempt = attempt.id }, CALL)
     if not reply and failed.status ~= 404 then return nil, failed.detail or failed.code end
     status = reply and reply.status or "voided"
   end
@@ -104,7 +106,7 @@ local function give_stock_back(order)
   if order.committed then
     return fastr.call("product", "restock", { order = order.id, key = "cancel", lines = stock_lines(order) })
   end
-  local reply, failed = fastr.call("product", "release", { order = order.id })
+  local reply, failed = fastr.call("product", "release", { order = order.id }, CALL)
   if reply or failed.code ~= "conflict" then return reply, failed end
   -- It was taken off the shelf just before the crash that left this order.
   return fastr.call("product", "restock", { order = order.id, key = "cancel", lines = stock_lines(order) })
@@ -131,11 +133,11 @@ local function undo(db, order)
   end)
 end
 
--- ---- settle ----------------------------------------------------------------------------------------------------------
+-- ---- settle -------------------------------------------------------------------------------------------------------
 
 local function settle(db, order)
   local outcome = (order.status == "placing" or order.status == "cancelled") and "open" or "done"
-  local ok, failed = fastr.call("cart", "settle", { cart = order.cart, order = order.id, outcome = outcome })
+  local ok, failed = fastr.call("cart", "settle", { cart = order.cart, order = order.id, outcome = outcome }, CALL)
   if not ok then
     rest(db, order, failed.detail or failed.code)
     return false
@@ -147,10 +149,11 @@ local function settle(db, order)
   return false
 end
 
--- ---- place -----------------------------------------------------------------------------------------------------------
+-- ---- place --------------------------------------------------------------------------------------------------------
 
 local function hold(db, order, said)
-  local ok, failed = fastr.call("product", "hold", { order = order.id, lines = stock_lines(order), seconds = HOLD_SECONDS })
+  local ok, failed = fastr.call("product", "hold", { order = order.id, lines = stock_lines(order),
+    seconds = HOLD_SECONDS }, CALL)
   if ok then
     order.held = true
     return true
@@ -174,7 +177,8 @@ end
 
 local function authorise(order, attempt)
   return fastr.call("payment", "authorise", { order = order.id, attempt = attempt.id, amount = attempt.amount,
-    currency = attempt.currency, payment_method = attempt.payment_method, capture = "now", customer = order.customer })
+    currency = attempt.currency, payment_method = attempt.payment_method, capture = "now",
+    customer = order.customer }, PAY)
 end
 
 -- What payment knows of the attempt. It is asked first wherever it may have been asked before; the same attempt is
@@ -185,7 +189,7 @@ local function ask_payment(db, order, attempt)
     attempt.status = "asked"
     return authorise(order, attempt)
   end
-  local reply, failed = fastr.call("payment", "look_up", { attempt = attempt.id })
+  local reply, failed = fastr.call("payment", "look_up", { attempt = attempt.id }, CALL)
   if not reply and failed.status == 404 then return authorise(order, attempt) end
   return reply, failed
 end
@@ -216,6 +220,11 @@ local function wait_for_payment(db, order, attempt, said)
   return false
 end
 
+local function given(value)
+  if value == fastr.json.null then return nil end
+  return value
+end
+
 -- True when the money is ours (or nothing is due); nil when the order has turned to other work; false when it rests.
 local function pay(db, order, attempt, said)
   if not attempt then return true end
@@ -230,7 +239,10 @@ local function pay(db, order, attempt, said)
     return declined(db, order, attempt, failed.code)
   end
   attempt.status = reply and reply.status or "unknown"
-  if reply then attempt.payment, attempt.reason, attempt.next_action = reply.payment, reply.reason, reply.next_action end
+  if reply then
+    attempt.payment, attempt.reason = given(reply.payment), given(reply.reason)
+    attempt.next_action = given(reply.next_action)
+  end
   if attempt.status == "authorised" or attempt.status == "captured" then return true end
   if attempt.status == "declined" then
     said.outcome = "declined"
@@ -252,7 +264,7 @@ local function shortfall(db, order, attempt, failed)
 end
 
 local function take_stock(db, order, attempt, said)
-  local ok, failed = fastr.call("product", "commit", { order = order.id })
+  local ok, failed = fastr.call("product", "commit", { order = order.id }, CALL)
   if ok then return true end
   said.problem = failed
   if failed.status < 500 then return shortfall(db, order, attempt, failed) end
@@ -263,8 +275,8 @@ end
 
 local function paid_extra(attempt)
   if not attempt then return nil end
-  return { payment = { id = attempt.payment, attempt = attempt.id, status = attempt.status, method = attempt.payment_method,
-    amount = { amount = attempt.amount, currency = attempt.currency } } }
+  return { payment = { id = attempt.payment, attempt = attempt.id, status = attempt.status,
+    method = attempt.payment_method, amount = { amount = attempt.amount, currency = attempt.currency } } }
 end
 
 local function finish_in(tx, order, attempt)
@@ -316,7 +328,7 @@ local function place(db, order, said)
   return true
 end
 
--- ---- running ---------------------------------------------------------------------------------------------------------
+-- ---- running ------------------------------------------------------------------------------------------------------
 
 local STEPS = { place = place, undo = undo, settle = settle }
 

@@ -33,7 +33,7 @@ end
 function M.show(ctx)
   local facts, failed = product_facts(ctx.params.sku, ctx.query.currency or shop_currency())
   if failed then return nil, failed end
-  if not facts then return nil, problem.new("product_not_found", { detail = "There is no product " .. ctx.params.sku }) end
+  if not facts then return nil, view.not_found(ctx.params.sku) end
   local items
   items, failed = view.products({ facts })
   if not items then return nil, failed end
@@ -58,7 +58,7 @@ function M.list(ctx)
   filter.limit = size + 1
   if filter.cursor then
     filter.after = view.read_cursor(filter.cursor, filter.sort)
-    if not filter.after then return nil, problem.new("cursor_invalid", { detail = "This cursor is not of this list" }) end
+    if not filter.after then return nil, problem.new("cursor_invalid") end
   end
   local rows = store.list(db(), filter, filter.currency or shop_currency(), fastr.time.now())
   local more = rows[size + 1] ~= nil
@@ -70,7 +70,7 @@ function M.list(ctx)
     next_cursor = more and view.cursor(filter.sort, last.sort_key, last.sku) or fastr.json.null }
 end
 
--- ---- staff -----------------------------------------------------------------------------------------------------------
+-- ---- staff --------------------------------------------------------------------------------------------------------
 
 local function announce_product(tx, product)
   outbox.add(tx, { topic = "product", key = product.sku, type = "product.changed.v1", sequence = product.version,
@@ -110,7 +110,7 @@ function M.adjust(ctx)
   return 200, counts
 end
 
--- ---- for the other services ----------------------------------------------------------------------------------------
+-- ---- for the other services ---------------------------------------------------------------------------------------
 
 function M.facts(ctx)
   local body = ctx.body

@@ -8,7 +8,8 @@
 --             |       v  |                         |
 --          released  expired ----------------------+
 --
--- What is refused: holding or taking more than there is, giving back what was committed, restocking more than was taken.
+-- What is refused: holding or taking more than there is, giving back what was committed, restocking more than was
+-- taken.
 
 local problem = require "lib.problem"
 local outbox = require "platform.outbox"
@@ -45,7 +46,8 @@ local function skus_of(lines)
 end
 
 local function short_of(sku, wanted, available)
-  return { path = sku, problem = ("%d wanted, %d there"):format(wanted, available), wanted = wanted, available = available }
+  return { path = sku, problem = ("%d wanted, %d there"):format(wanted, available), wanted = wanted,
+    available = available }
 end
 
 local function shortage(short)
@@ -194,8 +196,9 @@ function M.restock(tx, body, now)
   if r.state ~= "committed" then
     return nil, problem.new("conflict", { detail = "Nothing of order " .. r.order .. " has left the shelf" })
   end
-  local lines, ok = summed(body.lines), nil
+  local lines = summed(body.lines)
   if store.has_restock(tx, r.order, body.key) then return r end
+  local ok
   ok, failed = returnable(tx, r, lines)
   if not ok then return nil, failed end
   store.add_restock(tx, r.order, body.key, lines, now)

@@ -1,5 +1,6 @@
 -- store: every SQL statement of the product service. A function that takes `tx` runs in that transaction; one that
--- takes `db` reads on its own. Statements return rows or raise. Times are RFC 3339 texts of fastr.time, so that tests can shift them.
+-- takes `db` reads on its own. Statements return rows or raise. Times are RFC 3339 texts of fastr.time, so that tests
+-- can shift them.
 
 local M = {}
 
@@ -17,7 +18,7 @@ local COLUMNS = [[
   from products p join prices c on c.sku = p.sku and c.currency = $1 join stock s on s.sku = p.sku
 ]]
 
--- ---- reading the catalogue ---------------------------------------------------------------------------------------
+-- ---- reading the catalogue ----------------------------------------------------------------------------------------
 
 function M.product(db, sku, currency, now)
   local rows = db:read("select " .. COLUMNS .. " where p.sku = $3", currency, now, sku)
@@ -90,7 +91,7 @@ function M.categories(db)
     group by path order by path]])
 end
 
--- ---- changing the catalogue --------------------------------------------------------------------------------------
+-- ---- changing the catalogue ---------------------------------------------------------------------------------------
 
 function M.lock_product(tx, sku)
   local rows = tx:query("select version from products where sku = $1 for update", sku)
@@ -101,7 +102,8 @@ end
 -- Returns its version.
 function M.put_product(tx, product, now)
   local rows = tx:query([[
-    insert into products as p (sku, name, description, categories, category_paths, tax_category, search, created_at, updated_at)
+    insert into products as p (sku, name, description, categories, category_paths, tax_category, search, created_at,
+      updated_at)
     values ($1, $2, $3, $4, $5, $6,
       setweight(to_tsvector('simple', $1), 'A') || setweight(to_tsvector('english', $2), 'A') ||
       setweight(to_tsvector('english', translate(array_to_string($5::text[], ' '), '/-', '  ')), 'B') ||
@@ -118,7 +120,7 @@ function M.put_product(tx, product, now)
   return rows[1].version
 end
 
--- ---- stock ---------------------------------------------------------------------------------------------------------
+-- ---- stock --------------------------------------------------------------------------------------------------------
 
 -- Locks the stock of these products, in the order of sku (two orders with the same products then never wait for each
 -- other in a circle), and returns {[sku] = units on hand}.
@@ -170,7 +172,7 @@ function M.record(tx, lines, m)
     skus, quantities, m.kind, m.on_hand, m.held, m.order, m.reason or "", m.actor or "", m.now)
 end
 
--- ---- reservations ----------------------------------------------------------------------------------------------------
+-- ---- reservations -------------------------------------------------------------------------------------------------
 
 -- The order's reservation, locked, made (released and empty) if it has none.
 function M.open_reservation(tx, order, now)
@@ -214,14 +216,14 @@ function M.expired(db, before, limit)
     order by expires_at limit $2]], before, limit)
 end
 
--- ---- what came back ------------------------------------------------------------------------------------------------
+-- ---- what came back -----------------------------------------------------------------------------------------------
 
 function M.has_restock(tx, order, key)
   return tx:query("select 1 as found from restocks where order_id = $1 and key = $2", order, key)[1] ~= nil
 end
 
 function M.add_restock(tx, order, key, lines, now)
-  return tx:query("insert into restocks (order_id, key, lines, at) values ($1, $2, $3, $4)", order, key, json(lines), now)
+  tx:query("insert into restocks (order_id, key, lines, at) values ($1, $2, $3, $4)", order, key, json(lines), now)
 end
 
 -- Units of the order that came back so far: {[sku] = units}.

@@ -40,8 +40,8 @@ local function unit_prices(rows)
     lines[i] = { sku = row.sku, quantity = 1, unit_price = row.price, categories = fastr.json.array(row.categories),
       tax_category = row.tax_category }
   end
-  local decision, message, code = fastr.rules.decide("price.cart", { currency = rows[1].currency, now = fastr.time.now(),
-    lines = lines })
+  local decision, message, code = fastr.rules.decide("price.cart", { currency = rows[1].currency,
+    now = fastr.time.now(), lines = lines })
   if not decision then return nil, problem.new(code, { detail = message }) end
   return decision.lines
 end
@@ -66,7 +66,12 @@ function M.products(rows)
   return items
 end
 
--- ---- cursors -----------------------------------------------------------------------------------------------------------
+-- There is no such product.
+function M.not_found(sku)
+  return problem.new("product_not_found", { detail = "There is no product " .. sku })
+end
+
+-- ---- cursors ------------------------------------------------------------------------------------------------------
 
 -- Where the next page begins: the sort it belongs to, and the last row's sort key and sku.
 function M.cursor(sort, key, sku)

@@ -15,7 +15,8 @@ local function product(units)
   local sku = ("SPEC-%s-%03d"):format(uuid7():sub(-12), made)
   db:transaction(function(tx)
     store.put_product(tx, { sku = sku, name = "SPEC PRODUCT", description = "", categories = { "spec" },
-      category_paths = { "spec" }, tax_category = "standard", price = { amount = 100, currency = "GBP" } }, fastr.time.now())
+      category_paths = { "spec" }, tax_category = "standard", price = { amount = 100, currency = "GBP" } },
+      fastr.time.now())
     if units > 0 then return stock.adjust(tx, sku, units, "spec", "spec") end
     return true
   end)
