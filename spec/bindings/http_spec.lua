@@ -105,6 +105,28 @@ describe("http.request", function()
     assert.has_error(function() fastr.http.request {} end)
   end)
 
+  it("looks names up without holding up other tasks", function()
+    assert.equal(200, fastr.http.request { url = "http://localhost:" .. h.port .. "/heard" }.status)
+    local reply, message, code = fastr.http.request { url = "http://no-such-host.invalid/", timeout_ms = 2000 }
+    assert.is_nil(reply)
+    assert.truthy(code == "unavailable" or code == "timeout", message)
+  end)
+
+  it("trusts no certificate that nobody vouches for", function()
+    local port = h.port + 1
+    local pipe = io.popen(("cd %s && openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 1 "
+      .. "-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 2>/dev/null && { openssl s_server -www -quiet "
+      .. "-key key -cert cert -accept 127.0.0.1:%d >/dev/null 2>&1 </dev/null & echo $!; }"):format(h.dir, port))
+    local pid = tonumber(pipe:read("*l"))
+    pipe:close()
+    local message = host.eventually("the server answers", function()
+      local _, text = fastr.http.request { url = "https://127.0.0.1:" .. port .. "/" }
+      return text and text:find("certificate", 1, true) and text
+    end)
+    host.kill(pid, "TERM")
+    assert.truthy(message:find("self%-?.?signed"))
+  end)
+
   it("may not wait inside a transaction", function()
     require("platform.db").open("cart"):transaction(function()
       assert.has_error(function() request("/heard") end)
