@@ -142,9 +142,22 @@ static void remove_globals(lua_State *L, const char *const *names)
     }
 }
 
+/* traceback(error) -> a text with the stack below it (once: what is raised again keeps its first), anything else
+ * unchanged: the handler for xpcall in scripts, which have no debug library. */
+static int l_traceback(lua_State *L)
+{
+    luaL_checkany(L, 1);
+    lua_settop(L, 1);
+    if (lua_type(L, 1) == LUA_TSTRING && !strstr(lua_tostring(L, 1), "\nstack traceback:"))
+        luaL_traceback(L, L, lua_tostring(L, 1), 1);
+    return 1;
+}
+
 void fastr_state_open_fastr(lua_State *L)
 {
     lua_newtable(L);
+    lua_pushcfunction(L, l_traceback);
+    lua_setfield(L, -2, "traceback");
     const struct fastr_binding *binding;
     for (int i = 0; (binding = fastr_state_binding(i)); i++) {
         lua_pushcfunction(L, binding->open);

@@ -65,7 +65,7 @@ end
 local function answer(route, run, req)
   local ctx, wrong = admit(route, req)
   if not ctx then return nil, wrong end
-  local ok, status, body, headers = pcall(run, ctx)
+  local ok, status, body, headers = xpcall(run, fastr.traceback, ctx)
   if not ok then
     if problem.is(status) then return nil, status end
     error(status, 0)

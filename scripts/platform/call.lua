@@ -84,7 +84,7 @@ local function dispatch(service, out)
   end
   local request = setmetatable({ method = out.method, path = url.decode(path), params = params, query = query,
     id = task.id(), peer = "local", headers = lower_keys(out.headers), text = out.body or "" }, Request)
-  local ok, status, body, headers = pcall(entry.handle, request)
+  local ok, status, body, headers = xpcall(entry.handle, fastr.traceback, request)
   if not ok then
     fastr.log.error("a called handler raised", { service = service, op = out.method .. " " .. path,
       error = tostring(status) })

@@ -71,10 +71,6 @@ end
 
 local function pack(ok, ...) return ok, { n = select("#", ...), ... } end
 
-local function traced(err)
-  return type(err) == "string" and debug.traceback(err, 2) or err
-end
-
 -- Between attempts: 5 to 40 ms, longer each time, so that those who collided do not meet again.
 local function pause(attempt)
   fastr.time.sleep(5 * attempt + math.floor(fastr.crypto.random(1):byte() / 255 * 20))
@@ -86,7 +82,7 @@ local function attempt(db, fn, options)
   local raw, message, code = db.handle:begin { isolation = options.isolation }
   if not raw then return "failed", failure(message, code), false end
   local tx = setmetatable({ raw = raw, service = db.service }, Tx)
-  local ok, results = pack(xpcall(fn, traced, tx))
+  local ok, results = pack(xpcall(fn, fastr.traceback, tx))
   local refused = ok and results[1] == nil and results[2] ~= nil
   if not ok or refused then
     pcall(raw.rollback, raw) -- closed already if the deadline has passed

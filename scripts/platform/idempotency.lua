@@ -233,7 +233,7 @@ local function run_saga(service, route, ctx, action)
   if not claimed then return nil, wrong end
   if claimed.row then return select(2, settle(service, route, ctx, action, claimed.row)) end
   ctx.saga = claimed.saga
-  local ok, status, body, headers = pcall(handler, ctx)
+  local ok, status, body, headers = xpcall(handler, fastr.traceback, ctx)
   if not ok then
     let_go(service, action)
     error(status, 0)
