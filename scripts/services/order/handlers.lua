@@ -95,7 +95,9 @@ function M.cancel(ctx)
     local reason = ctx.body and ctx.body.reason or "cancelled by " .. who(ctx).kind
     local ok
     ok, failed = db():transaction(function(tx)
-      return work.cancel(tx, store.lock(tx, order.id), who(ctx), reason)
+      local locked = store.lock(tx, order.id)
+      if locked.status == "cancelled" then return true end
+      return work.cancel(tx, locked, who(ctx), reason)
     end)
     if not ok then return nil, failed end
   end

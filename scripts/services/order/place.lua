@@ -161,7 +161,7 @@ function M.place(db, body)
     if not step then return nil, wrong end
     if step.outcome then return M.answer(db, step.id, step.outcome) end
     if step.run then return run(db, step.run) end
-    if step.resolve then work.resume(db, step.resolve) end
+    if step.resolve then work.make_way(db, step.resolve) end
   end
   return nil, problem.new("checkout_running", { retry_after = 2 })
 end

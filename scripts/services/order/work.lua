@@ -348,4 +348,18 @@ function M.resume(db, id)
   return M.run(db, order)
 end
 
+-- The shopper comes back with another card while an attempt is open: finds out what became of that attempt, and gives
+-- a challenge that is still not met up. An attempt whose outcome is unknown is left alone.
+function M.make_way(db, id)
+  local said = M.resume(db, id)
+  if not said or said.outcome ~= "requires_action" then return end
+  local attempt = db:transaction(function(tx) return store.open_attempt(tx, id) or false end)
+  if not attempt or attempt.status ~= "requires_action" or not give_money_back(db, attempt) then return end
+  db:transaction(function(tx)
+    local order = store.lock(tx, id)
+    if order.status == "placing" and not store.open_attempt(tx, id) then store.set_work(tx, order, nil) end
+    return true
+  end)
+end
+
 return M
