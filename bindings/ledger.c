@@ -1,0 +1,1334 @@
+/* ledger.c: money.ledger, the account of one price. Rules give adjustments with reasons; only the ledger changes amounts.
+ *
+ * It holds the lines, each as runs of units that have been reduced by the same amount, and the shipments. Every reduction
+ * belongs to the rule that is open, is capped by what the unit, line or shipment has left above its floor, and is summed;
+ * when a rule is closed the sum of all reductions must be the difference between list prices and the running total, else
+ * the decision is refused. So a rule cannot assign a price, raise one, or go below zero. It knows amounts and which lines
+ * are meant; which promotion does what is written in the pack.
+ *
+ *   runs of a line of 5 at 100 after "2 free of 5" and 10 off each:   [3 x 10] [2 x 100]
+ */
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bindings/amount.h"
+#include "bindings/money.h"
+#include "runtime/fastr.h"
+#include "runtime/sandbox.h"
+
+enum { MAGIC = 0x4c454447, LINES_MAX = 10000, UNITS_MAX = 2000000, TRACE_MAX = 256, RATES_MAX = 64 };
+
+struct text {
+    const char *data;
+    size_t length;
+};
+
+struct run {
+    int64_t count, taken; /* units, and what each of them has been reduced by (below the unit price) */
+};
+
+struct line {
+    struct text sku, tax_category;
+    struct text *categories;
+    int category_count;
+    int64_t list, unit, floor, quantity;
+    int64_t total; /* running: quantity x unit less all discounts */
+    int64_t item_discount, order_discount;
+    struct run *runs, first;
+    int run_count, run_room;
+    int64_t pool;   /* units not yet taken from the pool; take() counts them down */
+    int64_t part;   /* of the open rule */
+    int64_t tax;
+    bool included, touched;
+};
+
+struct shipment {
+    struct text method, tax_category;
+    int64_t fee, discount, part, tax;
+    bool included, touched;
+};
+
+struct selection {
+    int *lines;
+    int count;
+};
+
+struct entry {
+    const char *rule, *stage, *outcome, *condition, *other, *unit;
+    struct text actual_text, wanted_text;
+    double actual, wanted;
+    int64_t amount;
+    int *places;
+    int64_t *amounts;
+    int count;
+    bool shipping;
+};
+
+struct rate {
+    struct text category;
+    int64_t percent;
+    bool included;
+};
+
+struct coupon {
+    const char *code, *reason;
+    bool accepted;
+};
+
+struct take {
+    int line;
+    int64_t from, count;
+};
+
+struct ledger {
+    int magic;
+    struct fastr_arena *arena;
+    char currency[4];
+    bool explain, full, closed;
+    struct line *lines;
+    int line_count;
+    struct shipment *shipments;
+    int shipment_count, shipment_room;
+    struct selection *selections;
+    int selection_count, selection_room;
+    int64_t list_total, running_total, reduced; /* running = list - reduced, or the decision is refused */
+    /* the open rule */
+    const char *rule, *stage;
+    int64_t given;
+    /* the pool of units */
+    int *by_price;
+    struct take *takes;
+    int take_count, take_room;
+    /* outcome */
+    struct entry *entries;
+    int entry_count, entry_room, entries_lost;
+    struct coupon *coupons;
+    int coupon_count, coupon_room;
+    struct rate rates[RATES_MAX];
+    int rate_count;
+    int64_t items_total, discount_total, shipping_total, shipping_discount_total;
+    int64_t tax_total, tax_included_total, total, gift_card_total;
+};
+
+/* ---- helpers ---------------------------------------------------------------------------------------------------- */
+
+static struct ledger *check_ledger(lua_State *L) {
+    struct ledger *ledger = lua_type(L, 1) == LUA_TUSERDATA ? lua_touserdata(L, 1) : NULL;
+    if (!ledger || lua_objlen(L, 1) != sizeof *ledger || ledger->magic != MAGIC)
+        luaL_error(L, "a ledger is expected (a call with ':')");
+    if (ledger->closed)
+        luaL_error(L, "the ledger is closed: its price has been decided");
+    return ledger;
+}
+
+static int64_t sum(lua_State *L, int64_t a, int64_t b) {
+    int64_t total = 0;
+    if (!amount_add(a, b, &total))
+        luaL_error(L, "the amount goes past 2^53 - 1");
+    return total;
+}
+
+static int64_t product(lua_State *L, int64_t a, int64_t b) {
+    int64_t total = 0;
+    if (!amount_multiply(a, b, &total))
+        luaL_error(L, "the amount goes past 2^53 - 1");
+    return total;
+}
+
+static int64_t least(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* Room for one more element in an arena array that doubles. */
+static void *grow(struct fastr_arena *arena, void *old, int count, int *room, size_t size) {
+    if (count < *room)
+        return old;
+    *room = *room ? *room * 2 : 8;
+    void *fresh = fastr_arena_alloc(arena, (size_t)*room * size);
+    if (count)
+        memcpy(fresh, old, (size_t)count * size);
+    return fresh;
+}
+
+static const char *keep(struct ledger *ledger, const char *data, size_t length) {
+    char *copy = fastr_arena_alloc(ledger->arena, length + 1);
+    memcpy(copy, data, length);
+    copy[length] = '\0';
+    return copy;
+}
+
+static struct text keep_text(lua_State *L, struct ledger *ledger, int index) {
+    struct text text = {NULL, 0};
+    const char *data = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &text.length) : NULL;
+    text.data = data ? keep(ledger, data, text.length) : NULL;
+    return text;
+}
+
+static bool same(struct text a, struct text b) {
+    return a.length == b.length && a.data && memcmp(a.data, b.data, a.length) == 0;
+}
+
+/* What a unit of the line may cost at least. */
+static int64_t floor_of(const struct line *line) {
+    return least(line->floor, line->unit);
+}
+
+static int64_t room_of(const struct line *line) {
+    return line->total - floor_of(line) * line->quantity;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------- */
+
+static int64_t field_amount(lua_State *L, const char *name, int64_t otherwise) {
+    lua_getfield(L, -1, name);
+    int64_t amount = lua_isnil(L, -1) ? otherwise : fastr_check_amount(L, -1);
+    lua_pop(L, 1);
+    return amount;
+}
+
+static void read_categories(lua_State *L, struct ledger *ledger, struct line *line) {
+    lua_getfield(L, -1, "categories");
+    int count = lua_istable(L, -1) ? (int)lua_objlen(L, -1) : 0;
+    line->categories = count ? fastr_arena_alloc(ledger->arena, (size_t)count * sizeof *line->categories) : NULL;
+    for (int i = 1; i <= count; i++) {
+        lua_rawgeti(L, -1, i);
+        line->categories[line->category_count++] = keep_text(L, ledger, -1);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
+static void read_line(lua_State *L, struct ledger *ledger, struct line *line) {
+    lua_getfield(L, -1, "sku");
+    line->sku = keep_text(L, ledger, -1);
+    lua_getfield(L, -2, "tax_category");
+    line->tax_category = keep_text(L, ledger, -1);
+    lua_pop(L, 2);
+    line->list = line->unit = field_amount(L, "unit_price", -1);
+    line->floor = field_amount(L, "floor_price", 0);
+    line->quantity = field_amount(L, "quantity", 0);
+    if (!line->sku.data || line->list < 0 || line->floor < 0 || line->quantity < 1 || line->quantity > UNITS_MAX)
+        luaL_error(L, "line of '%s': sku, quantity from 1, unit_price and floor_price from 0 are needed",
+                   line->sku.data ? line->sku.data : "?");
+    line->total = product(L, line->list, line->quantity);
+    line->first = (struct run){line->quantity, 0};
+    line->runs = &line->first;
+    line->run_count = line->run_room = 1;
+    read_categories(L, ledger, line);
+}
+
+static void read_lines(lua_State *L, struct ledger *ledger) {
+    int64_t units = 0;
+    ledger->line_count = (int)lua_objlen(L, 2);
+    if (ledger->line_count > LINES_MAX)
+        luaL_error(L, "a cart has at most %d lines", LINES_MAX);
+    ledger->lines = fastr_arena_alloc(ledger->arena, ((size_t)ledger->line_count + 1) * sizeof *ledger->lines);
+    memset(ledger->lines, 0, ((size_t)ledger->line_count + 1) * sizeof *ledger->lines);
+    for (int i = 0; i < ledger->line_count; i++) {
+        lua_rawgeti(L, 2, i + 1);
+        luaL_checktype(L, -1, LUA_TTABLE);
+        read_line(L, ledger, &ledger->lines[i]);
+        lua_pop(L, 1);
+        units += ledger->lines[i].quantity;
+        ledger->list_total = sum(L, ledger->list_total, ledger->lines[i].total);
+    }
+    if (units > UNITS_MAX)
+        luaL_error(L, "a cart has at most %d units", UNITS_MAX);
+    ledger->running_total = ledger->list_total;
+}
+
+static int l_gc(lua_State *L) {
+    struct ledger *ledger = lua_touserdata(L, 1);
+    if (ledger->arena)
+        fastr_arena_free(ledger->arena);
+    ledger->arena = NULL;
+    ledger->closed = true;
+    return 0;
+}
+
+/* money.ledger(currency, lines, explain) -> ledger. Lines: list of { sku, quantity, unit_price, floor_price,
+ * tax_category, categories }; explain "none", "applied" or "full" says what the trace keeps. */
+static int l_ledger(lua_State *L) {
+    static const char *const levels[] = {"none", "applied", "full", NULL};
+    const char *currency = luaL_checkstring(L, 1);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    int level = luaL_checkoption(L, 3, "none", levels);
+    if (fastr_currency_exponent(currency) < 0)
+        return luaL_error(L, "currency: '%s' is not a currency of ISO 4217 with a minor unit", currency);
+    struct ledger *ledger = lua_newuserdata(L, sizeof *ledger);
+    memset(ledger, 0, sizeof *ledger);
+    ledger->magic = MAGIC;
+    ledger->explain = level > 0;
+    ledger->full = level > 1;
+    ledger->arena = fastr_arena_new();
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_setmetatable(L, -2);
+    snprintf(ledger->currency, sizeof ledger->currency, "%s", currency);
+    fastr_sandbox_charge(L, 10 + 10 * (int64_t)lua_objlen(L, 2));
+    read_lines(L, ledger);
+    return 1;
+}
+
+/* ---- selections ------------------------------------------------------------------------------------------------------ */
+
+struct wanted {
+    struct text *skus, *categories;
+    int sku_count, category_count;
+    int64_t least, most;
+};
+
+static struct text *read_texts(lua_State *L, struct ledger *ledger, int index, int *count) {
+    if (lua_isnoneornil(L, index))
+        return NULL;
+    luaL_checktype(L, index, LUA_TTABLE);
+    *count = (int)lua_objlen(L, index);
+    struct text *list = fastr_arena_alloc(ledger->arena, ((size_t)*count + 1) * sizeof *list);
+    for (int i = 0; i < *count; i++) {
+        lua_rawgeti(L, index, i + 1);
+        if (lua_type(L, -1) != LUA_TSTRING)
+            luaL_error(L, "a list of texts is expected");
+        list[i].data = lua_tolstring(L, -1, &list[i].length); /* the list keeps it alive for this call */
+        lua_pop(L, 1);
+    }
+    return list;
+}
+
+/* "home/lighting" is in "home". */
+static bool within(struct text category, struct text wanted) {
+    return category.length >= wanted.length && memcmp(category.data, wanted.data, wanted.length) == 0 &&
+           (category.length == wanted.length || category.data[wanted.length] == '/');
+}
+
+static bool in_categories(const struct line *line, const struct wanted *wanted) {
+    for (int i = 0; i < line->category_count; i++)
+        for (int j = 0; j < wanted->category_count; j++)
+            if (within(line->categories[i], wanted->categories[j]))
+                return true;
+    return false;
+}
+
+static bool in_skus(const struct line *line, const struct wanted *wanted) {
+    for (int i = 0; i < wanted->sku_count; i++)
+        if (same(line->sku, wanted->skus[i]))
+            return true;
+    return false;
+}
+
+static bool matches(const struct line *line, const struct wanted *wanted) {
+    return line->unit >= wanted->least && line->unit <= wanted->most &&
+           (!wanted->skus || in_skus(line, wanted)) && (!wanted->categories || in_categories(line, wanted));
+}
+
+static int push_selection(lua_State *L, struct ledger *ledger, struct selection selection) {
+    ledger->selections = grow(ledger->arena, ledger->selections, ledger->selection_count, &ledger->selection_room,
+                              sizeof *ledger->selections);
+    ledger->selections[ledger->selection_count++] = selection;
+    lua_pushinteger(L, ledger->selection_count);
+    lua_pushinteger(L, selection.count);
+    return 2;
+}
+
+/* ledger:select(skus, categories, least unit price, most) -> selection, number of lines. Each may be nil (any); a line is
+ * in a category or in one below it; bounds are inclusive and of the running unit price. Selection 0 is all lines. */
+static int l_select(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    struct wanted wanted = {0};
+    struct selection selection = {NULL, 0};
+    wanted.skus = read_texts(L, ledger, 2, &wanted.sku_count);
+    wanted.categories = read_texts(L, ledger, 3, &wanted.category_count);
+    wanted.least = lua_isnoneornil(L, 4) ? 0 : fastr_check_amount(L, 4);
+    wanted.most = lua_isnoneornil(L, 5) ? AMOUNT_MAX : fastr_check_amount(L, 5);
+    fastr_sandbox_charge(L, 2 + (int64_t)ledger->line_count * (1 + wanted.sku_count + wanted.category_count));
+    selection.lines = fastr_arena_alloc(ledger->arena, ((size_t)ledger->line_count + 1) * sizeof(int));
+    for (int i = 0; i < ledger->line_count; i++)
+        if (matches(&ledger->lines[i], &wanted))
+            selection.lines[selection.count++] = i;
+    return push_selection(L, ledger, selection);
+}
+
+/* Selections by number, 0 being all lines. */
+static struct selection check_selection(lua_State *L, struct ledger *ledger, int index) {
+    int number = (int)luaL_optinteger(L, index, 0);
+    struct selection all = {NULL, ledger->line_count};
+    if (number < 0 || number > ledger->selection_count)
+        luaL_error(L, "there is no selection %d", number);
+    return number ? ledger->selections[number - 1] : all;
+}
+
+static struct line *line_of(const struct ledger *ledger, const struct selection *selection, int i) {
+    return &ledger->lines[selection->lines ? selection->lines[i] : i];
+}
+
+/* ledger:undiscounted(selection) -> the lines of it that nothing has been taken off yet; what ledger:select returns */
+static int l_undiscounted(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    struct selection of = check_selection(L, ledger, 2), kept = {NULL, 0};
+    kept.lines = fastr_arena_alloc(ledger->arena, ((size_t)of.count + 1) * sizeof(int));
+    for (int i = 0; i < of.count; i++) {
+        struct line *line = line_of(ledger, &of, i);
+        if (line->unit == line->list && line->item_discount == 0)
+            kept.lines[kept.count++] = (int)(line - ledger->lines);
+    }
+    return push_selection(L, ledger, kept);
+}
+
+/* ledger:without(selection, other) -> the lines of the first that are not in the other */
+static int l_without(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    struct selection of = check_selection(L, ledger, 2), other = check_selection(L, ledger, 3), kept = {NULL, 0};
+    kept.lines = fastr_arena_alloc(ledger->arena, ((size_t)of.count + 1) * sizeof(int));
+    for (int i = 0, j = 0; i < of.count; i++) {
+        int at = of.lines ? of.lines[i] : i;
+        while (j < other.count && (other.lines ? other.lines[j] : j) < at)
+            j++;
+        if (j == other.count || (other.lines ? other.lines[j] : j) != at)
+            kept.lines[kept.count++] = at;
+    }
+    return push_selection(L, ledger, kept);
+}
+
+/* ledger:quantity(selection) -> units, units of its largest line */
+static int l_quantity(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    struct selection selection = check_selection(L, ledger, 2);
+    int64_t units = 0, most = 0;
+    for (int i = 0; i < selection.count; i++) {
+        struct line *line = line_of(ledger, &selection, i);
+        units += line->quantity;
+        most = line->quantity > most ? line->quantity : most;
+    }
+    lua_pushnumber(L, (double)units);
+    lua_pushnumber(L, (double)most);
+    return 2;
+}
+
+/* What the first `units` units of the line cost now. */
+static int64_t total_of(const struct line *line, int64_t units) {
+    int64_t total = 0;
+    if (units >= line->quantity)
+        return line->total;
+    for (int i = 0; units > 0; i++) {
+        int64_t count = least(units, line->runs[i].count);
+        total += count * (line->unit - line->runs[i].taken);
+        units -= count;
+    }
+    return total;
+}
+
+static int64_t check_units(lua_State *L, int index) {
+    int64_t units = lua_isnoneornil(L, index) ? UNITS_MAX : fastr_check_amount(L, index);
+    if (units < 0)
+        luaL_error(L, "a number of units is not negative");
+    return least(units, UNITS_MAX);
+}
+
+/* ledger:total(selection, units) -> running total of its lines (of the first `units` units of each) */
+static int l_total(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    struct selection selection = check_selection(L, ledger, 2);
+    int64_t units = check_units(L, 3), total = 0;
+    for (int i = 0; i < selection.count; i++)
+        total += total_of(line_of(ledger, &selection, i), units);
+    lua_pushnumber(L, (double)total);
+    return 1;
+}
+
+/* ---- the open rule ----------------------------------------------------------------------------------------------------- */
+
+static void check_open(lua_State *L, const struct ledger *ledger) {
+    if (!ledger->rule)
+        luaL_error(L, "an adjustment is given by a rule: none is open");
+}
+
+/* Counts a reduction of a line for the open rule. */
+static void note(struct ledger *ledger, struct line *line, int64_t amount) {
+    line->part += amount;
+    line->touched |= amount != 0;
+    line->total -= amount;
+    ledger->running_total -= amount;
+    ledger->given += amount;
+}
+
+/* ledger:open(rule, stage): adjustments from now on are this rule's */
+static int l_open(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    size_t rule, stage;
+    const char *name = luaL_checklstring(L, 2, &rule), *kind = luaL_checklstring(L, 3, &stage);
+    if (ledger->rule)
+        return luaL_error(L, "rule '%s' is still open", ledger->rule);
+    ledger->rule = keep(ledger, name, rule);
+    ledger->stage = keep(ledger, kind, stage);
+    ledger->given = 0;
+    fastr_sandbox_charge(L, 4);
+    return 0;
+}
+
+static struct entry *add_entry(struct ledger *ledger, const char *rule, const char *stage, const char *outcome) {
+    static struct entry spill;
+    if (ledger->entry_count >= TRACE_MAX) {
+        ledger->entries_lost++;
+        return &spill;
+    }
+    ledger->entries =
+        grow(ledger->arena, ledger->entries, ledger->entry_count, &ledger->entry_room, sizeof *ledger->entries);
+    struct entry *entry = &ledger->entries[ledger->entry_count++];
+    *entry = (struct entry){.rule = rule, .stage = stage, .outcome = outcome};
+    return entry;
+}
+
+static void add_part(struct ledger *ledger, struct entry *entry, int place, int64_t amount, int room) {
+    if (!entry->places) {
+        entry->places = fastr_arena_alloc(ledger->arena, (size_t)room * sizeof *entry->places);
+        entry->amounts = fastr_arena_alloc(ledger->arena, (size_t)room * sizeof *entry->amounts);
+    }
+    entry->places[entry->count] = place;
+    entry->amounts[entry->count++] = amount;
+}
+
+static void collect_lines(struct ledger *ledger, struct entry *entry) {
+    for (int i = 0; i < ledger->line_count; i++) {
+        struct line *line = &ledger->lines[i];
+        if (line->touched && entry)
+            add_part(ledger, entry, i, line->part, ledger->line_count);
+        line->part = 0;
+        line->touched = false;
+    }
+}
+
+static void collect_shipments(struct ledger *ledger, struct entry *entry) {
+    for (int i = 0; i < ledger->shipment_count; i++) {
+        struct shipment *shipment = &ledger->shipments[i];
+        if (shipment->touched && entry) {
+            entry->shipping = true;
+            add_part(ledger, entry, i, shipment->part, ledger->shipment_count);
+        }
+        shipment->part = 0;
+        shipment->touched = false;
+    }
+}
+
+/* The invariant: what rules have taken is what the lines have lost. */
+static void verify(lua_State *L, struct ledger *ledger) {
+    int64_t running = 0;
+    for (int i = 0; i < ledger->line_count; i++)
+        running += ledger->lines[i].total;
+    if (running != ledger->running_total || ledger->list_total - ledger->reduced != running || running < 0)
+        luaL_error(L, "rule '%s': the adjustments do not add up to the total", ledger->rule);
+}
+
+/* ledger:close() -> amount the open rule gave in this stage. Raises if the trace does not add up to the total. */
+static int l_close(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    check_open(L, ledger);
+    bool shipping = strcmp(ledger->stage, "shipping") == 0;
+    int64_t given = ledger->given;
+    struct entry *entry = NULL;
+    if (!shipping)
+        ledger->reduced = sum(L, ledger->reduced, given);
+    verify(L, ledger);
+    if (ledger->explain && given > 0) {
+        entry = add_entry(ledger, ledger->rule, ledger->stage, "applied");
+        entry->amount = given;
+        entry = ledger->entry_count && entry == &ledger->entries[ledger->entry_count - 1] ? entry : NULL;
+    }
+    if (shipping)
+        collect_shipments(ledger, entry);
+    else
+        collect_lines(ledger, entry);
+    if (ledger->full && given == 0)
+        add_entry(ledger, ledger->rule, ledger->stage, "not_applied")->condition = "something_to_reduce";
+    ledger->rule = NULL;
+    lua_pushnumber(L, (double)given);
+    return 1;
+}
+
+static void note_operand(lua_State *L, struct ledger *ledger, int index, double *number, struct text *text) {
+    if (lua_type(L, index) == LUA_TNUMBER)
+        *number = lua_tonumber(L, index);
+    else
+        *text = keep_text(L, ledger, index);
+}
+
+static const char *keep_optional(lua_State *L, struct ledger *ledger, int index) {
+    return lua_type(L, index) == LUA_TSTRING ? keep(ledger, lua_tostring(L, index), lua_objlen(L, index)) : NULL;
+}
+
+/* ledger:passed(rule, stage, outcome, condition, actual, wanted, other, unit): a rule that did not apply, for the full
+ * trace: outcome "not_applied" (with the condition that failed and both operands, numbers or texts, and what they count) or
+ * "lost" (to the rule `other`) */
+static int l_passed(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    fastr_sandbox_charge(L, 4);
+    if (!ledger->full)
+        return 0;
+    if (ledger->entry_count >= TRACE_MAX) {
+        ledger->entries_lost++;
+        return 0;
+    }
+    const char *rule = keep_optional(L, ledger, 2), *stage = keep_optional(L, ledger, 3);
+    struct entry *entry = add_entry(ledger, rule, stage, keep_optional(L, ledger, 4));
+    entry->condition = keep_optional(L, ledger, 5);
+    entry->actual = entry->wanted = -1;
+    note_operand(L, ledger, 6, &entry->actual, &entry->actual_text);
+    note_operand(L, ledger, 7, &entry->wanted, &entry->wanted_text);
+    entry->other = keep_optional(L, ledger, 8);
+    entry->unit = keep_optional(L, ledger, 9);
+    return 0;
+}
+
+/* ---- catalogue: the unit price --------------------------------------------------------------------------------------- */
+
+/* Every unit of the line costs `fresh` from now on, not below its floor and not above what it cost. */
+static void set_unit(lua_State *L, struct ledger *ledger, struct line *line, int64_t fresh) {
+    int64_t bound = fresh < floor_of(line) ? floor_of(line) : fresh;
+    if (line->run_count != 1 || line->runs[0].taken != 0)
+        luaL_error(L, "the unit price is settled before discounts are given");
+    int64_t less = line->unit - least(bound, line->unit);
+    line->unit -= less;
+    note(ledger, line, less * line->quantity);
+}
+
+/* ledger:unit_percent(selection, percent): unit price = round(unit x (100 - percent) / 100) */
+static int l_unit_percent(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    struct selection selection = check_selection(L, ledger, 2);
+    int64_t percent = fastr_check_percent(L, 3, PERCENT_ALL), fresh = 0;
+    check_open(L, ledger);
+    for (int i = 0; i < selection.count; i++) {
+        struct line *line = line_of(ledger, &selection, i);
+        amount_after_percent(line->unit, percent, &fresh);
+        set_unit(L, ledger, line, fresh);
+    }
+    return 0;
+}
+
+static int64_t check_reduction(lua_State *L, int index) {
+    int64_t amount = fastr_check_amount(L, index);
+    if (amount < 0)
+        luaL_error(L, "a reduction is not negative (%f)", (double)amount);
+    return amount;
+}
+
+/* ledger:unit_fixed(selection, amount): unit price less the amount */
+static int l_unit_fixed(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    struct selection selection = check_selection(L, ledger, 2);
+    int64_t amount = check_reduction(L, 3);
+    check_open(L, ledger);
+    for (int i = 0; i < selection.count; i++) {
+        struct line *line = line_of(ledger, &selection, i);
+        set_unit(L, ledger, line, line->unit - amount);
+    }
+    return 0;
+}
+
+/* ---- items: units and lines ---------------------------------------------------------------------------------------------- */
+
+/* Splits the run at `index` so that it holds `count` units; 0 < count < its count. */
+static void split_run(struct ledger *ledger, struct line *line, int index, int64_t count) {
+    if (line->run_count == line->run_room) {
+        int room = line->run_room * 2 + 2;
+        struct run *fresh = fastr_arena_alloc(ledger->arena, (size_t)room * sizeof *fresh);
+        memcpy(fresh, line->runs, (size_t)line->run_count * sizeof *fresh);
+        line->runs = fresh;
+        line->run_room = room;
+    }
+    memmove(&line->runs[index + 1], &line->runs[index], (size_t)(line->run_count - index) * sizeof *line->runs);
+    line->run_count++;
+    line->runs[index].count = count;
+    line->runs[index + 1].count -= count;
+}
+
+/* Takes up to `each` from every one of `count` units from position `from`; returns what was taken. */
+static int64_t reduce_units(struct ledger *ledger, struct line *line, int64_t from, int64_t count, int64_t each) {
+    int64_t at = 0, taken = 0, most = line->unit - floor_of(line);
+    for (int i = 0; i < line->run_count && count > 0; i++) {
+        if (at < from && at + line->runs[i].count > from)
+            split_run(ledger, line, i, from - at);
+        if (at >= from) {
+            if (line->runs[i].count > count)
+                split_run(ledger, line, i, count);
+            int64_t less = least(each, most - line->runs[i].taken);
+            less = less > 0 ? less : 0;
+            line->runs[i].taken += less;
+            taken += less * line->runs[i].count;
+            count -= line->runs[i].count;
+        }
+        at += line->runs[i].count;
+    }
+    return taken;
+}
+
+static void give_units(struct ledger *ledger, struct line *line, int64_t from, int64_t count, int64_t each) {
+    int64_t taken = reduce_units(ledger, line, from, count, each);
+    line->item_discount += taken;
+    note(ledger, line, taken);
+}
+
+/* What a percentage takes off a unit: by the price after the catalogue rules, whatever other promotions took. */
+static int64_t percent_of_unit(const struct line *line, int64_t percent) {
+    int64_t rest = 0;
+    amount_after_percent(line->unit, percent, &rest);
+    return line->unit - rest;
+}
+
+/* ledger:item_percent(selection, percent, units): off each unit (of the first `units` of each line) */
+static int l_item_percent(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    struct selection selection = check_selection(L, ledger, 2);
+    int64_t percent = fastr_check_percent(L, 3, PERCENT_ALL), units = check_units(L, 4);
+    check_open(L, ledger);
+    fastr_sandbox_charge(L, 2 * selection.count);
+    for (int i = 0; i < selection.count; i++) {
+        struct line *line = line_of(ledger, &selection, i);
+        give_units(ledger, line, 0, least(units, line->quantity), percent_of_unit(line, percent));
+    }
+    return 0;
+}
+
+/* ledger:item_fixed(selection, amount, units): off each unit */
+static int l_item_fixed(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    struct selection selection = check_selection(L, ledger, 2);
+    int64_t amount = check_reduction(L, 3), units = check_units(L, 4);
+    check_open(L, ledger);
+    fastr_sandbox_charge(L, 2 * selection.count);
+    for (int i = 0; i < selection.count; i++) {
+        struct line *line = line_of(ledger, &selection, i);
+        give_units(ledger, line, 0, least(units, line->quantity), amount);
+    }
+    return 0;
+}
+
+static int64_t units_with_room(const struct line *line) {
+    int64_t units = 0, most = line->unit - floor_of(line);
+    for (int i = 0; i < line->run_count; i++)
+        units += line->runs[i].taken < most ? line->runs[i].count : 0;
+    return units;
+}
+
+/* One round over the units with room: `each` and one more for the first `extra`. Returns what they could not take. */
+static int64_t spread_round(struct ledger *ledger, struct line *line, int64_t each, int64_t extra) {
+    int64_t most = line->unit - floor_of(line), left = 0;
+    for (int i = 0; i < line->run_count; i++) {
+        struct run *run = &line->runs[i];
+        if (run->taken >= most)
+            continue;
+        if (extra > 0 && run->count > extra) {
+            split_run(ledger, line, i, extra);
+            run = &line->runs[i];
+        }
+        int64_t share = each + (extra > 0), less = least(share, most - run->taken);
+        extra -= extra > 0 ? run->count : 0;
+        run->taken += less;
+        left += (share - less) * run->count;
+    }
+    return left;
+}
+
+/* Spreads what a line takes over its units: equally, the first units one more; what a unit cannot take goes on to the
+ * others. `amount` is within the line's room. */
+static void spread(struct ledger *ledger, struct line *line, int64_t amount) {
+    while (amount > 0) {
+        int64_t units = units_with_room(line);
+        if (units == 0)
+            return;
+        amount = spread_round(ledger, line, amount / units, amount % units);
+    }
+}
+
+/* ledger:line_fixed(selection, amount): once off each line */
+static int l_line_fixed(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    struct selection selection = check_selection(L, ledger, 2);
+    int64_t amount = check_reduction(L, 3);
+    check_open(L, ledger);
+    fastr_sandbox_charge(L, 4 * selection.count);
+    for (int i = 0; i < selection.count; i++) {
+        struct line *line = line_of(ledger, &selection, i);
+        int64_t taken = least(amount, room_of(line));
+        spread(ledger, line, taken);
+        line->item_discount += taken;
+        note(ledger, line, taken);
+    }
+    return 0;
+}
+
+/* ---- items: a pool of units ------------------------------------------------------------------------------------------------- */
+
+static const struct line *sort_lines; /* qsort has no argument for it; used within one call */
+
+/* Dearest first, the later line first on ties. */
+static int dearer(const void *left, const void *right) {
+    int a = *(const int *)left, b = *(const int *)right;
+    if (sort_lines[a].unit != sort_lines[b].unit)
+        return sort_lines[a].unit > sort_lines[b].unit ? -1 : 1;
+    return b - a;
+}
+
+/* ledger:pool(): all units are untouched again, for takes */
+static int l_pool(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    if (!ledger->by_price)
+        ledger->by_price = fastr_arena_alloc(ledger->arena, ((size_t)ledger->line_count + 1) * sizeof(int));
+    for (int i = 0; i < ledger->line_count; i++) {
+        ledger->by_price[i] = i;
+        ledger->lines[i].pool = ledger->lines[i].quantity;
+    }
+    sort_lines = ledger->lines;
+    qsort(ledger->by_price, (size_t)ledger->line_count, sizeof(int), dearer);
+    fastr_sandbox_charge(L, 8 * ledger->line_count);
+    return 0;
+}
+
+static bool selected(const struct selection *selection, int line) {
+    if (!selection->lines)
+        return true;
+    int low = 0, high = selection->count;
+    while (low < high) {
+        int middle = (low + high) / 2;
+        if (selection->lines[middle] < line)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < selection->count && selection->lines[low] == line;
+}
+
+/* The lines of the pool in order of taking; cheapest first keeps the later line first on ties. */
+static int next_line(const struct ledger *ledger, int at, bool cheapest) {
+    int count = ledger->line_count;
+    if (!cheapest)
+        return ledger->by_price[at];
+    int end = count - 1 - at, first = end, last = end;
+    int64_t price = ledger->lines[ledger->by_price[end]].unit;
+    while (first > 0 && ledger->lines[ledger->by_price[first - 1]].unit == price)
+        first--;
+    while (last < count - 1 && ledger->lines[ledger->by_price[last + 1]].unit == price)
+        last++;
+    return ledger->by_price[first + (last - end)];
+}
+
+static void add_take(struct ledger *ledger, struct take take) {
+    ledger->takes = grow(ledger->arena, ledger->takes, ledger->take_count, &ledger->take_room, sizeof *ledger->takes);
+    ledger->takes[ledger->take_count++] = take;
+}
+
+/* ledger:take(selection, units, "dearest" | "cheapest") -> true, and those units are taken from the pool; false and none is
+ * if fewer are untouched */
+static int l_take(lua_State *L) {
+    static const char *const picks[] = {"dearest", "cheapest", NULL};
+    struct ledger *ledger = check_ledger(L);
+    struct selection selection = check_selection(L, ledger, 2);
+    int64_t wanted = check_units(L, 3), there = 0;
+    bool cheapest = luaL_checkoption(L, 4, "dearest", picks) == 1;
+    if (!ledger->by_price)
+        return luaL_error(L, "the pool is not open: call ledger:pool() first");
+    for (int i = 0; i < selection.count && there < wanted; i++)
+        there += line_of(ledger, &selection, i)->pool;
+    fastr_sandbox_charge(L, 2 + ledger->line_count);
+    ledger->take_count = 0;
+    lua_pushboolean(L, there >= wanted);
+    if (there < wanted)
+        return 1;
+    for (int i = 0; i < ledger->line_count && wanted > 0; i++) {
+        int at = next_line(ledger, i, cheapest);
+        struct line *line = &ledger->lines[at];
+        int64_t count = least(line->pool, wanted);
+        if (count == 0 || !selected(&selection, at))
+            continue;
+        add_take(ledger, (struct take){at, line->quantity - line->pool, count});
+        line->pool -= count;
+        wanted -= count;
+    }
+    return 1;
+}
+
+/* ledger:give_percent(percent): off each unit of the last take */
+static int l_give_percent(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    int64_t percent = fastr_check_percent(L, 2, PERCENT_ALL);
+    check_open(L, ledger);
+    for (int i = 0; i < ledger->take_count; i++) {
+        struct take *take = &ledger->takes[i];
+        struct line *line = &ledger->lines[take->line];
+        give_units(ledger, line, take->from, take->count, percent_of_unit(line, percent));
+    }
+    return 0;
+}
+
+/* ---- order ------------------------------------------------------------------------------------------------------------------- */
+
+struct shares {
+    struct line **lines;
+    int64_t *weights, *parts, *taken;
+    size_t count;
+};
+
+static struct shares make_shares(struct ledger *ledger, const struct selection *selection, int64_t units) {
+    struct shares shares = {.count = (size_t)selection->count};
+    size_t size = (shares.count + 1) * sizeof(int64_t);
+    shares.lines = fastr_arena_alloc(ledger->arena, (shares.count + 1) * sizeof *shares.lines);
+    shares.weights = fastr_arena_alloc(ledger->arena, size);
+    shares.parts = fastr_arena_alloc(ledger->arena, size);
+    for (size_t i = 0; i < shares.count; i++) {
+        shares.lines[i] = line_of(ledger, selection, (int)i);
+        shares.weights[i] = total_of(shares.lines[i], units);
+    }
+    return shares;
+}
+
+/* Gives each line its part as far as it has room; keeps those that took all of theirs for another round. Returns the
+ * rest. */
+static int64_t settle(struct ledger *ledger, struct shares *shares) {
+    int64_t rest = 0;
+    size_t kept = 0;
+    for (size_t i = 0; i < shares->count; i++) {
+        struct line *line = shares->lines[i];
+        int64_t part = shares->parts[i], taken = least(part, room_of(line));
+        spread(ledger, line, taken);
+        line->order_discount += taken;
+        note(ledger, line, taken);
+        rest += part - taken;
+        if (taken == part && room_of(line) > 0) {
+            shares->lines[kept] = line;
+            shares->weights[kept++] = shares->weights[i];
+        }
+    }
+    shares->count = kept;
+    return rest;
+}
+
+/* ledger:order(selection, amount, units): takes the amount off the lines in proportion to their running totals (of the
+ * first `units` units of each), largest remainder; what a line cannot take goes to the others, what nobody can is
+ * dropped */
+static int l_order(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    struct selection selection = check_selection(L, ledger, 2);
+    int64_t amount = check_reduction(L, 3), units = check_units(L, 4);
+    struct shares shares = make_shares(ledger, &selection, units);
+    check_open(L, ledger);
+    fastr_sandbox_charge(L, 4 + 8 * selection.count);
+    while (amount > 0 && shares.count > 0) {
+        if (!amount_allocate(amount, shares.weights, shares.count, shares.parts))
+            return luaL_error(L, "the amount goes past 2^53 - 1");
+        amount = settle(ledger, &shares);
+    }
+    return 0;
+}
+
+/* ledger:line_off(line, amount): off the line with this number */
+static int l_line_off(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    int64_t at = fastr_check_amount(L, 2), amount = check_reduction(L, 3);
+    check_open(L, ledger);
+    if (at < 1 || at > ledger->line_count)
+        return luaL_error(L, "there is no line %f", (double)at);
+    struct line *line = &ledger->lines[at - 1];
+    int64_t taken = least(amount, room_of(line));
+    spread(ledger, line, taken);
+    line->item_discount += taken;
+    note(ledger, line, taken);
+    return 0;
+}
+
+/* ---- shipping ------------------------------------------------------------------------------------------------------------------- */
+
+/* ledger:shipment(method, fee, tax category): one more shipment */
+static int l_shipment(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    ledger->shipments = grow(ledger->arena, ledger->shipments, ledger->shipment_count, &ledger->shipment_room,
+                             sizeof *ledger->shipments);
+    struct shipment *shipment = &ledger->shipments[ledger->shipment_count++];
+    *shipment = (struct shipment){.method = keep_text(L, ledger, 2), .fee = check_reduction(L, 3),
+                                  .tax_category = keep_text(L, ledger, 4)};
+    ledger->shipping_total = sum(L, ledger->shipping_total, shipment->fee);
+    return 0;
+}
+
+static struct shipment *check_shipment(lua_State *L, struct ledger *ledger) {
+    int64_t at = fastr_check_amount(L, 2);
+    if (at < 1 || at > ledger->shipment_count)
+        luaL_error(L, "there is no shipment %f", (double)at);
+    return &ledger->shipments[at - 1];
+}
+
+/* ledger:fee_left(shipment) -> fee after the discounts so far */
+static int l_fee_left(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    struct shipment *shipment = check_shipment(L, ledger);
+    lua_pushnumber(L, (double)(shipment->fee - shipment->discount));
+    return 1;
+}
+
+/* ledger:fee_off(shipment, amount): takes up to the amount off its fee */
+static int l_fee_off(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    struct shipment *shipment = check_shipment(L, ledger);
+    int64_t taken = least(check_reduction(L, 3), shipment->fee - shipment->discount);
+    check_open(L, ledger);
+    shipment->discount += taken;
+    shipment->part += taken;
+    shipment->touched |= taken != 0;
+    ledger->given += taken;
+    ledger->shipping_discount_total += taken;
+    return 0;
+}
+
+/* ---- taxes and the end ------------------------------------------------------------------------------------------------------------ */
+
+/* ledger:rate(tax category, percent, included): what applies to lines and shipments of the category */
+static int l_rate(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    if (ledger->rate_count == RATES_MAX)
+        return luaL_error(L, "at most %d tax categories apply to one price", RATES_MAX);
+    struct rate *rate = &ledger->rates[ledger->rate_count++];
+    rate->category = keep_text(L, ledger, 2);
+    rate->percent = fastr_check_percent(L, 3, 10 * PERCENT_ALL);
+    rate->included = lua_toboolean(L, 4);
+    return 0;
+}
+
+static const struct rate *rate_of(const struct ledger *ledger, struct text category) {
+    for (int i = 0; category.data && i < ledger->rate_count; i++)
+        if (same(category, ledger->rates[i].category))
+            return &ledger->rates[i];
+    return NULL;
+}
+
+static int64_t tax_on(const struct rate *rate, int64_t base) {
+    int64_t tax = 0;
+    if (!rate->included) {
+        amount_percent(base, rate->percent, &tax);
+        return tax;
+    }
+    amount_net(base, rate->percent, &tax);
+    return base - tax;
+}
+
+static int64_t tax_by_unit(const struct rate *rate, const struct line *line) {
+    int64_t tax = 0;
+    for (int i = 0; i < line->run_count; i++)
+        tax += line->runs[i].count * tax_on(rate, line->unit - line->runs[i].taken);
+    return tax;
+}
+
+/* One rounding over all lines under rates of this percentage and kind; the tax is allocated to them by their totals. */
+static void tax_by_total(struct ledger *ledger, const struct rate *rate) {
+    struct shares shares = {.count = 0};
+    size_t size = ((size_t)ledger->line_count + 1) * sizeof(int64_t);
+    int64_t base = 0;
+    shares.lines = fastr_arena_alloc(ledger->arena, size);
+    shares.weights = fastr_arena_alloc(ledger->arena, size);
+    shares.parts = fastr_arena_alloc(ledger->arena, size);
+    for (int i = 0; i < ledger->line_count; i++) {
+        const struct rate *own = rate_of(ledger, ledger->lines[i].tax_category);
+        if (!own || own->percent != rate->percent || own->included != rate->included)
+            continue;
+        shares.lines[shares.count] = &ledger->lines[i];
+        shares.weights[shares.count++] = ledger->lines[i].total;
+        base += ledger->lines[i].total;
+    }
+    if (shares.count == 0 || base == 0 || !amount_allocate(tax_on(rate, base), shares.weights, shares.count, shares.parts))
+        return;
+    for (size_t i = 0; i < shares.count; i++)
+        shares.lines[i]->tax = shares.parts[i];
+}
+
+enum rounding { BY_LINE, BY_UNIT, BY_TOTAL };
+
+static void tax_lines(struct ledger *ledger, enum rounding rounding) {
+    for (int i = 0; i < ledger->line_count; i++) {
+        struct line *line = &ledger->lines[i];
+        const struct rate *rate = rate_of(ledger, line->tax_category);
+        line->included = rate && rate->included;
+        if (rate && rounding != BY_TOTAL)
+            line->tax = rounding == BY_UNIT ? tax_by_unit(rate, line) : tax_on(rate, line->total);
+    }
+    for (int i = 0; rounding == BY_TOTAL && i < ledger->rate_count; i++)
+        tax_by_total(ledger, &ledger->rates[i]);
+}
+
+static void add_tax(lua_State *L, struct ledger *ledger, bool included, int64_t tax) {
+    int64_t *total = included ? &ledger->tax_included_total : &ledger->tax_total;
+    *total = sum(L, *total, tax);
+}
+
+static void sum_lines(lua_State *L, struct ledger *ledger) {
+    for (int i = 0; i < ledger->line_count; i++) {
+        struct line *line = &ledger->lines[i];
+        ledger->items_total = sum(L, ledger->items_total, line->unit * line->quantity);
+        ledger->discount_total = sum(L, ledger->discount_total, line->item_discount + line->order_discount);
+        add_tax(L, ledger, line->included, line->tax);
+    }
+}
+
+static void sum_shipments(lua_State *L, struct ledger *ledger) {
+    for (int i = 0; i < ledger->shipment_count; i++) {
+        struct shipment *shipment = &ledger->shipments[i];
+        const struct rate *rate = rate_of(ledger, shipment->tax_category);
+        shipment->included = rate && rate->included;
+        shipment->tax = rate ? tax_on(rate, shipment->fee - shipment->discount) : 0;
+        add_tax(L, ledger, shipment->included, shipment->tax);
+    }
+}
+
+/* ledger:finish("line" | "unit" | "total", gift cards' balance): taxes and totals; the ledger is then the decision, which
+ * the state hands to whoever asked */
+static int l_finish(lua_State *L) {
+    static const char *const roundings[] = {"line", "unit", "total", NULL};
+    struct ledger *ledger = check_ledger(L);
+    enum rounding rounding = (enum rounding)luaL_checkoption(L, 2, "line", roundings);
+    int64_t balance = lua_isnoneornil(L, 3) ? 0 : check_reduction(L, 3);
+    if (ledger->rule)
+        return luaL_error(L, "rule '%s' is still open", ledger->rule);
+    tax_lines(ledger, rounding);
+    sum_lines(L, ledger);
+    sum_shipments(L, ledger);
+    ledger->total = sum(L, ledger->items_total - ledger->discount_total + ledger->tax_total,
+                        ledger->shipping_total - ledger->shipping_discount_total);
+    ledger->gift_card_total = least(balance, ledger->total);
+    fastr_sandbox_charge(L, 10 + 10 * ledger->line_count);
+    lua_settop(L, 1);
+    return 1;
+}
+
+/* ledger:coupon(code, accepted, reason) */
+static int l_coupon(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    ledger->coupons =
+        grow(ledger->arena, ledger->coupons, ledger->coupon_count, &ledger->coupon_room, sizeof *ledger->coupons);
+    ledger->coupons[ledger->coupon_count++] =
+        (struct coupon){keep_optional(L, ledger, 2), keep_optional(L, ledger, 4), lua_toboolean(L, 3)};
+    return 0;
+}
+
+/* ledger:line(i) -> a copy of the line as it stands: { sku, quantity, list_price, unit_price, total, categories } */
+static int l_line(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    int64_t at = fastr_check_amount(L, 2);
+    if (at < 1 || at > ledger->line_count)
+        return 0;
+    struct line *line = &ledger->lines[at - 1];
+    lua_createtable(L, 0, 8);
+    lua_pushlstring(L, line->sku.data, line->sku.length), lua_setfield(L, -2, "sku");
+    lua_pushnumber(L, (double)at), lua_setfield(L, -2, "number");
+    lua_pushnumber(L, (double)line->quantity), lua_setfield(L, -2, "quantity");
+    lua_pushnumber(L, (double)line->list), lua_setfield(L, -2, "list_price");
+    lua_pushnumber(L, (double)line->unit), lua_setfield(L, -2, "unit_price");
+    lua_pushnumber(L, (double)line->total), lua_setfield(L, -2, "total");
+    lua_createtable(L, line->category_count, 0);
+    for (int i = 0; i < line->category_count; i++) {
+        lua_pushlstring(L, line->categories[i].data, line->categories[i].length);
+        lua_rawseti(L, -2, i + 1);
+    }
+    lua_setfield(L, -2, "categories");
+    fastr_sandbox_charge(L, 10);
+    return 1;
+}
+
+/* ---- the decision -------------------------------------------------------------------------------------------------------------------- */
+
+static void put(lua_State *to, const char *name, int64_t amount) {
+    lua_pushnumber(to, (double)amount);
+    lua_setfield(to, -2, name);
+}
+
+static void put_text(lua_State *to, const char *name, const char *text) {
+    if (!text)
+        return;
+    lua_pushstring(to, text);
+    lua_setfield(to, -2, name);
+}
+
+static void new_list(lua_State *to, int count) {
+    lua_createtable(to, count, 0);
+    luaL_getmetatable(to, "fastr.json.array");
+    if (lua_istable(to, -1))
+        lua_setmetatable(to, -2);
+    else
+        lua_pop(to, 1);
+}
+
+static int64_t put_units(lua_State *to, const struct line *line) {
+    int at = 0;
+    new_list(to, (int)line->quantity);
+    for (int i = 0; i < line->run_count; i++)
+        for (int64_t n = 0; n < line->runs[i].count; n++) {
+            lua_pushnumber(to, (double)(line->list - line->unit + line->runs[i].taken));
+            lua_rawseti(to, -2, ++at);
+        }
+    lua_setfield(to, -2, "unit_discounts");
+    return line->quantity;
+}
+
+static int64_t put_line(lua_State *to, const struct line *line) {
+    lua_createtable(to, 0, 11);
+    lua_pushlstring(to, line->sku.data, line->sku.length);
+    lua_setfield(to, -2, "sku");
+    put(to, "quantity", line->quantity);
+    put(to, "unit_price", line->unit);
+    put(to, "subtotal", line->unit * line->quantity);
+    put(to, "item_discount", line->item_discount);
+    put(to, "order_discount", line->order_discount);
+    put(to, "total", line->total);
+    put(to, "tax", line->included ? 0 : line->tax);
+    put(to, "tax_included", line->included ? line->tax : 0);
+    return 10 + put_units(to, line);
+}
+
+static int64_t put_lines(lua_State *to, const struct ledger *ledger) {
+    int64_t values = 0;
+    new_list(to, ledger->line_count);
+    for (int i = 0; i < ledger->line_count; i++) {
+        values += put_line(to, &ledger->lines[i]);
+        lua_rawseti(to, -2, i + 1);
+    }
+    lua_setfield(to, -2, "lines");
+    return values;
+}
+
+static void put_shipments(lua_State *to, const struct ledger *ledger) {
+    new_list(to, ledger->shipment_count);
+    for (int i = 0; i < ledger->shipment_count; i++) {
+        const struct shipment *shipment = &ledger->shipments[i];
+        lua_createtable(to, 0, 6);
+        put_text(to, "method", shipment->method.data);
+        put(to, "fee", shipment->fee);
+        put(to, "discount", shipment->discount);
+        put(to, "total", shipment->fee - shipment->discount);
+        put(to, "tax", shipment->included ? 0 : shipment->tax);
+        put(to, "tax_included", shipment->included ? shipment->tax : 0);
+        lua_rawseti(to, -2, i + 1);
+    }
+    lua_setfield(to, -2, "shipping");
+}
+
+static void put_coupons(lua_State *to, const struct ledger *ledger) {
+    new_list(to, ledger->coupon_count);
+    for (int i = 0; i < ledger->coupon_count; i++) {
+        lua_createtable(to, 0, 3);
+        put_text(to, "code", ledger->coupons[i].code);
+        lua_pushboolean(to, ledger->coupons[i].accepted);
+        lua_setfield(to, -2, "accepted");
+        put_text(to, "reason", ledger->coupons[i].reason);
+        lua_rawseti(to, -2, i + 1);
+    }
+    lua_setfield(to, -2, "coupons");
+}
+
+static void put_operand(lua_State *to, const char *name, double number, struct text text) {
+    if (text.data)
+        lua_pushlstring(to, text.data, text.length);
+    else if (number >= 0)
+        lua_pushnumber(to, number);
+    else
+        return;
+    lua_setfield(to, -2, name);
+}
+
+static void put_parts(lua_State *to, const struct entry *entry) {
+    new_list(to, entry->count);
+    new_list(to, entry->count);
+    for (int i = 0; i < entry->count; i++) {
+        lua_pushnumber(to, entry->places[i] + 1);
+        lua_rawseti(to, -3, i + 1);
+        lua_pushnumber(to, (double)entry->amounts[i]);
+        lua_rawseti(to, -2, i + 1);
+    }
+    lua_setfield(to, -3, "amounts");
+    lua_setfield(to, -2, entry->shipping ? "shipments" : "lines");
+}
+
+static void put_entry(lua_State *to, const struct entry *entry) {
+    lua_createtable(to, 0, 8);
+    put_text(to, "rule", entry->rule);
+    put_text(to, "stage", entry->stage);
+    put_text(to, "outcome", entry->outcome);
+    if (strcmp(entry->outcome, "applied") == 0) {
+        put(to, "amount", entry->amount);
+        put_parts(to, entry);
+        return;
+    }
+    put_text(to, "condition", entry->condition);
+    put_text(to, "to", entry->other);
+    put_text(to, "unit", entry->unit);
+    put_operand(to, "actual", entry->actual, entry->actual_text);
+    put_operand(to, "wanted", entry->wanted, entry->wanted_text);
+}
+
+static void put_trace(lua_State *to, const struct ledger *ledger) {
+    new_list(to, ledger->entry_count);
+    for (int i = 0; i < ledger->entry_count; i++) {
+        put_entry(to, &ledger->entries[i]);
+        lua_rawseti(to, -2, i + 1);
+    }
+    if (ledger->entries_lost) {
+        lua_createtable(to, 0, 2);
+        put_text(to, "outcome", "truncated");
+        put(to, "count", ledger->entries_lost);
+        lua_rawseti(to, -2, ledger->entry_count + 1);
+    }
+    lua_setfield(to, -2, "trace");
+}
+
+static int64_t export_ledger(lua_State *to, void *block) {
+    struct ledger *ledger = block;
+    if (ledger->closed || !lua_checkstack(to, 10))
+        return lua_pushnil(to), 1;
+    lua_createtable(to, 0, 20);
+    put_text(to, "currency", ledger->currency);
+    int64_t values = 20 + put_lines(to, ledger);
+    put_shipments(to, ledger);
+    put(to, "items_total", ledger->items_total);
+    put(to, "discount_total", ledger->discount_total);
+    put(to, "shipping_total", ledger->shipping_total);
+    put(to, "shipping_discount_total", ledger->shipping_discount_total);
+    put(to, "tax_total", ledger->tax_total);
+    put(to, "tax_included_total", ledger->tax_included_total);
+    put(to, "total", ledger->total);
+    put(to, "gift_card_total", ledger->gift_card_total);
+    put(to, "due", ledger->total - ledger->gift_card_total);
+    put_coupons(to, ledger);
+    put_trace(to, ledger);
+    fastr_arena_free(ledger->arena);
+    ledger->arena = NULL;
+    ledger->closed = true;
+    return values;
+}
+
+static const luaL_Reg methods[] = {
+    {"select", l_select},             {"undiscounted", l_undiscounted},
+    {"without", l_without},           {"quantity", l_quantity},
+    {"total", l_total},               {"open", l_open},
+    {"close", l_close},               {"passed", l_passed},
+    {"unit_percent", l_unit_percent}, {"unit_fixed", l_unit_fixed},
+    {"item_percent", l_item_percent}, {"item_fixed", l_item_fixed},
+    {"line_fixed", l_line_fixed},     {"line_off", l_line_off},
+    {"pool", l_pool},                 {"take", l_take},
+    {"give_percent", l_give_percent}, {"order", l_order},
+    {"shipment", l_shipment},         {"fee_left", l_fee_left},
+    {"fee_off", l_fee_off},           {"rate", l_rate},
+    {"finish", l_finish},             {"coupon", l_coupon},
+    {"line", l_line},                 {NULL, NULL},
+};
+
+void fastr_ledger_open(lua_State *L) {
+    fastr_sandbox_export export = export_ledger;
+    void *pointer;
+    memcpy(&pointer, &export, sizeof pointer);
+    lua_newtable(L);
+    lua_newtable(L);
+    luaL_register(L, NULL, methods);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, l_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pushboolean(L, 0);
+    lua_setfield(L, -2, "__metatable");
+    lua_pushlightuserdata(L, (void *)&fastr_sandbox_export_key);
+    lua_pushlightuserdata(L, pointer);
+    lua_rawset(L, -3);
+    lua_pushcclosure(L, l_ledger, 1);
+    lua_setfield(L, -2, "ledger");
+}

@@ -1,0 +1,482 @@
+/* sandbox.c: see sandbox.h. Leans on LuaJIT's C API only: every value that crosses is read raw, inside a protected call. */
+#include "runtime/sandbox.h"
+
+#include <lauxlib.h>
+#include <luajit.h>
+#include <lualib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "runtime/sandbox_env.h"
+#include "runtime/shape.h"
+
+enum { HOOK_STEP = 1000, DEPTH_MAX = 32 };
+
+const char fastr_sandbox_export_key = 'x';
+static const char killed_sentinel = 'k';
+
+struct budget {
+    int64_t instructions, per_value, us, values;
+    size_t memory;
+};
+
+struct fastr_sandbox {
+    lua_State *L;
+    const struct fastr_bundle *bundle;
+    struct budget budget;
+    /* memory */
+    size_t used, limit, baseline;
+    bool out_of_memory;
+    /* this call */
+    int64_t left, allowed, step;
+    uint64_t started;
+    const char *breach; /* which budget, once one is broken */
+    bool running;
+    const char *code;
+    int points; /* registry reference */
+    struct fastr_shapes *shapes;
+};
+
+static const struct budget load_budget = {20000000, 0, 2000000, 0, 64 << 20};
+static const struct budget default_budget = {500000, 4000, 50000, 200000, 16 << 20};
+
+/* ---- memory: small blocks from free lists, all of it counted --------------------------------------------------- */
+
+static void *sandbox_alloc(void *data, void *block, size_t old, size_t size) {
+    struct fastr_sandbox *sandbox = data;
+    if (size == 0) {
+        sandbox->used -= old;
+        free(block);
+        return NULL;
+    }
+    if (size > old && sandbox->used + (size - old) > sandbox->limit) {
+        sandbox->out_of_memory = true;
+        return NULL;
+    }
+    void *fresh = realloc(block, size);
+    if (fresh)
+        sandbox->used += size - old;
+    return fresh;
+}
+
+static struct fastr_sandbox *sandbox_of(lua_State *L) {
+    void *data;
+    return lua_getallocf(L, &data) == sandbox_alloc ? data : NULL;
+}
+
+/* ---- the kill ---------------------------------------------------------------------------------------------------- */
+
+static void rethrow(lua_State *L) {
+    lua_pushlightuserdata(L, (void *)&killed_sentinel);
+    lua_error(L);
+}
+
+static void count_hook(lua_State *L, lua_Debug *unused);
+
+/* From here on every instruction raises, so that nothing the rule catches lets it go on. */
+static void breach(struct fastr_sandbox *sandbox, lua_State *L, const char *which) {
+    if (!sandbox->breach)
+        sandbox->breach = which;
+    lua_sethook(L, count_hook, LUA_MASKCOUNT, 1);
+    rethrow(L);
+}
+
+static int64_t thread_us(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000;
+}
+
+/* Wall time is cheap to read; a worker that was merely descheduled is not the rule's fault, so CPU time confirms it. */
+static bool out_of_time(const struct fastr_sandbox *sandbox) {
+    static _Thread_local uint64_t of;
+    static _Thread_local int64_t cpu;
+    if (fastr_clock_us() - sandbox->started <= (uint64_t)sandbox->budget.us)
+        return false;
+    if (of != sandbox->started) {
+        of = sandbox->started;
+        cpu = thread_us();
+    }
+    return thread_us() - cpu > sandbox->budget.us / 2;
+}
+
+static void spend(struct fastr_sandbox *sandbox, lua_State *L, int64_t units) {
+    sandbox->left -= units;
+    if (sandbox->left < 0)
+        breach(sandbox, L, "instructions");
+    if (out_of_time(sandbox))
+        breach(sandbox, L, "time");
+}
+
+static void count_hook(lua_State *L, lua_Debug *unused) {
+    struct fastr_sandbox *sandbox = sandbox_of(L);
+    if (sandbox->breach || sandbox->out_of_memory)
+        breach(sandbox, L, "memory");
+    spend(sandbox, L, sandbox->step);
+}
+
+void fastr_sandbox_charge(lua_State *L, int64_t units) {
+    struct fastr_sandbox *sandbox = sandbox_of(L);
+    if (!sandbox || !sandbox->running)
+        return;
+    if (sandbox->breach)
+        rethrow(L);
+    sandbox->left -= units;
+    if (sandbox->left < 0)
+        breach(sandbox, L, "instructions");
+}
+
+void sandbox_check_alive(lua_State *L) {
+    struct fastr_sandbox *sandbox = sandbox_of(L);
+    if (sandbox && (sandbox->breach || sandbox->out_of_memory))
+        breach(sandbox, L, "memory");
+}
+
+/* The real limit a little higher while an error is formatted and the answer handed over: LuaJIT's collector allocates. */
+static void arm(struct fastr_sandbox *sandbox, const struct budget *budget, int64_t values, bool exact) {
+    sandbox->budget = *budget;
+    sandbox->allowed = sandbox->left = budget->instructions + budget->per_value * values;
+    sandbox->step = exact ? 1 : HOOK_STEP;
+    sandbox->started = fastr_clock_us();
+    sandbox->breach = NULL;
+    sandbox->out_of_memory = false;
+    sandbox->running = true;
+    sandbox->limit = sandbox->used + budget->memory;
+    lua_sethook(sandbox->L, count_hook, LUA_MASKCOUNT, (int)sandbox->step);
+}
+
+static void disarm(struct fastr_sandbox *sandbox) {
+    sandbox->running = false;
+    sandbox->limit = SIZE_MAX;
+    if (sandbox->breach)
+        lua_sethook(sandbox->L, NULL, 0, 0);
+}
+
+/* Garbage of a call is taken away once there is a megabyte of it: a full collection of a small state is cheap. */
+static void tidy(struct fastr_sandbox *sandbox) {
+    lua_settop(sandbox->L, 0);
+    if (sandbox->used < sandbox->baseline + (1 << 20))
+        return;
+    lua_gc(sandbox->L, LUA_GCCOLLECT, 0);
+    lua_gc(sandbox->L, LUA_GCSTOP, 0);
+    sandbox->baseline = sandbox->used;
+}
+
+/* Fills `err` from the error value on the top of the rules state. */
+static int failed(struct fastr_sandbox *sandbox, int status, const char *code, struct fastr_err *err) {
+    lua_State *L = sandbox->L;
+    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "an error that is no text";
+    if (sandbox->out_of_memory || status == LUA_ERRMEM)
+        return fastr_fail(err, "rules_budget", "memory budget of %zu KB spent", sandbox->budget.memory / 1024);
+    if (sandbox->breach && strcmp(sandbox->breach, "time") == 0)
+        return fastr_fail(err, "rules_budget", "time budget of %lld ms spent", (long long)sandbox->budget.us / 1000);
+    if (sandbox->breach && strcmp(sandbox->breach, "values") == 0)
+        return fastr_fail(err, "rules_budget", "answer of more than %lld values", (long long)sandbox->budget.values);
+    if (sandbox->breach)
+        return fastr_fail(err, "rules_budget", "budget of %lld instructions spent", (long long)sandbox->allowed);
+    return fastr_fail(err, code, "%s", text);
+}
+
+/* ---- copying an answer out: raw, bounded, no metamethod runs ------------------------------------------------------ */
+
+struct copy {
+    struct fastr_sandbox *sandbox;
+    lua_State *from, *to;
+    int64_t left; /* values */
+};
+
+static void copy_out(struct copy *copy, int index, int depth);
+
+static int refuse(struct copy *copy, const char *what) {
+    return luaL_error(copy->from, "the answer holds %s", what);
+}
+
+static void copy_number(struct copy *copy, int index) {
+    double number = lua_tonumber(copy->from, index);
+    if (number != number || number - number != 0)
+        refuse(copy, "a number that is not finite");
+    lua_pushnumber(copy->to, number);
+}
+
+static void copy_text(struct copy *copy, int index) {
+    size_t length;
+    const char *text = lua_tolstring(copy->from, index, &length);
+    copy->left -= (int64_t)(length / 64);
+    lua_pushlstring(copy->to, text, length);
+}
+
+static void copy_key(struct copy *copy) {
+    if (lua_type(copy->from, -2) == LUA_TSTRING)
+        copy_text(copy, -2);
+    else if (lua_type(copy->from, -2) == LUA_TNUMBER)
+        copy_number(copy, -2);
+    else
+        refuse(copy, "a key that is neither text nor number");
+}
+
+static void mark_array(lua_State *to) {
+    luaL_getmetatable(to, "fastr.json.array");
+    if (lua_istable(to, -1))
+        lua_setmetatable(to, -2);
+    else
+        lua_pop(to, 1);
+}
+
+static void copy_table(struct copy *copy, int index, int depth) {
+    if (depth > DEPTH_MAX)
+        refuse(copy, "tables nested more than 32 deep");
+    if (!lua_checkstack(copy->from, 4) || !lua_checkstack(copy->to, 4))
+        refuse(copy, "more than the stack");
+    bool empty = true;
+    int length = (int)lua_objlen(copy->from, index);
+    lua_createtable(copy->to, length < 4096 ? length : 4096, length ? 0 : 8);
+    lua_pushvalue(copy->from, index);
+    lua_pushnil(copy->from);
+    while (lua_next(copy->from, -2)) {
+        empty = false;
+        copy_key(copy);
+        copy_out(copy, lua_gettop(copy->from), depth + 1);
+        lua_rawset(copy->to, -3);
+        lua_pop(copy->from, 1);
+    }
+    lua_pop(copy->from, 1);
+    if (empty && sandbox_is_array(copy->from, index))
+        mark_array(copy->to);
+}
+
+static void copy_block(struct copy *copy, int index) {
+    fastr_sandbox_export export = NULL;
+    if (lua_getmetatable(copy->from, index)) {
+        lua_pushlightuserdata(copy->from, (void *)&fastr_sandbox_export_key);
+        lua_rawget(copy->from, -2);
+        void *found = lua_touserdata(copy->from, -1);
+        memcpy(&export, &found, sizeof export);
+        lua_pop(copy->from, 2);
+    }
+    if (!export)
+        refuse(copy, "a userdata");
+    copy->left -= export(copy->to, lua_touserdata(copy->from, index));
+}
+
+static void copy_out(struct copy *copy, int index, int depth) {
+    if (--copy->left < 0)
+        breach(copy->sandbox, copy->from, "values");
+    switch (lua_type(copy->from, index)) {
+    case LUA_TNIL: lua_pushnil(copy->to); break;
+    case LUA_TBOOLEAN: lua_pushboolean(copy->to, lua_toboolean(copy->from, index)); break;
+    case LUA_TNUMBER: copy_number(copy, index); break;
+    case LUA_TSTRING: copy_text(copy, index); break;
+    case LUA_TTABLE: copy_table(copy, index, depth); break;
+    case LUA_TUSERDATA: copy_block(copy, index); break;
+    default: refuse(copy, "a function, a thread or a pointer");
+    }
+}
+
+/* ---- calls -------------------------------------------------------------------------------------------------------- */
+
+struct call {
+    struct fastr_sandbox *sandbox;
+    lua_State *from;
+    int facts;
+    struct fastr_decision *decision;
+    const char *code; /* of an error raised now */
+};
+
+static void find_point(lua_State *L, struct call *call) {
+    lua_rawgeti(L, LUA_REGISTRYINDEX, call->sandbox->points);
+    lua_pushstring(L, call->decision->point);
+    lua_rawget(L, -2);
+    if (!lua_istable(L, -1)) {
+        call->code = "invalid";
+        luaL_error(L, "the pack does not decide '%s'", call->decision->point);
+    }
+}
+
+static int decide_protected(lua_State *L) {
+    struct call *call = lua_touserdata(L, 1);
+    struct fastr_sandbox *sandbox = call->sandbox;
+    find_point(L, call);
+    lua_getfield(L, -1, "decide");
+    call->code = "invalid";
+    int64_t values = fastr_shape_copy(sandbox->shapes, call->decision->point, call->from, call->facts, L);
+    call->code = "rules_error";
+    sandbox->left += sandbox->budget.per_value * values;
+    sandbox->allowed += sandbox->budget.per_value * values;
+    lua_pushstring(L, call->decision->explain);
+    lua_call(L, 2, 1);
+    sandbox_check_alive(L);
+    struct copy copy = {sandbox, L, call->from, sandbox->budget.values + values * 64};
+    copy_out(&copy, lua_gettop(L), 0);
+    return 0;
+}
+
+int fastr_sandbox_decide(struct fastr_sandbox *sandbox, lua_State *from, int facts, struct fastr_decision *decision,
+                         struct fastr_err *err) {
+    int top = lua_gettop(from);
+    struct budget budget = sandbox->budget;
+    struct call call = {sandbox, from, facts < 0 ? top + facts + 1 : facts, decision, "rules_error"};
+    if (!lua_checkstack(from, 8))
+        return fastr_fail(err, "rules_error", "no room on the caller's stack");
+    if (lua_type(from, call.facts) != LUA_TTABLE)
+        return fastr_fail(err, "invalid", "facts: a table is expected, not a %s", luaL_typename(from, call.facts));
+    arm(sandbox, &budget, 0, decision->exact);
+    int status = lua_cpcall(sandbox->L, decide_protected, &call), result = 0;
+    disarm(sandbox);
+    decision->limit = sandbox->allowed;
+    decision->instructions = sandbox->allowed - sandbox->left;
+    if (status != 0) {
+        lua_settop(from, top);
+        result = failed(sandbox, status, call.code, err);
+    }
+    tidy(sandbox);
+    return result;
+}
+
+static int prove_protected(lua_State *L) {
+    int *examples = lua_touserdata(L, 1);
+    struct fastr_sandbox *sandbox = sandbox_of(L);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, sandbox->points);
+    lua_getfield(L, LUA_REGISTRYINDEX, "fastr.prove");
+    if (!lua_isfunction(L, -1))
+        return 0;
+    uint64_t before = sandbox_fingerprint(L);
+    lua_call(L, 0, 1);
+    *examples = (int)lua_tointeger(L, -1);
+    if (sandbox_fingerprint(L) != before)
+        luaL_error(L, "init.lua:1: a rule keeps state between decisions: it changed a variable or table of its file");
+    return 0;
+}
+
+int fastr_sandbox_prove(struct fastr_sandbox *sandbox, struct fastr_err *err) {
+    struct budget budget = sandbox->budget;
+    int examples = 0;
+    arm(sandbox, &load_budget, 0, false);
+    int status = lua_cpcall(sandbox->L, prove_protected, &examples);
+    disarm(sandbox);
+    if (status != 0)
+        failed(sandbox, status, "rules_error", err);
+    sandbox->budget = budget;
+    tidy(sandbox);
+    return status != 0 ? -1 : examples;
+}
+
+/* ---- building ------------------------------------------------------------------------------------------------------ */
+
+static int panic(lua_State *L) {
+    fastr_log(FASTR_ERROR, "rules state: unprotected error: %s",
+              lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "?");
+    abort();
+}
+
+static int64_t budget_field(lua_State *L, const char *name, int64_t otherwise, int64_t most) {
+    lua_getfield(L, -1, name);
+    double value = lua_isnumber(L, -1) ? lua_tonumber(L, -1) : (double)otherwise;
+    lua_pop(L, 1);
+    if (!(value >= 0 && value <= (double)most))
+        luaL_error(L, "init.lua:1: budget.%s is from 0 to %f", name, (double)most);
+    return (int64_t)value;
+}
+
+static void read_budget(lua_State *L, struct budget *budget) {
+    *budget = default_budget;
+    lua_getfield(L, -1, "budget");
+    if (lua_istable(L, -1)) {
+        budget->instructions = budget_field(L, "instructions", budget->instructions, 1000000000);
+        budget->per_value = budget_field(L, "per_value", budget->per_value, 1000000);
+        budget->us = 1000 * budget_field(L, "ms", budget->us / 1000, 10000);
+        budget->memory = (size_t)(1024 * budget_field(L, "memory_kb", (int64_t)budget->memory / 1024, 1 << 20));
+        budget->values = budget_field(L, "values", budget->values, 10000000);
+    }
+    lua_pop(L, 1);
+}
+
+/* One shape per point, compiled once. */
+static void read_points(lua_State *L, struct fastr_sandbox *sandbox) {
+    lua_getfield(L, -1, "points");
+    if (!lua_istable(L, -1))
+        luaL_error(L, "init.lua:1: a pack returns { points = { [\"price.cart\"] = ... } }");
+    lua_pushnil(L);
+    while (lua_next(L, -2)) {
+        if (lua_type(L, -2) != LUA_TSTRING || !lua_istable(L, -1))
+            luaL_error(L, "init.lua:1: points are tables by name");
+        const char *name = lua_tostring(L, -2);
+        lua_getfield(L, -1, "decide");
+        if (!lua_isfunction(L, -1))
+            luaL_error(L, "init.lua:1: point '%s' has no decide function", name);
+        lua_pop(L, 1);
+        lua_getfield(L, -1, "facts");
+        fastr_shape_compile(sandbox->shapes, L, name);
+        lua_pop(L, 2);
+    }
+    sandbox->points = luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+struct building {
+    struct fastr_sandbox *sandbox;
+    struct budget budget;
+};
+
+static int build_protected(lua_State *L) {
+    struct building *building = lua_touserdata(L, 1);
+    sandbox_open_environment(L, building->sandbox->bundle, building->sandbox->shapes);
+    sandbox_require(L, "init");
+    if (!lua_istable(L, -1))
+        luaL_error(L, "init.lua:1: a pack returns a table");
+    read_budget(L, &building->budget);
+    lua_getfield(L, -1, "prove");
+    lua_setfield(L, LUA_REGISTRYINDEX, "fastr.prove");
+    read_points(L, building->sandbox);
+    sandbox_seal(L);
+    return 0;
+}
+
+struct fastr_sandbox *fastr_sandbox_new(const struct fastr_bundle *bundle, struct fastr_err *err) {
+    struct fastr_sandbox *sandbox = fastr_zalloc(sizeof *sandbox);
+    struct building building = {sandbox, default_budget};
+    sandbox->bundle = bundle;
+    sandbox->limit = SIZE_MAX;
+    sandbox->shapes = fastr_shapes_new();
+    sandbox->L = lua_newstate(sandbox_alloc, sandbox);
+    if (!sandbox->L) {
+        fastr_fail(err, "rules_error", "no memory for a rules state");
+        fastr_sandbox_free(sandbox);
+        return NULL;
+    }
+    lua_atpanic(sandbox->L, panic);
+    luaJIT_setmode(sandbox->L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+    arm(sandbox, &load_budget, 0, false);
+    int status = lua_cpcall(sandbox->L, build_protected, &building);
+    disarm(sandbox);
+    if (status != 0) {
+        failed(sandbox, status, "invalid", err);
+        fastr_sandbox_free(sandbox);
+        return NULL;
+    }
+    sandbox->budget = building.budget;
+    lua_gc(sandbox->L, LUA_GCCOLLECT, 0);
+    lua_gc(sandbox->L, LUA_GCSTOP, 0);
+    sandbox->baseline = sandbox->used;
+    return sandbox;
+}
+
+void fastr_sandbox_free(struct fastr_sandbox *sandbox) {
+    if (!sandbox)
+        return;
+    if (sandbox->L)
+        lua_close(sandbox->L);
+    fastr_shapes_free(sandbox->shapes);
+    free(sandbox);
+}
+
+const char *fastr_sandbox_hash(const struct fastr_sandbox *sandbox) {
+    return fastr_bundle_hash(sandbox->bundle);
+}
+
+const struct fastr_bundle *fastr_sandbox_bundle(const struct fastr_sandbox *sandbox) {
+    return sandbox->bundle;
+}
+
+bool fastr_sandbox_has(const struct fastr_sandbox *sandbox, const char *point) {
+    return fastr_shape_has(sandbox->shapes, point);
+}

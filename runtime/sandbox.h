@@ -1,0 +1,55 @@
+/* sandbox.h: a rules state, an interpreted Lua state built from one pack, in which a rule can do nothing but decide.
+ *
+ *   facts (caller's state) --copy, checked by shape--> rules state --pack's function--> answer --raw copy--> caller's state
+ *
+ * The pack's `init.lua` returns { points = { ["price.cart"] = { facts = shape, decide = function(facts, how) } },
+ * prove = function() -> number of examples, budget = { instructions =, per_value =, ms =, memory_kb =, values = } }.
+ *
+ * What a rule has: an allow-list of functions, frozen; `pairs` in a defined order; the pure bindings; `require` within the
+ * pack. What it has not: time, randomness, I/O, bytecode, patterns, coroutines, finalizers, a pcall that outlives the kill.
+ * What it uses is counted: instructions (1,000 at a time, deterministic because the JIT is off), wall time, memory, values
+ * in the answer. A breach ends the call with code "rules_budget"; the state stays usable. */
+#ifndef FASTR_SANDBOX_H
+#define FASTR_SANDBOX_H
+
+#include "runtime/bundle.h"
+
+struct fastr_sandbox;
+
+/* Builds the state and runs the pack's top-level code under the load budget. The pure ones of the process's bindings
+ * (state.h) become globals of the rules. The bundle must outlive the sandbox. NULL with file:line in `err`. */
+struct fastr_sandbox *fastr_sandbox_new(const struct fastr_bundle *bundle, struct fastr_err *err);
+void fastr_sandbox_free(struct fastr_sandbox *sandbox); /* NULL is fine */
+
+struct fastr_decision {
+    const char *point;    /* "price.cart" */
+    const char *explain;  /* "none", "applied", "full" */
+    bool exact;           /* count single instructions; slow, for the gate */
+    int64_t instructions; /* out: used, in steps of 1,000 unless exact */
+    int64_t limit;        /* out: what was allowed */
+};
+
+/* Decides: copies the facts at index `facts` of `from` in, and pushes the answer on `from`. 0, or -1 with nothing pushed and
+ * code "invalid" (unknown point, facts refused: text begins with the path), "rules_budget" or "rules_error". Must not be
+ * called from within a rule. */
+int fastr_sandbox_decide(struct fastr_sandbox *sandbox, lua_State *from, int facts, struct fastr_decision *decision,
+                         struct fastr_err *err);
+
+/* Runs the pack's examples, and verifies that no state was kept by them. The number of examples, or -1 with file:line. */
+int fastr_sandbox_prove(struct fastr_sandbox *sandbox, struct fastr_err *err);
+
+const char *fastr_sandbox_hash(const struct fastr_sandbox *sandbox);
+const struct fastr_bundle *fastr_sandbox_bundle(const struct fastr_sandbox *sandbox);
+/* Does the pack answer `point`? */
+bool fastr_sandbox_has(const struct fastr_sandbox *sandbox, const char *point);
+
+/* For pure bindings: `units` of work (about an instruction each) on the budget of the rules state that L belongs to;
+ * raises once it is spent. Does nothing in other states. */
+void fastr_sandbox_charge(lua_State *L, int64_t units);
+
+/* A userdata whose metatable holds, under this light userdata's address as key, a pointer to such a function is copied out
+ * by calling it: pushes one value on `to` from the block. Rules cannot make one. Returns the number of values made. */
+typedef int64_t (*fastr_sandbox_export)(lua_State *to, void *block);
+extern const char fastr_sandbox_export_key;
+
+#endif

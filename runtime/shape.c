@@ -1,0 +1,484 @@
+/* shape.c: see shape.h. One recursive walk over the facts does checking and copying. */
+#include "runtime/shape.h"
+
+#include <lauxlib.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/fastr.h"
+
+enum kind { ANY, BOOLEAN, NUMBER, INTEGER, TEXT, LIST, MAP, OBJECT };
+static const char *const kind_names[] = {"any", "boolean", "number", "integer", "text", "list", "map", "object", NULL};
+
+enum { FIELDS_MAX = 64, DEPTH_MAX = 16 };
+
+struct field {
+    char *name;
+    size_t length;
+    struct shape *shape;
+};
+
+struct shape {
+    enum kind kind;
+    bool optional, has_null;
+    double least, most, null_as;
+    char **values; /* of a text; NULL: any */
+    int value_count;
+    struct shape *of;
+    struct field *fields;
+    int field_count;
+    uint64_t required;
+    signed char slots[2 * FIELDS_MAX]; /* field index by hash, -1 for none */
+};
+
+struct named {
+    char *name;
+    struct shape *shape;
+};
+
+struct fastr_shapes {
+    struct named *list;
+    int count;
+};
+
+/* ---- compiling --------------------------------------------------------------------------------------------------- */
+
+static struct shape *compile(lua_State *L, int depth);
+
+static void free_shape(struct shape *shape) {
+    if (!shape)
+        return;
+    for (int i = 0; i < shape->field_count; i++) {
+        free(shape->fields[i].name);
+        free_shape(shape->fields[i].shape);
+    }
+    for (int i = 0; i < shape->value_count; i++)
+        free(shape->values[i]);
+    free(shape->fields);
+    free(shape->values);
+    free_shape(shape->of);
+    free(shape);
+}
+
+static double number_field(lua_State *L, const char *name, double otherwise) {
+    lua_getfield(L, -1, name);
+    double value = lua_type(L, -1) == LUA_TNUMBER ? lua_tonumber(L, -1) : otherwise;
+    lua_pop(L, 1);
+    return value;
+}
+
+static unsigned slot_of(const char *name, size_t length) {
+    unsigned middle = length > 4 ? (unsigned char)name[4] : 0;
+    return ((unsigned)length * 31 + (unsigned char)name[0] * 7 + (unsigned char)name[length - 1] + middle * 3) %
+           (2 * FIELDS_MAX);
+}
+
+static void index_field(struct shape *shape, int field) {
+    unsigned slot = slot_of(shape->fields[field].name, shape->fields[field].length);
+    while (shape->slots[slot] >= 0)
+        slot = (slot + 1) % (2 * FIELDS_MAX);
+    shape->slots[slot] = (signed char)field;
+}
+
+static void add_field(lua_State *L, struct shape *shape, int depth) {
+    size_t length;
+    if (lua_type(L, -2) != LUA_TSTRING || lua_objlen(L, -2) == 0 || shape->field_count == FIELDS_MAX)
+        luaL_error(L, "a shape's fields are at most %d, by name", FIELDS_MAX);
+    const char *name = lua_tolstring(L, -2, &length);
+    struct shape *of = compile(L, depth + 1);
+    int at = shape->field_count++;
+    shape->fields[at] = (struct field){fastr_strndup(name, length), length, of};
+    shape->required |= of->optional ? 0 : UINT64_C(1) << at;
+    index_field(shape, at);
+}
+
+static void compile_fields(lua_State *L, struct shape *shape, int depth) {
+    shape->fields = fastr_alloc(FIELDS_MAX * sizeof *shape->fields);
+    lua_getfield(L, -1, "fields");
+    luaL_checktype(L, -1, LUA_TTABLE);
+    lua_pushnil(L);
+    while (lua_next(L, -2)) {
+        add_field(L, shape, depth);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
+static void compile_values(lua_State *L, struct shape *shape) {
+    lua_getfield(L, -1, "values");
+    if (lua_istable(L, -1)) {
+        int count = (int)lua_objlen(L, -1);
+        shape->values = fastr_alloc(((size_t)count + 1) * sizeof *shape->values);
+        for (int i = 1; i <= count; i++) {
+            lua_rawgeti(L, -1, i);
+            shape->values[shape->value_count++] = fastr_strdup(luaL_checkstring(L, -1));
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 1);
+}
+
+static void compile_of(lua_State *L, struct shape *shape, int depth) {
+    lua_getfield(L, -1, "of");
+    shape->of = compile(L, depth + 1);
+    lua_pop(L, 1);
+}
+
+/* The declaration on the top. A raise leaks the half-made shape: a malformed pack is not built twice. */
+static struct shape *compile(lua_State *L, int depth) {
+    struct shape *shape = fastr_zalloc(sizeof *shape);
+    memset(shape->slots, -1, sizeof shape->slots);
+    shape->least = -HUGE_VAL;
+    shape->most = HUGE_VAL;
+    if (lua_isnil(L, -1))
+        return shape;
+    luaL_checktype(L, -1, LUA_TTABLE);
+    if (depth > DEPTH_MAX)
+        luaL_error(L, "shapes nest at most %d deep", DEPTH_MAX);
+    lua_getfield(L, -1, "kind");
+    shape->kind = (enum kind)luaL_checkoption(L, lua_gettop(L), NULL, kind_names);
+    lua_pop(L, 1);
+    lua_getfield(L, -1, "optional");
+    shape->optional = lua_toboolean(L, -1);
+    lua_pop(L, 1);
+    shape->least = number_field(L, "min", -HUGE_VAL);
+    shape->most = number_field(L, "max", HUGE_VAL);
+    shape->null_as = number_field(L, "null_as", HUGE_VAL);
+    shape->has_null = shape->null_as != HUGE_VAL;
+    if (shape->kind == OBJECT)
+        compile_fields(L, shape, depth);
+    if (shape->kind == TEXT)
+        compile_values(L, shape);
+    if (shape->kind == LIST || shape->kind == MAP)
+        compile_of(L, shape, depth);
+    return shape;
+}
+
+struct fastr_shapes *fastr_shapes_new(void) {
+    return fastr_zalloc(sizeof(struct fastr_shapes));
+}
+
+void fastr_shapes_free(struct fastr_shapes *shapes) {
+    for (int i = 0; shapes && i < shapes->count; i++) {
+        free(shapes->list[i].name);
+        free_shape(shapes->list[i].shape);
+    }
+    if (shapes)
+        free(shapes->list);
+    free(shapes);
+}
+
+static struct named *find(const struct fastr_shapes *shapes, const char *name) {
+    for (int i = 0; i < shapes->count; i++)
+        if (strcmp(shapes->list[i].name, name) == 0)
+            return &shapes->list[i];
+    return NULL;
+}
+
+bool fastr_shape_has(const struct fastr_shapes *shapes, const char *name) {
+    return find(shapes, name) != NULL;
+}
+
+void fastr_shape_compile(struct fastr_shapes *shapes, lua_State *L, const char *name) {
+    struct shape *shape = compile(L, 0);
+    struct named *old = find(shapes, name);
+    if (old) {
+        free_shape(old->shape);
+        old->shape = shape;
+        return;
+    }
+    shapes->list = fastr_realloc(shapes->list, ((size_t)shapes->count + 1) * sizeof *shapes->list);
+    shapes->list[shapes->count++] = (struct named){fastr_strdup(name), shape};
+}
+
+/* ---- walking ------------------------------------------------------------------------------------------------------ */
+
+/* Where the walk is: a chain on the C stack, written out only when something is refused. */
+struct place {
+    const struct place *up;
+    const char *name; /* NULL: `index` of a list */
+    int index;
+};
+
+struct walk {
+    lua_State *from, *to;
+    bool copy;
+    int64_t values;
+};
+
+static void write_place(struct fastr_buffer *out, const struct place *place) {
+    if (!place->up)
+        return;
+    write_place(out, place->up);
+    if (place->name)
+        fastr_buffer_format(out, "%s%.80s", out->length ? "." : "", place->name);
+    else
+        fastr_buffer_format(out, "[%d]", place->index);
+}
+
+static int refuse(const struct walk *walk, const struct place *place, const char *format, ...) {
+    struct fastr_buffer text = {0};
+    va_list arguments;
+    char what[256];
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    write_place(&text, place);
+    lua_pushlstring(walk->to, text.length ? text.data : "facts", text.length ? text.length : 5);
+    fastr_buffer_free(&text);
+    lua_pushfstring(walk->to, "%s: %s", lua_tostring(walk->to, -1), what);
+    return lua_error(walk->to);
+}
+
+static void visit(struct walk *walk, const struct shape *shape, int index, const struct place *place, int depth);
+
+static const char *type_here(const struct walk *walk, int index) {
+    bool null = lua_type(walk->from, index) == LUA_TLIGHTUSERDATA && !lua_touserdata(walk->from, index);
+    return null ? "null" : luaL_typename(walk->from, index);
+}
+
+static bool is_null(lua_State *L, int index) {
+    int type = lua_type(L, index);
+    return type == LUA_TNIL || (type == LUA_TLIGHTUSERDATA && !lua_touserdata(L, index));
+}
+
+static void visit_number(struct walk *walk, const struct shape *shape, int index, const struct place *place) {
+    if (lua_type(walk->from, index) != LUA_TNUMBER)
+        refuse(walk, place, "%s is expected, not a %s", shape->kind == INTEGER ? "an integer" : "a number",
+               type_here(walk, index));
+    double number = lua_tonumber(walk->from, index);
+    if (!(fabs(number) <= 9007199254740991.0))
+        refuse(walk, place, "a number within 2^53 - 1 is expected");
+    if (shape->kind == INTEGER && number != floor(number))
+        refuse(walk, place, "an integer is expected, not %.17g", number);
+    if (number < shape->least)
+        refuse(walk, place, "at least %.17g is expected, not %.17g", shape->least, number);
+    if (number > shape->most)
+        refuse(walk, place, "at most %.17g is expected, not %.17g", shape->most, number);
+    if (walk->copy)
+        lua_pushnumber(walk->to, number);
+}
+
+static void check_values(struct walk *walk, const struct shape *shape, const char *text, const struct place *place) {
+    struct fastr_buffer list = {0};
+    char words[200];
+    for (int i = 0; i < shape->value_count; i++)
+        if (strcmp(shape->values[i], text) == 0)
+            return;
+    for (int i = 0; i < shape->value_count; i++)
+        fastr_buffer_format(&list, "%s%s", i ? ", " : "", shape->values[i]);
+    snprintf(words, sizeof words, "%s", list.data ? list.data : "");
+    fastr_buffer_free(&list);
+    refuse(walk, place, "'%.60s' is not one of %s", text, words);
+}
+
+static void visit_text(struct walk *walk, const struct shape *shape, int index, const struct place *place) {
+    size_t length;
+    if (lua_type(walk->from, index) != LUA_TSTRING)
+        refuse(walk, place, "a text is expected, not a %s", type_here(walk, index));
+    const char *text = lua_tolstring(walk->from, index, &length);
+    if ((double)length < shape->least)
+        refuse(walk, place, "a text of at least %d bytes is expected", (int)shape->least);
+    if (length > 65536 || (double)length > shape->most)
+        refuse(walk, place, "a text of at most %d bytes is expected", shape->most < 65536 ? (int)shape->most : 65536);
+    if (shape->values)
+        check_values(walk, shape, text, place);
+    if (walk->copy)
+        lua_pushlstring(walk->to, text, length);
+}
+
+static void enter(struct walk *walk, int index, const struct place *place, int depth, const char *what) {
+    if (lua_type(walk->from, index) != LUA_TTABLE)
+        refuse(walk, place, "%s is expected, not a %s", what, type_here(walk, index));
+    if (depth > DEPTH_MAX)
+        refuse(walk, place, "nested more than %d deep", DEPTH_MAX);
+    if (!lua_checkstack(walk->from, 6) || !lua_checkstack(walk->to, 6))
+        refuse(walk, place, "no room on the stack");
+}
+
+static void visit_list(struct walk *walk, const struct shape *shape, int index, const struct place *place, int depth) {
+    enter(walk, index, place, depth, "a list");
+    int length = (int)lua_objlen(walk->from, index), seen = 0;
+    if ((double)length > shape->most)
+        refuse(walk, place, "a list of at most %d is expected, not %d", (int)shape->most, length);
+    if ((double)length < shape->least)
+        refuse(walk, place, "a list of at least %d is expected, not %d", (int)shape->least, length);
+    if (walk->copy)
+        lua_createtable(walk->to, length, 0);
+    lua_pushnil(walk->from);
+    while (lua_next(walk->from, index)) {
+        if (lua_type(walk->from, -2) != LUA_TNUMBER)
+            refuse(walk, place, "a list is expected, not an object");
+        struct place here = {place, NULL, (int)lua_tonumber(walk->from, -2)};
+        seen++;
+        visit(walk, shape->of, lua_gettop(walk->from), &here, depth + 1);
+        if (walk->copy)
+            lua_rawseti(walk->to, -2, here.index);
+        lua_pop(walk->from, 1);
+    }
+    if (seen != length)
+        refuse(walk, place, "a list without holes is expected");
+}
+
+static int field_of(const struct shape *shape, const char *name, size_t length) {
+    if (length == 0)
+        return -1;
+    for (unsigned slot = slot_of(name, length); shape->slots[slot] >= 0; slot = (slot + 1) % (2 * FIELDS_MAX)) {
+        const struct field *field = &shape->fields[(int)shape->slots[slot]];
+        if (field->length == length && memcmp(field->name, name, length) == 0)
+            return shape->slots[slot];
+    }
+    return -1;
+}
+
+static int distance(const char *a, const char *b) {
+    int row[64], la = (int)strlen(a), lb = (int)strlen(b);
+    if (la > 60 || lb > 60)
+        return 99;
+    for (int j = 0; j <= lb; j++)
+        row[j] = j;
+    for (int i = 1; i <= la; i++) {
+        int corner = row[0];
+        row[0] = i;
+        for (int j = 1; j <= lb; j++) {
+            int change = corner + (a[i - 1] != b[j - 1]), least = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
+            corner = row[j];
+            row[j] = change < least ? change : least;
+        }
+    }
+    return row[lb];
+}
+
+static int unknown_field(struct walk *walk, const struct shape *shape, const char *name, const struct place *place) {
+    const char *best = NULL;
+    int least = 3;
+    for (int i = 0; i < shape->field_count; i++) {
+        int far = distance(name, shape->fields[i].name);
+        if (far < least || (far == least && best && strcmp(shape->fields[i].name, best) < 0)) {
+            least = far;
+            best = shape->fields[i].name;
+        }
+    }
+    struct place here = {place, name, 0};
+    if (best)
+        return refuse(walk, &here, "unknown field (did you mean '%s'?)", best);
+    return refuse(walk, &here, "unknown field");
+}
+
+static void visit_missing(struct walk *walk, const struct shape *shape, uint64_t seen, const struct place *place) {
+    for (int i = 0; i < shape->field_count; i++) {
+        struct place here = {place, shape->fields[i].name, 0};
+        if ((shape->required & ~seen) >> i & 1)
+            refuse(walk, &here, "is missing");
+    }
+}
+
+static void visit_field(struct walk *walk, const struct shape *shape, int at, uint64_t *seen, const struct place *place,
+                        int depth) {
+    const struct field *field = &shape->fields[at];
+    struct place here = {place, field->name, 0};
+    if (field->shape->optional && is_null(walk->from, -1)) {
+        walk->values++;
+        if (!walk->copy || !field->shape->has_null)
+            return;
+        lua_pushlstring(walk->to, field->name, field->length);
+        lua_pushnumber(walk->to, field->shape->null_as);
+        lua_rawset(walk->to, -3);
+        return;
+    }
+    *seen |= UINT64_C(1) << at;
+    if (walk->copy)
+        lua_pushlstring(walk->to, field->name, field->length);
+    visit(walk, field->shape, lua_gettop(walk->from), &here, depth + 1);
+    if (walk->copy)
+        lua_rawset(walk->to, -3);
+}
+
+static void visit_object(struct walk *walk, const struct shape *shape, int index, const struct place *place, int depth) {
+    uint64_t seen = 0;
+    enter(walk, index, place, depth, "an object");
+    if (walk->copy)
+        lua_createtable(walk->to, 0, shape->field_count < 16 ? shape->field_count : 16);
+    lua_pushnil(walk->from);
+    while (lua_next(walk->from, index)) {
+        size_t length;
+        if (lua_type(walk->from, -2) != LUA_TSTRING)
+            refuse(walk, place, "an object is expected, not a list");
+        const char *name = lua_tolstring(walk->from, -2, &length);
+        int at = field_of(shape, name, length);
+        if (at < 0)
+            unknown_field(walk, shape, name, place);
+        visit_field(walk, shape, at, &seen, place, depth);
+        lua_pop(walk->from, 1);
+    }
+    if (shape->required & ~seen)
+        visit_missing(walk, shape, seen, place);
+}
+
+/* A map by text, or with `any` whatever plain table. */
+static void visit_map(struct walk *walk, const struct shape *of, int index, const struct place *place, int depth) {
+    enter(walk, index, place, depth, "an object");
+    if (walk->copy)
+        lua_createtable(walk->to, (int)lua_objlen(walk->from, index), 4);
+    lua_pushnil(walk->from);
+    while (lua_next(walk->from, index)) {
+        int type = lua_type(walk->from, -2);
+        struct place here = {place, type == LUA_TSTRING ? lua_tostring(walk->from, -2) : NULL, 0};
+        if (type != LUA_TSTRING && (of || type != LUA_TNUMBER))
+            refuse(walk, place, "keys are texts");
+        if (!here.name)
+            here.index = (int)lua_tonumber(walk->from, -2);
+        bool null = !of && is_null(walk->from, -1);
+        if (walk->copy && !null && here.name)
+            lua_pushlstring(walk->to, here.name, lua_objlen(walk->from, -2));
+        else if (walk->copy && !null)
+            lua_pushnumber(walk->to, lua_tonumber(walk->from, -2));
+        if (!null)
+            visit(walk, of, lua_gettop(walk->from), &here, depth + 1);
+        if (walk->copy && !null)
+            lua_rawset(walk->to, -3);
+        lua_pop(walk->from, 1);
+    }
+}
+
+static const struct shape any_boolean = {.kind = BOOLEAN};
+static const struct shape any_number = {.kind = NUMBER, .least = -HUGE_VAL, .most = HUGE_VAL};
+static const struct shape any_text = {.kind = TEXT, .least = -HUGE_VAL, .most = HUGE_VAL};
+
+static void visit_any(struct walk *walk, int index, const struct place *place, int depth) {
+    switch (lua_type(walk->from, index)) {
+    case LUA_TBOOLEAN: visit(walk, &any_boolean, index, place, depth); break;
+    case LUA_TNUMBER: visit(walk, &any_number, index, place, depth); break;
+    case LUA_TSTRING: visit(walk, &any_text, index, place, depth); break;
+    case LUA_TTABLE: visit_map(walk, NULL, index, place, depth); break;
+    default: refuse(walk, place, "a plain value is expected, not a %s", type_here(walk, index));
+    }
+}
+
+/* The value at the absolute `index` of `from`. */
+static void visit(struct walk *walk, const struct shape *shape, int index, const struct place *place, int depth) {
+    walk->values++;
+    switch (shape ? shape->kind : ANY) {
+    case ANY: visit_any(walk, index, place, depth); break;
+    case NUMBER:
+    case INTEGER: visit_number(walk, shape, index, place); break;
+    case TEXT: visit_text(walk, shape, index, place); break;
+    case LIST: visit_list(walk, shape, index, place, depth); break;
+    case OBJECT: visit_object(walk, shape, index, place, depth); break;
+    case MAP: visit_map(walk, shape->of, index, place, depth); break;
+    case BOOLEAN:
+        if (lua_type(walk->from, index) != LUA_TBOOLEAN)
+            refuse(walk, place, "true or false is expected, not a %s", type_here(walk, index));
+        if (walk->copy)
+            lua_pushboolean(walk->to, lua_toboolean(walk->from, index));
+        break;
+    }
+}
+
+int64_t fastr_shape_copy(const struct fastr_shapes *shapes, const char *name, lua_State *from, int index, lua_State *to) {
+    struct walk walk = {from, to, from != to, 0};
+    struct place root = {NULL, NULL, 0};
+    visit(&walk, find(shapes, name)->shape, index < 0 ? lua_gettop(from) + index + 1 : index, &root, 0);
+    return walk.values;
+}

@@ -1,0 +1,28 @@
+-- window: is a moment within a period? Both ends belong to it. Times are texts of RFC 3339 on the outside, milliseconds
+-- inside.
+
+local M = {}
+
+-- Milliseconds of a time in facts or definitions; raises with its path.
+function M.time(value, path)
+  if value == nil then return nil end
+  local ms, wrong = text.time(value)
+  if not ms then error(path .. ": " .. wrong, 0) end
+  return ms
+end
+
+function M.period(from, to, path, from_name, to_name)
+  local period = { from = M.time(from, path .. "." .. (from_name or "from")), to = M.time(to, path .. "." .. (to_name or "to")) }
+  if period.from and period.to and period.from > period.to then
+    error(path .. "." .. (to_name or "to") .. ": ends before it starts", 0)
+  end
+  return period
+end
+
+-- nil if `now` is within the period, else "not_started" or "expired"
+function M.outside(period, now)
+  if period.from and now < period.from then return "not_started" end
+  if period.to and now > period.to then return "expired" end
+end
+
+return M

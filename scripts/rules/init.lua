@@ -1,0 +1,20 @@
+-- init: what this pack decides. Each decision point is a file, found by its name: price.cart is price/cart.lua.
+
+local prove = require "engine.prove"
+
+local points = {
+  ["price.cart"] = require "price.cart",
+  ["cart.accept"] = require "cart.accept",
+  ["shipping.options"] = require "shipping.options",
+  ["order.accept"] = require "order.accept",
+  ["order.transition"] = require "order.transition",
+  ["payment.route"] = require "payment.route",
+  ["notify.select"] = require "notification.select",
+}
+
+return {
+  points = points,
+  prove = function() return prove(points) end,
+  -- Per decision; instructions and values grow with the facts (per_value: for each value in them).
+  budget = { instructions = 500000, per_value = 4000, ms = 50, memory_kb = 16384, values = 200000 },
+}

@@ -1,0 +1,116 @@
+-- price.cart: what a cart costs, to the penny. List prices, then catalogue, item, order and shipping promotions, then taxes
+-- and totals; the arithmetic is the ledger's, in C.
+
+local facts_shape = require "price.facts"
+local list_price = require "price.list_price"
+local promotion = require "price.promotion"
+local promotions = require "price.promotions"
+local standing = require "price.standing"
+local tax = require "price.tax"
+local window = require "engine.window"
+
+local function set_of(list)
+  local set = {}
+  for _, value in ipairs(list or {}) do set[value] = true end
+  return set
+end
+
+local function open_cart(facts, now, explain, blocked)
+  local ledger = money.ledger(facts.currency, facts.lines, explain)
+  for _, shipment in ipairs(facts.shipping or {}) do
+    ledger:shipment(shipment.method, shipment.fee, shipment.tax_category)
+  end
+  local function lines_for(filters)
+    if not filters then return 0 end
+    return (ledger:select(filters.skus_any, filters.categories_any, filters.min_unit_price, filters.max_unit_price))
+  end
+  return { ledger = ledger, currency = facts.currency, now = now, customer = facts.customer, codes = set_of(facts.coupons),
+    shipping = facts.shipping or {}, shipments = #(facts.shipping or {}), count = #facts.lines, lines_for = lines_for,
+    blocked = blocked, barred = {}, lost = {}, held = {}, spent = {} }
+end
+
+-- The promotions that take part: those of the facts, or the pack's.
+local function promotions_of(facts)
+  if not facts.promotions then return standing.promotions end
+  local list = {}
+  for i, definition in ipairs(facts.promotions) do
+    list[i] = promotion.compile(definition, i, ("promotions[%d]"):format(i))
+  end
+  return promotion.sort(list)
+end
+
+local function balance(cards)
+  local sum = 0
+  for _, card in ipairs(cards or {}) do sum = money.add(sum, card.balance) end
+  return sum
+end
+
+local function zone_of(facts)
+  if facts.zone then return facts.zone end
+  local default = facts.settings and facts.settings.default_zone
+  return default or (not facts.tax_rates and standing.zone) or nil
+end
+
+-- Prices with the promotions of `list`. Whoever goes past his budget is left out of another try.
+local function run(facts, list, explain)
+  local now, blocked, cart = window.time(facts.now, "now"), {}, nil
+  list_price(facts, now)
+  repeat
+    cart = open_cart(facts, now, explain, blocked)
+  until not promotions.apply(cart, list)
+  return cart, now
+end
+
+local function price(facts, list, explain)
+  local cart, now = run(facts, list, explain)
+  promotions.report_coupons(cart, list, facts.coupons)
+  tax(cart.ledger, facts, facts.tax_rates or standing.tax_rates, zone_of(facts), now)
+  local settings = facts.settings or {}
+  return cart.ledger:finish(settings.tax_rounding or "line", balance(facts.gift_cards))
+end
+
+-- ---- examples of rule files: { "name", cart = { SKU = { quantity, unit price [, category] } }, total = } ----------------
+
+local function example_line(rule, sku, line)
+  local categories = { line[3] }
+  for _, condition in ipairs(rule.conditions) do
+    for _, name in ipairs(not line[3] and condition.of and condition.of.categories_any or {}) do
+      categories[#categories + 1] = name
+    end
+  end
+  return { sku = sku, quantity = line[1], unit_price = line[2], categories = categories }
+end
+
+local function prove_example(rule, example, i)
+  local lines = {}
+  for sku, line in pairs(example.cart) do lines[#lines + 1] = example_line(rule, sku, line) end
+  local facts = { currency = rule.currency or "GBP", now = example.now or rule.from or "2026-11-23T12:00:00Z", lines = lines,
+    customer = example.customer, coupons = { rule.coupon }, shipping = example.shipping }
+  local cart = open_cart(facts, window.time(facts.now, "now"), "none", {})
+  promotions.apply(cart, { rule })
+  local total = cart.ledger:total()
+  for k = 1, cart.shipments do total = total + cart.ledger:fee_left(k) end
+  if total ~= example.total then
+    error(("%s:1: example %d (%s): total is %d, expected %d"):format(rule.file, i, example[1], total, example.total), 0)
+  end
+end
+
+local function prove()
+  local count = 0
+  for _, rule in ipairs(standing.promotions) do
+    for i, example in ipairs(rule.examples or {}) do
+      prove_example(rule, example, i)
+      count = count + 1
+    end
+  end
+  return count
+end
+
+return {
+  doc = "What a cart costs: adjustments, taxes, totals and why.",
+  facts = facts_shape.price,
+  decide = function(facts, explain) return price(facts, promotions_of(facts), explain) end,
+  prove = prove,
+  -- The ledger of a cart with the pack's promotions applied, for decisions that look at the running total.
+  running = function(facts) return run(facts, promotions_of(facts), "none").ledger end,
+}

@@ -1,0 +1,97 @@
+-- conditions: the named conditions of promotions. Each is compiled once to a test that answers whether it holds, with both
+-- operands, so that the trace can say which failed and by how much.
+--
+-- A test is function(cart) -> holds, actual, wanted. The cart is { ledger, customer, ... }.
+
+local M = {}
+
+local function at_least(read)
+  return function(wanted)
+    return function(cart)
+      local actual = read(cart)
+      return actual >= wanted, actual, wanted
+    end
+  end
+end
+
+-- Selected anew for each cart: the ledger knows which lines are meant.
+local function lines_of(cart, skus, categories)
+  return cart.ledger:select(skus, categories)
+end
+
+local function contains(kind)
+  return function(wanted)
+    return function(cart)
+      local _, lines = lines_of(cart, kind == "skus" and wanted or nil, kind == "categories" and wanted or nil)
+      return lines > 0, lines, 1
+    end
+  end
+end
+
+M.min_items_total = at_least(function(cart) return cart.ledger:total() end)
+M.min_quantity = at_least(function(cart) return (cart.ledger:quantity()) end)
+M.min_line_quantity = at_least(function(cart) return select(2, cart.ledger:quantity()) end)
+M.contains_skus_any = contains "skus"
+M.contains_categories_any = contains "categories"
+
+function M.max_items_total(wanted)
+  return function(cart)
+    local actual = cart.ledger:total()
+    return actual <= wanted, actual, wanted
+  end
+end
+
+function M.sku_quantity(wanted)
+  return function(cart)
+    local actual = cart.ledger:quantity((lines_of(cart, wanted.skus, nil)))
+    return actual >= wanted.min, actual, wanted.min
+  end
+end
+
+function M.category_quantity(wanted)
+  local categories = { wanted.category }
+  return function(cart)
+    local actual = cart.ledger:quantity((lines_of(cart, nil, categories)))
+    return actual >= wanted.min, actual, wanted.min
+  end
+end
+
+function M.category_items_total(wanted)
+  local categories = { wanted.category }
+  return function(cart)
+    local actual = cart.ledger:total((lines_of(cart, nil, categories)))
+    return actual >= wanted.min, actual, wanted.min
+  end
+end
+
+function M.customer_group(wanted)
+  local among, list = {}, table.concat(wanted, "|")
+  for _, group in ipairs(wanted) do among[group] = true end
+  return function(cart)
+    local group = cart.customer and cart.customer.group
+    return group ~= nil and rawget(among, group) == true, group or "none", list
+  end
+end
+
+function M.nth_order(wanted)
+  return function(cart)
+    local placed = cart.customer and cart.customer.orders_placed
+    return placed ~= nil and placed + 1 == wanted, placed and placed + 1 or 0, wanted
+  end
+end
+
+-- Tried in this order, so that the same cart always names the same failing condition.
+M.order = { "customer_group", "nth_order", "min_items_total", "max_items_total", "min_quantity", "min_line_quantity",
+  "contains_skus_any", "contains_categories_any", "sku_quantity", "category_quantity", "category_items_total" }
+
+-- List of { name, test } for a definition's conditions.
+function M.compile(conditions)
+  local list = {}
+  for _, name in ipairs(M.order) do
+    local wanted = conditions and conditions[name]
+    if wanted ~= nil then list[#list + 1] = { name, M[name](wanted) } end
+  end
+  return list
+end
+
+return M

@@ -1,0 +1,66 @@
+-- facts: the shape of the facts of price.cart, and of the definitions that a pack holds.
+
+local shape = require "engine.shape"
+
+local M = {}
+
+local text, count, optional, list, object = shape.text, shape.count, shape.optional, shape.list, shape.object
+local texts = shape.texts
+local amount = count()
+
+local filters = object {
+  skus_any = optional(texts), categories_any = optional(texts), methods_any = optional(texts),
+  min_unit_price = optional(amount), max_unit_price = optional(amount),
+}
+
+M.conditions = object {
+  min_items_total = optional(amount), max_items_total = optional(amount), min_quantity = optional(amount),
+  min_line_quantity = optional(amount), contains_skus_any = optional(texts), contains_categories_any = optional(texts),
+  sku_quantity = optional(object { skus = texts, min = amount }),
+  category_quantity = optional(object { category = text(), min = amount }),
+  category_items_total = optional(object { category = text(), min = amount }),
+  customer_group = optional(texts), nth_order = optional(count { min = 1 }),
+}
+
+local action = object {
+  type = text(), value = optional(shape.any()), filters = optional(filters), buy_filters = optional(filters),
+  max_quantity = optional(amount), buy_quantity = optional(amount), get_quantity = optional(count { min = 1 }),
+  times = optional(count(), 0), pick = optional(text { values = { "dearest", "cheapest" } }),
+  allocation = optional(text { values = { "each", "across" } }),
+}
+
+M.promotion = object {
+  id = optional(text()), doc = optional(text()), level = optional(text { values = { "cart", "catalog" } }),
+  actions = list(action, { min = 1, max = 50 }), conditions = optional(M.conditions), priority = optional(shape.integer()),
+  exclusive = optional(shape.boolean()), coupon = optional(text()), currency = optional(text()),
+  usage = optional(object { limit = optional(amount), used = optional(amount), limit_per_customer = optional(amount),
+    used_by_customer = optional(amount) }),
+  budget = optional(object { type = optional(text { values = { "spend", "usage" } }), limit = amount, used = optional(amount) }),
+  starts_at = optional(shape.time), ends_at = optional(shape.time), enabled = optional(shape.boolean()),
+  applies_to_discounted = optional(shape.boolean()),
+}
+
+M.tax_rate = object { category = text(), percent = shape.any(), included = optional(shape.boolean()), zone = optional(text()),
+  from = optional(shape.time), to = optional(shape.time) }
+
+local price_row = object { currency = text(), amount = amount, min_quantity = optional(amount), max_quantity = optional(amount),
+  rules = optional(object { customer_group = optional(shape.any()), zone = optional(shape.any()), from = optional(shape.time),
+    to = optional(shape.time) }) }
+
+local line = object { sku = text(), quantity = count { min = 1, max = 9999 }, unit_price = optional(amount),
+  categories = optional(texts), tax_category = optional(text()), floor_price = optional(amount),
+  prices = optional(list(price_row, { max = 1000 })) }
+
+M.customer = object { id = optional(text()), group = optional(text()), orders_placed = optional(amount) }
+
+M.price = object {
+  currency = text { min = 3, max = 3 }, now = shape.time, zone = optional(text()), customer = optional(M.customer),
+  coupons = optional(texts), lines = list(line, { max = 1000 }), promotions = optional(list(M.promotion, { max = 2000 })),
+  tax_rates = optional(list(M.tax_rate, { max = 2000 })),
+  shipping = optional(list(object { method = text(), fee = amount, tax_category = optional(text()) }, { max = 100 })),
+  gift_cards = optional(list(object { code = text(), balance = amount }, { max = 100 })),
+  settings = optional(object { tax_rounding = optional(text { values = { "line", "unit", "total" } }),
+    default_zone = optional(text()) }),
+}
+
+return M

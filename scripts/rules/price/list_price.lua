@@ -1,0 +1,64 @@
+-- list_price: which row of a price table is a line's list price. The row for the currency whose quantities hold the line's
+-- and all of whose rules match; most rules first, then the highest least quantity, then the lowest amount.
+
+local window = require "engine.window"
+
+local function one_of(value, wanted)
+  if type(wanted) ~= "table" then return value == wanted end
+  for _, each in ipairs(wanted) do
+    if each == value then return true end
+  end
+  return false
+end
+
+-- The number of rules if all of them match, else nil.
+local function rules_matched(rules, facts, now, path)
+  local count = 0
+  if not rules then return 0 end
+  local period = window.period(rules.from, rules.to, path .. ".rules")
+  if period.from or period.to then
+    if window.outside(period, now) then return nil end
+    count = (period.from and 1 or 0) + (period.to and 1 or 0)
+  end
+  if rules.customer_group then
+    if not (facts.customer and one_of(facts.customer.group, rules.customer_group)) then return nil end
+    count = count + 1
+  end
+  if rules.zone then
+    if not one_of(facts.zone, rules.zone) then return nil end
+    count = count + 1
+  end
+  return count
+end
+
+local function better(row, rules, best, best_rules)
+  if rules ~= best_rules then return rules > best_rules end
+  local least, best_least = row.min_quantity or 0, best.min_quantity or 0
+  if least ~= best_least then return least > best_least end
+  return row.amount < best.amount
+end
+
+local function pick(line, facts, now, path)
+  local best, best_rules
+  for i, row in ipairs(line.prices) do
+    local here = ("%s.prices[%d]"):format(path, i)
+    if (row.min_quantity or 0) > (row.max_quantity or math.huge) then error(here .. ".max_quantity: is below min_quantity", 0) end
+    local rules = rules_matched(row.rules, facts, now, here)
+    local holds = row.currency == facts.currency and line.quantity >= (row.min_quantity or 0)
+      and line.quantity <= (row.max_quantity or math.huge)
+    if holds and rules and (not best or better(row, rules, best, best_rules)) then best, best_rules = row, rules end
+  end
+  return best
+end
+
+-- Sets the list price of every line that has a price table.
+return function(facts, now)
+  for i, line in ipairs(facts.lines) do
+    local path = ("lines[%d]"):format(i)
+    local row = line.prices and pick(line, facts, now, path)
+    line.unit_price = row and row.amount or line.unit_price
+    if not line.unit_price then
+      error(("%s.unit_price: there is no price of '%s' in %s"):format(path, line.sku, facts.currency), 0)
+    end
+  end
+end

@@ -1,0 +1,200 @@
+-- promotions: applies promotions to a cart's ledger: catalogue, then item, order and shipping promotions, in order of
+-- priority; exclusive ones alone; and says of each what became of it.
+
+local window = require "engine.window"
+
+local M = {}
+
+local STAGES = { "item", "order", "shipping" }
+
+-- Why a promotion takes no part at all, whatever is in the cart: reason, condition, actual, wanted; nil if it may.
+local function barred(cart, promotion)
+  if promotion.off then return "not_eligible", "enabled", "false", "true" end
+  if promotion.currency and promotion.currency ~= cart.currency then
+    return "not_eligible", "currency", cart.currency, promotion.currency
+  end
+  if promotion.coupon and not rawget(cart.codes, promotion.coupon) then return "no_coupon", "coupon", "none", "entered" end
+  local outside = window.outside(promotion.period, cart.now)
+  if outside then return outside, "period", outside, "running" end
+  local usage, budget = promotion.usage, promotion.budget
+  if usage.limit and (usage.used or 0) >= usage.limit then return "used_up", "usage", usage.used, usage.limit end
+  if usage.limit_per_customer and (usage.used_by_customer or 0) >= usage.limit_per_customer then
+    return "used_up_for_customer", "usage_by_customer", usage.used_by_customer, usage.limit_per_customer
+  end
+  if budget and budget.type == "usage" and (budget.used or 0) >= budget.limit then
+    return "budget_spent", "budget", budget.used, budget.limit
+  end
+  if rawget(cart.blocked, promotion) then return "budget_spent", "budget", cart.blocked[promotion], budget.limit end
+end
+
+-- Do its conditions hold on the running state? Tells the trace if not.
+local function holds(cart, promotion, stage)
+  for _, condition in ipairs(promotion.conditions) do
+    local good, actual, wanted = condition[2](cart)
+    if not good then
+      cart.ledger:passed(promotion.id, stage, "not_applied", condition[1], actual, wanted)
+      return false
+    end
+  end
+  return true
+end
+
+local function methods(cart, filters)
+  local list, any = {}, filters and filters.methods_any
+  for i, shipment in ipairs(cart.shipping) do
+    local wanted = not any
+    for _, method in ipairs(any or {}) do wanted = wanted or method == shipment.method end
+    if wanted then list[#list + 1] = i end
+  end
+  return list
+end
+
+local function run_action(cart, promotion, part, lines)
+  if part.kind.stage == "shipping" then return part.kind.apply(cart, part.action, methods(cart, part.filters)) end
+  if promotion.undiscounted then lines = cart.ledger:undiscounted(lines) end
+  part.kind.apply(cart, part.action, lines)
+end
+
+-- Counts what a promotion gave; true if that went past its budget.
+local function overspent(cart, promotion, given)
+  local spent = (cart.spent[promotion] or 0) + given
+  cart.spent[promotion] = spent
+  local budget = promotion.budget
+  if not budget or budget.type == "usage" or given == 0 or (budget.used or 0) + spent <= budget.limit then return false end
+  cart.blocked[promotion] = (budget.used or 0) + spent
+  return true
+end
+
+local function run_stage(cart, promotion, stage, lines_of)
+  local ledger = cart.ledger
+  ledger:open(promotion.id, stage)
+  for _, part in ipairs(promotion.stages[stage]) do
+    local lines = stage ~= "shipping" and lines_of(part) or nil
+    run_action(cart, promotion, part, lines)
+  end
+  cart.held[promotion] = true
+  return overspent(cart, promotion, ledger:close())
+end
+
+-- ---- catalogue ---------------------------------------------------------------------------------------------------------
+
+-- The lines of an action that no exclusive rule of the catalogue has, nor an equal action of the same rule.
+local function free_lines(cart, owned, seen)
+  return function(part)
+    local all = cart.lines_for(part.filters)
+    local lines = all
+    for _, other in ipairs(owned) do lines = cart.ledger:without(lines, other) end
+    local key = part.action.type .. " " .. tostring(part.action.value)
+    for _, other in ipairs(seen[key] or {}) do lines = cart.ledger:without(lines, other) end
+    seen[key] = seen[key] or {}
+    table.insert(seen[key], lines)
+    table.insert(seen, lines)
+    return lines
+  end
+end
+
+local function catalogue_pass(cart, rules, exclusive, owned)
+  for _, promotion in ipairs(rules) do
+    if (promotion.exclusive or false) == exclusive and holds(cart, promotion, "catalog") then
+      local seen = {}
+      if run_stage(cart, promotion, "catalog", free_lines(cart, owned, seen)) then return true end
+      if exclusive then
+        for _, lines in ipairs(seen) do owned[#owned + 1] = lines end
+      end
+    end
+  end
+end
+
+local function catalogue(cart, live)
+  local rules, owned = {}, {}
+  for _, promotion in ipairs(live) do
+    if promotion.stages.catalog then rules[#rules + 1] = promotion end
+  end
+  return catalogue_pass(cart, rules, true, owned) or catalogue_pass(cart, rules, false, owned)
+end
+
+-- ---- the cart --------------------------------------------------------------------------------------------------------------
+
+local function of_cart(promotion)
+  return promotion.stages.item or promotion.stages.order or promotion.stages.shipping
+end
+
+local function quietly_holds(cart, promotion)
+  for _, condition in ipairs(promotion.conditions) do
+    if not condition[2](cart) then return false end
+  end
+  return true
+end
+
+-- The live promotions that run: all, or the first exclusive one that is eligible now.
+local function settle_exclusive(cart, live)
+  local winner
+  for _, promotion in ipairs(live) do
+    if promotion.exclusive and of_cart(promotion) and quietly_holds(cart, promotion) then
+      winner = promotion
+      break
+    end
+  end
+  if not winner then return live end
+  for _, promotion in ipairs(live) do
+    if promotion ~= winner and of_cart(promotion) then
+      cart.lost[promotion] = winner
+      cart.ledger:passed(promotion.id, nil, "lost", "exclusive", nil, nil, winner.id)
+    end
+  end
+  return { winner }
+end
+
+local function run_cart(cart, live)
+  local function lines_of(part) return cart.lines_for(part.filters) end
+  for _, stage in ipairs(STAGES) do
+    for _, promotion in ipairs(live) do
+      if promotion.stages[stage] and holds(cart, promotion, stage) and run_stage(cart, promotion, stage, lines_of) then
+        return true
+      end
+    end
+  end
+end
+
+-- Applies the sorted promotions. True if one went past its budget: it is in cart.blocked now, and the cart is to be priced
+-- anew without it.
+function M.apply(cart, list)
+  local live = {}
+  for _, promotion in ipairs(list) do
+    local reason, condition, actual, wanted = barred(cart, promotion)
+    if reason then
+      cart.barred[promotion] = reason
+      cart.ledger:passed(promotion.id, nil, "not_applied", condition, actual, wanted)
+    else
+      live[#live + 1] = promotion
+    end
+  end
+  if catalogue(cart, live) then return true end
+  return run_cart(cart, settle_exclusive(cart, live))
+end
+
+-- ---- coupons ---------------------------------------------------------------------------------------------------------------
+
+local function verdict(cart, promotion)
+  if cart.barred[promotion] then return cart.barred[promotion] end
+  if cart.lost[promotion] then return "replaced_by_exclusive" end
+  if not cart.held[promotion] then return "not_eligible" end
+end
+
+-- Tells the ledger of every code entered whether it was accepted.
+function M.report_coupons(cart, list, codes)
+  local seen = {}
+  for _, code in ipairs(codes or {}) do
+    local reason, accepted = "unknown", false
+    for _, promotion in ipairs(list) do
+      if promotion.coupon == code and not accepted then
+        reason = verdict(cart, promotion)
+        accepted = reason == nil
+      end
+    end
+    if not rawget(seen, code) then cart.ledger:coupon(code, accepted, reason) end
+    seen[code] = true
+  end
+end
+
+return M

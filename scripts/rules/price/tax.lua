@@ -1,0 +1,38 @@
+-- tax: which rate applies to each tax category, by zone and moment; the ledger computes the amounts.
+
+local window = require "engine.window"
+
+local function percent_of(rate, path)
+  if not pcall(money.percent, 0, rate.percent) then
+    error(path .. ".percent: a percentage with up to 4 places is expected", 0)
+  end
+  return rate.percent
+end
+
+-- The rate in force: of two, the one that began later.
+local function in_force(rates, category, zone, now, path)
+  local best, best_from
+  for i, rate in ipairs(rates) do
+    local here = ("%s[%d]"):format(path, i)
+    if rate.category == category and (rate.zone == nil or rate.zone == zone) then
+      local period = window.period(rate.from, rate.to, here)
+      local from = period.from or -math.huge
+      if not window.outside(period, now) and (not best or from > best_from) then best, best_from = rate, from end
+    end
+  end
+  return best
+end
+
+-- Tells the ledger the rates of the categories that the facts name.
+return function(ledger, facts, rates, zone, now)
+  local seen = {}
+  for i, rate in ipairs(facts.tax_rates or {}) do percent_of(rate, ("tax_rates[%d]"):format(i)) end
+  local function tell(category)
+    if not category or rawget(seen, category) then return end
+    seen[category] = true
+    local rate = in_force(rates, category, zone, now, "tax_rates")
+    if rate then ledger:rate(category, rate.percent, rate.included or false) end
+  end
+  for _, line in ipairs(facts.lines) do tell(line.tax_category) end
+  for _, shipment in ipairs(facts.shipping or {}) do tell(shipment.tax_category) end
+end

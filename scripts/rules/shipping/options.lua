@@ -1,0 +1,56 @@
+-- shipping.options: how a cart can be sent, and what that costs before promotions. A method without zones goes everywhere
+-- that no method names.
+
+local facts_shape = require "price.facts"
+local methods = require "definitions.shipping"
+local price = require "price.cart"
+local shape = require "engine.shape"
+
+local function serves(method, zone)
+  for _, each in ipairs(method.zones or {}) do
+    if each == zone then return true end
+  end
+  return false
+end
+
+local function named_anywhere(zone)
+  for _, method in ipairs(methods) do
+    if serves(method, zone) then return true end
+  end
+  return false
+end
+
+local function items_total(facts)
+  local ledger = price.running(facts)
+  return ledger:total()
+end
+
+local function decide(facts)
+  local options, zone = {}, facts.zone or "GB"
+  local total, elsewhere = items_total(facts), not named_anywhere(zone)
+  for _, method in ipairs(methods) do
+    local offered = method.currency == facts.currency and (serves(method, zone) or (elsewhere and not method.zones))
+    if offered then
+      local free = method.free_from and total >= method.free_from
+      options[#options + 1] = { method = method.method, name = method.name, fee = free and 0 or method.fee,
+        tax_category = method.tax_category, free_from = method.free_from,
+        missing_for_free = method.free_from and not free and method.free_from - total or nil }
+    end
+  end
+  return { options = array(options) }
+end
+
+return {
+  doc = "How a cart can be sent: methods with fees.", file = "shipping/options",
+  facts = shape.object(facts_shape.price.fields),
+  decide = decide,
+  examples = {
+    { "small cart in the country", facts = { currency = "GBP", now = "2026-10-01T12:00:00Z", zone = "GB",
+        lines = { { sku = "A", quantity = 1, unit_price = 1000 } } },
+      answer = { options = { { method = "standard", fee = 395, missing_for_free = 4000 }, { method = "express", fee = 795 } } } },
+    { "free from 50.00", facts = { currency = "GBP", now = "2026-10-01T12:00:00Z", zone = "GB",
+        lines = { { sku = "A", quantity = 5, unit_price = 1000 } } }, answer = { options = { { method = "standard", fee = 0 } } } },
+    { "abroad", facts = { currency = "GBP", now = "2026-10-01T12:00:00Z", zone = "FR",
+        lines = { { sku = "A", quantity = 1, unit_price = 1000 } } }, answer = { options = { { method = "international", fee = 1295 } } } },
+  },
+}
