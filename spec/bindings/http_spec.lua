@@ -113,7 +113,7 @@ describe("http.request", function()
   end)
 
   it("trusts no certificate that nobody vouches for", function()
-    local port = h.port + 1
+    local port = host.free_port()
     local pipe = io.popen(("cd %s && openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 1 "
       .. "-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 2>/dev/null && { openssl s_server -www -quiet "
       .. "-key key -cert cert -accept 127.0.0.1:%d >/dev/null 2>&1 </dev/null & echo $!; }"):format(h.dir, port))

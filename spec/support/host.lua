@@ -31,13 +31,23 @@ function host.eventually(what, condition, seconds)
   error(("never happened: %s (%s)"):format(what, tostring(last)), 2)
 end
 
+--- A port of 127.0.0.1, below those that connections are given, on which nobody listens now.
+function host.free_port()
+  local port
+  repeat
+    local high, low = fastr.crypto.random(2):byte(1, 2)
+    port = 21000 + (high * 256 + low) % 8000
+    local _, taken = run("ss -Hltn 'sport = :" .. port .. "'")
+  until taken == ""
+  return port
+end
+
 --- Makes the folder and its files, and starts a master; waits until every worker serves.
 -- @param options program: text of main.lua; rules: name -> text; workers: default 2; env: name -> text; no_wait
 function host.start(options)
   local _, dir = run("mktemp -d /tmp/fastr-spec-XXXXXX")
   local self = setmetatable({ dir = dir:gsub("%s+$", ""), workers = options.workers or 2, name = "spec" }, host)
-  local high, low = fastr.crypto.random(2):byte(1, 2)
-  self.port = 21000 + (high * 256 + low) % 8000
+  self.port = host.free_port()
   self.url = "http://127.0.0.1:" .. self.port
   run(("mkdir -p %s/scripts/rules %s/scripts/lib"):format(self.dir, self.dir))
   self:write("scripts/main.lua", options.program)
