@@ -8,7 +8,7 @@ local M = {}
 function M.stream(_, event)
   local data = event.data
   fastr.stream.publish("order:" .. data.order, view.stream_event({ sequence = event.version, status = data.status,
-    at = data.at, reason = data.reason ~= "" and data.reason or nil }))
+    at = data.at, reason = data.reason }))
   return true
 end
 

@@ -87,8 +87,9 @@ end
 
 -- What a stream tells of one entry of the history.
 function M.stream_event(entry)
+  local reason = entry.reason ~= "" and entry.reason or nil
   return { id = tostring(entry.sequence), event = entry.status,
-    data = fastr.json.encode({ status = entry.status, at = entry.at, reason = entry.reason }) }
+    data = fastr.json.encode({ status = entry.status, at = entry.at, reason = reason }) }
 end
 
 -- The data of an event: what its consumers need, so that none of them has to ask back. Lines and address travel with
