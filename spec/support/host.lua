@@ -43,7 +43,7 @@ function host.free_port()
 end
 
 --- Makes the folder and its files, and starts a master; waits until every worker serves.
--- @param options program: text of main.lua; rules: name -> text; workers: default 2; env: name -> text; no_wait
+-- @param options program: text of main.lua; workers: default 2; env: name -> text; no_wait
 function host.start(options)
   local _, dir = run("mktemp -d /tmp/fastr-spec-XXXXXX")
   local self = setmetatable({ dir = dir:gsub("%s+$", ""), workers = options.workers or 2, name = "spec" }, host)
@@ -52,7 +52,7 @@ function host.start(options)
   run(("mkdir -p %s/scripts/rules %s/scripts/lib"):format(self.dir, self.dir))
   self:write("scripts/main.lua", options.program)
   run(("cp -r scripts/lib/. %s/scripts/lib/"):format(self.dir))
-  if options.shop_rules then run(("cp -r scripts/rules/. %s/scripts/rules/"):format(self.dir)) end
+  run(("cp -r scripts/rules/. %s/scripts/rules/"):format(self.dir))
   write(self.dir .. "/conf.lua", ("return { listen = '127.0.0.1:%d', workers = %d, name = 'spec', var = '%s/var', "
     .. "scripts = '%s/scripts', rules_dir = '%s/scripts/rules', log = { level = 'info' } }"):format(self.port,
     self.workers, self.dir, self.dir, self.dir))
