@@ -22,6 +22,14 @@ return {
   kafka = { brokers = "127.0.0.1:9092" },
   smtp = { url = "smtp://127.0.0.1:1025", from = "Shop <orders@shop.example>" },
 
+  auth = {
+    scrypt_n = 131072,      -- work for a new password: a power of two; 131072 takes half a second and 128 MiB
+    failures_per_account = 10, failures_per_address = 200, -- failed sign-ins in 15 minutes before there is a wait
+  },
+  -- The first owner's account is made from this address and the secret admin_password; empty: none is made.
+  admin = { email = "" },
+  strict_replies = false,   -- true (tests): a reply that does not have its declared form is a 500, not only a log line
+
   -- Where each service answers when it is not in the same process.
   services = {
     auth = "http://127.0.0.1:8081", user = "http://127.0.0.1:8081", product = "http://127.0.0.1:8081",

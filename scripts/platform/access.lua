@@ -13,8 +13,7 @@ local GUEST = { "catalog:read", "cart:*", "checkout:*", "order:read", "order:own
 
 local ROLES = {
   customer = { "self:*", "account:self" },
-  support = { "account:read", "user:read", "order:*", "payment:read", "payment:refund", "notification:read",
-    "stock:read" },
+  support = { "account:read", "user:read", "order:*", "payment:*", "notification:read", "stock:read" },
   catalogue = { "product:*", "stock:*", "category:*" },
   rule_author = { "rules:read", "rules:write", "rules:test" },
   rule_approver = { "rules:*" },

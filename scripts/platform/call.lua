@@ -36,7 +36,7 @@ end
 -- Makes a route callable; boot does so for every route that it builds.
 function M.register(service, route, handle)
   here[service] = here[service] or { exact = {} }
-  local entry = { method = route.method, handle = handle }
+  local entry = { method = route.method, handle = handle, name = route.method .. " " .. route.path }
   entry.pattern, entry.names = compile(route.path)
   if #entry.names == 0 then
     here[service].exact[route.method .. " " .. route.path] = entry
@@ -86,8 +86,7 @@ local function dispatch(service, out)
     id = task.id(), peer = "local", headers = lower_keys(out.headers), text = out.body or "" }, Request)
   local ok, status, body, headers = xpcall(entry.handle, fastr.traceback, request)
   if not ok then
-    fastr.log.error("a called handler raised", { service = service, op = out.method .. " " .. path,
-      error = tostring(status) })
+    fastr.log.error("a called handler raised", { service = service, op = entry.name, error = tostring(status) })
     return 500, problem.new("internal")
   end
   return status, body, lower_keys(headers or {})
@@ -111,6 +110,13 @@ local function milliseconds(options)
   return math.max(1, math.min(options.timeout_ms or TIMEOUT_MS, task.ms_left()))
 end
 
+-- A public path may hold a capability (a cart's id), so of those only the beginning is logged.
+local function log_failure(service, out, code, message)
+  fastr.log.warn("cannot reach a service", { service = service, code = code,
+    op = out.is_public and out.target:match("^/%w+/%w+/[%w-]+") or out.target,
+    why = not out.is_public and message or nil })
+end
+
 local function call_there(service, out, options)
   local base = fastr.setting("services." .. service)
   if not base then
@@ -120,8 +126,7 @@ local function call_there(service, out, options)
   local reply, message, code = fastr.http.request { method = out.method, url = base .. out.target,
     headers = out.headers, body = out.body, timeout_ms = milliseconds(options), retry = retry }
   if reply then return reply.status, reply.body, reply.headers end
-  fastr.log.warn("cannot reach a service", { service = service, op = out.method .. " " .. out.target:match("^[^?]*"),
-    code = code, why = message })
+  log_failure(service, out, code, message)
   return nil, problem.of_error(code == "timeout" and "timeout" or code == "busy" and "busy" or "unavailable")
 end
 
