@@ -165,10 +165,10 @@ start_services() {
   done < <(processes)
 }
 
-# A binary that was built since they started: one at a time, so that the other instance goes on serving.
+# A new binary or new settings since they started: one at a time, so that the other instance goes on serving.
 renew_services() {
   local build program port names
-  build=$(sha256sum "$FASTR_BUILD/fastr" | cut -c1-16)
+  build=$(cat "$FASTR_BUILD/fastr" conf/fastr.lua "$VAR/fastr.env" | sha256sum | cut -c1-16)
   if [ -s "$VAR/run/build" ] && [ "$(<"$VAR/run/build")" != "$build" ]; then
     while read -r program port names; do
       running "$program" || continue
