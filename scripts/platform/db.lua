@@ -48,8 +48,8 @@ end
 
 -- ---- transactions --------------------------------------------------------------------------------------------------
 
--- What the function of a transaction is given. `service` says whose it is; `failed` keeps the code of the statement that
--- spoilt it; `after_commit`, a table of functions that must not raise, is run once the transaction is committed.
+-- What the function of a transaction is given. `service` says whose it is; `failed` keeps the code of the statement
+-- that spoilt it; `after_commit`, a table of functions that must not raise, is run once the transaction is committed.
 local Tx = {}
 Tx.__index = Tx
 
