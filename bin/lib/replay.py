@@ -149,6 +149,12 @@ def sort_lines(rows, products, refused):
 
 # ---- the independent arithmetic ------------------------------------------------------------------------------------
 
+def included_tax(gross, percent):
+    """What of a gross amount is tax, the net amount rounded half up."""
+    net = (gross * 200 + 100 + percent) // (2 * (100 + percent))
+    return gross - net
+
+
 def check_line(line, wanted, products):
     """A line's money, from the catalogue's price and the quantity that was asked for."""
     sku, units = line["sku"], wanted[line["sku"]]
@@ -159,6 +165,8 @@ def check_line(line, wanted, products):
         raise Wrong(f"line {sku}: {found}, expected {expected}")
     if line["total"]["amount"] != line["subtotal"]["amount"] - line["discount"]["amount"]:
         raise Wrong(f"line {sku}: total is not subtotal less discount")
+    if line["tax_included"]["amount"] not in (0, included_tax(line["total"]["amount"], 20)):
+        raise Wrong(f"line {sku}: {line['tax_included']['amount']} of tax in {line['total']['amount']}")
     if not 0 <= line["discount"]["amount"] <= line["subtotal"]["amount"]:
         raise Wrong(f"line {sku}: a discount of {line['discount']['amount']}")
 
@@ -211,16 +219,22 @@ def address_of(invoice, rows):
             "city": "London", "postcode": "N1 1AA", "country": country_of(rows)}
 
 
+def shipping_options(client, cart):
+    """{method: fee} for the cart as it is."""
+    _, options, _ = client.call("GET", f"/carts/{cart}/shipping-options")
+    return {option["method"]: option["fee"]["amount"] for option in options["items"]}
+
+
 def describe(client, cart, invoice, rows):
-    """E-mail, address and the first shipping method; returns the method's fee."""
+    """E-mail, address and the first shipping method, which is returned."""
     email = f"customer-{rows[0].get('customer') or invoice}@example.com".lower()
     client.call("PATCH", f"/carts/{cart}", {"email": email, "shipping_address": address_of(invoice, rows)})
-    _, options, _ = client.call("GET", f"/carts/{cart}/shipping-options")
-    if not options["items"]:
+    options = shipping_options(client, cart)
+    if not options:
         raise Refused(0, {"code": "no_shipping", "detail": "no shipping method for " + country_of(rows)})
-    option = options["items"][0]
-    client.call("PATCH", f"/carts/{cart}", {"shipping_method": option["method"]})
-    return option["fee"]["amount"]
+    method = next(iter(options))
+    client.call("PATCH", f"/carts/{cart}", {"shipping_method": method})
+    return method
 
 
 def without_short_lines(client, cart, wanted, no, refused):
@@ -240,11 +254,11 @@ def wait_until_paid(client, order, token):
     return order
 
 
-def check_out(client, cart, card, wanted, products, fee, refused):
+def check_out(client, cart, card, wanted, products, method, refused):
     """Pays what was computed here. Returns the order, or None if nothing could be had."""
     while wanted:
         _, view, _ = client.call("GET", f"/carts/{cart}")
-        total = expected_total(view, wanted, products, fee)
+        total = expected_total(view, wanted, products, shipping_options(client, cart)[method])
         try:
             status, order, _ = client.call("POST", f"/carts/{cart}/checkout", {
                 "payment_method": card, "expected_total": {"amount": total, "currency": view["currency"]}})
@@ -270,9 +284,9 @@ def shop(client, invoice, rows, products, refused):
         return None
     _, cart, _ = client.call("POST", "/carts", {})
     fill(client, cart["id"], wanted, refused)
-    fee = describe(client, cart["id"], invoice, rows)
+    method = describe(client, cart["id"], invoice, rows)
     _, card, _ = client.call("POST", "/payment-methods", {"card": CARD})
-    order = check_out(client, cart["id"], card["id"], wanted, products, fee, refused)
+    order = check_out(client, cart["id"], card["id"], wanted, products, method, refused)
     if order is None:
         return None
     goods = order["totals"]["items"]["amount"]

@@ -27,7 +27,7 @@ function M.abandon()
     local done = db:transaction(function(tx)
       local order = store.lock(tx, row.id)
       if order.status ~= "placing" or order.work then return true end
-      return work.cancel(tx, order, { kind = "system" }, "abandoned")
+      return work.cancel(tx, order, { kind = "service" }, "abandoned")
     end)
     if done then work.resume(db, row.id) end
   end

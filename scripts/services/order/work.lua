@@ -24,7 +24,7 @@ local PAY = { timeout_ms = 6000 } -- what has not been answered by then is unkno
 local LONGEST_REST_MS = 30000
 local CHALLENGE_TRIES = 40        -- about 15 minutes with the rests above; then the order is given up
 
-local SYSTEM = { kind = "system" }
+local SYSTEM = { kind = "service" }
 
 local function now()
   return fastr.time.now()
