@@ -214,6 +214,7 @@ start_shop() {
 # Once in the life of an instance: the real invoices are placed as orders, so that the first saved rule has a past.
 place_past() {
   [ ! -e "$VAR/past-placed" ] || return 0
+  [ -e scripts/services/payment/init.lua ] || { say "  past        not placed: no service takes payments"; return 0; }
   say "  past        placing the retailer's invoices as orders"
   bin/replay-orders data/retail-orders.csv
   touch "$VAR/past-placed"
