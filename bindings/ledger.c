@@ -111,7 +111,7 @@ struct ledger {
     int64_t tax_total, tax_included_total, total, gift_card_total;
 };
 
-/* ---- helpers ---------------------------------------------------------------------------------------------------- */
+/* ---- helpers --------------------------------------------------------------------------------------------------- */
 
 static struct ledger *check_ledger(lua_State *L) {
     struct ledger *ledger = lua_type(L, 1) == LUA_TUSERDATA ? lua_touserdata(L, 1) : NULL;
@@ -178,7 +178,7 @@ static int64_t room_of(const struct line *line) {
     return line->total - floor_of(line) * line->quantity;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------------------------- */
 
 static int64_t field_amount(lua_State *L, const char *name, int64_t otherwise) {
     lua_getfield(L, -1, name);
@@ -270,7 +270,7 @@ static int l_ledger(lua_State *L) {
     return 1;
 }
 
-/* ---- selections ------------------------------------------------------------------------------------------------------ */
+/* ---- selections ------------------------------------------------------------------------------------------------ */
 
 struct wanted {
     struct text *skus, *categories;
@@ -434,7 +434,7 @@ static int l_total(lua_State *L) {
     return 1;
 }
 
-/* ---- the open rule ----------------------------------------------------------------------------------------------------- */
+/* ---- the open rule --------------------------------------------------------------------------------------------- */
 
 static void check_open(lua_State *L, const struct ledger *ledger) {
     if (!ledger->rule)
@@ -577,7 +577,7 @@ static int l_passed(lua_State *L) {
     return 0;
 }
 
-/* ---- catalogue: the unit price --------------------------------------------------------------------------------------- */
+/* ---- catalogue: the unit price --------------------------------------------------------------------------------- */
 
 /* Every unit of the line costs `fresh` from now on, not below its floor and not above what it cost. */
 static void set_unit(lua_State *L, struct ledger *ledger, struct line *line, int64_t fresh) {
@@ -623,7 +623,7 @@ static int l_unit_fixed(lua_State *L) {
     return 0;
 }
 
-/* ---- items: units and lines ---------------------------------------------------------------------------------------------- */
+/* ---- items: units and lines ------------------------------------------------------------------------------------ */
 
 /* Splits the run at `index` so that it holds `count` units; 0 < count < its count. */
 static void split_run(struct ledger *ledger, struct line *line, int index, int64_t count) {
@@ -755,7 +755,7 @@ static int l_line_fixed(lua_State *L) {
     return 0;
 }
 
-/* ---- items: a pool of units ------------------------------------------------------------------------------------------------- */
+/* ---- items: a pool of units ------------------------------------------------------------------------------------ */
 
 static const struct line *sort_lines; /* qsort has no argument for it; used within one call */
 
@@ -858,7 +858,7 @@ static int l_give_percent(lua_State *L) {
     return 0;
 }
 
-/* ---- order ------------------------------------------------------------------------------------------------------------------- */
+/* ---- order ----------------------------------------------------------------------------------------------------- */
 
 struct shares {
     struct line **lines;
@@ -933,7 +933,7 @@ static int l_line_off(lua_State *L) {
     return 0;
 }
 
-/* ---- shipping ------------------------------------------------------------------------------------------------------------------- */
+/* ---- shipping -------------------------------------------------------------------------------------------------- */
 
 /* ledger:shipment(method, fee, tax category): one more shipment */
 static int l_shipment(lua_State *L) {
@@ -976,7 +976,7 @@ static int l_fee_off(lua_State *L) {
     return 0;
 }
 
-/* ---- taxes and the end ------------------------------------------------------------------------------------------------------------ */
+/* ---- taxes and the end ----------------------------------------------------------------------------------------- */
 
 /* ledger:rate(tax category, percent, included): what applies to lines and shipments of the category */
 static int l_rate(lua_State *L) {
@@ -1128,7 +1128,7 @@ static int l_line(lua_State *L) {
     return 1;
 }
 
-/* ---- the decision -------------------------------------------------------------------------------------------------------------------- */
+/* ---- the decision ---------------------------------------------------------------------------------------------- */
 
 static void put(lua_State *to, const char *name, int64_t amount) {
     lua_pushnumber(to, (double)amount);

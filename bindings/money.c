@@ -18,7 +18,7 @@ struct value {
     char currency[4];
 };
 
-/* ---- currencies --------------------------------------------------------------------------------------------- */
+/* ---- currencies ------------------------------------------------------------------------------------------------ */
 
 static const char *const exponents[] = {
     /* 0 */ " BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF ",
@@ -53,7 +53,7 @@ static int check_currency(lua_State *L, int index, const char **code) {
     return places;
 }
 
-/* ---- arguments ---------------------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------------------------- */
 
 int64_t fastr_check_amount(lua_State *L, int index) {
     if (lua_type(L, index) != LUA_TNUMBER)
@@ -89,7 +89,7 @@ static int push_amount(lua_State *L, bool good, int64_t amount) {
     return 1;
 }
 
-/* ---- bare amounts --------------------------------------------------------------------------------------------- */
+/* ---- bare amounts ---------------------------------------------------------------------------------------------- */
 
 /* money.check(amount) -> amount; raises unless it is one. */
 static int l_check(lua_State *L) {
@@ -179,7 +179,7 @@ static int l_split(lua_State *L) {
     return push_parts(L, amount, weights, (size_t)count);
 }
 
-/* ---- text ----------------------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------------------------ */
 
 /* money.exponent(currency) -> its number of decimals; raises for an unknown currency */
 static int l_exponent(lua_State *L) {
@@ -247,7 +247,7 @@ static int l_format(lua_State *L) {
     return 1;
 }
 
-/* ---- checked values --------------------------------------------------------------------------------------------- */
+/* ---- checked values -------------------------------------------------------------------------------------------- */
 
 static int push_value(lua_State *L, bool good, int64_t amount, const char *currency) {
     if (!good)

@@ -12,7 +12,7 @@
 
 enum { ABI = 1 }; /* the version of the C arithmetic that an order's price was made with */
 
-/* ---- versions --------------------------------------------------------------------------------------------------- */
+/* ---- versions -------------------------------------------------------------------------------------------------- */
 
 static void *build_rules(const struct fastr_bundle *bundle, struct fastr_err *err) {
     struct fastr_sandbox *sandbox = fastr_sandbox_new(bundle, err);
@@ -29,7 +29,7 @@ static void free_rules(void *built) {
 
 static const struct fastr_builder builder = {"rules", build_rules, free_rules};
 
-/* ---- fastr.rules -------------------------------------------------------------------------------------------------- */
+/* ---- fastr.rules ----------------------------------------------------------------------------------------------- */
 
 static const char *option(lua_State *L, const char *name, const char *otherwise) {
     if (!lua_istable(L, 3))
@@ -117,7 +117,7 @@ static int open_rules(lua_State *L) {
 
 const struct fastr_binding fastr_binding_rules = {.name = "rules", .open = open_rules, .builder = &builder};
 
-/* ---- the command line ------------------------------------------------------------------------------------------------ */
+/* ---- the command line ------------------------------------------------------------------------------------------ */
 
 static const char usage[] =
     "fastr rules decide POINT FACTS.json [--pack DIR] [--explain none|applied|full]\n"

@@ -65,7 +65,7 @@ static struct fastr_sandbox *sandbox_of(lua_State *L) {
     return lua_getallocf(L, &data) == sandbox_alloc ? data : NULL;
 }
 
-/* ---- the kill ---------------------------------------------------------------------------------------------------- */
+/* ---- the kill -------------------------------------------------------------------------------------------------- */
 
 static void rethrow(lua_State *L) {
     lua_pushlightuserdata(L, (void *)&killed_sentinel);
@@ -178,7 +178,7 @@ static int failed(struct fastr_sandbox *sandbox, int status, const char *code, s
     return fastr_fail(err, code, "%s", text);
 }
 
-/* ---- copying an answer out: raw, bounded, no metamethod runs ------------------------------------------------------ */
+/* ---- copying an answer out: raw, bounded, no metamethod runs --------------------------------------------------- */
 
 struct copy {
     struct fastr_sandbox *sandbox;
@@ -273,7 +273,7 @@ static void copy_out(struct copy *copy, int index, int depth) {
     }
 }
 
-/* ---- calls -------------------------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------------------------- */
 
 struct call {
     struct fastr_sandbox *sandbox;
@@ -361,7 +361,7 @@ int fastr_sandbox_prove(struct fastr_sandbox *sandbox, struct fastr_err *err) {
     return status != 0 ? -1 : examples;
 }
 
-/* ---- building ------------------------------------------------------------------------------------------------------ */
+/* ---- building -------------------------------------------------------------------------------------------------- */
 
 static int panic(lua_State *L) {
     fastr_log(FASTR_ERROR, "rules state: unprotected error: %s",

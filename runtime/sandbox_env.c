@@ -22,7 +22,7 @@
 
 enum { REP_MAX = 65536, NAME_MAX_BYTES = 60 };
 
-/* ---- unknown names ------------------------------------------------------------------------------------------------ */
+/* ---- unknown names --------------------------------------------------------------------------------------------- */
 
 static int edit_distance(const char *a, const char *b) {
     int row[NAME_MAX_BYTES + 2], la = (int)strlen(a), lb = (int)strlen(b);
@@ -94,7 +94,7 @@ static void freeze(lua_State *L, const char *called) {
     lua_remove(L, -2);
 }
 
-/* ---- base --------------------------------------------------------------------------------------------------------- */
+/* ---- base ------------------------------------------------------------------------------------------------------ */
 
 static int call_upvalue(lua_State *L) {
     lua_pushvalue(L, lua_upvalueindex(1));
@@ -133,7 +133,7 @@ static int l_tostring(lua_State *L) {
     return 1;
 }
 
-/* ---- pairs in a defined order ------------------------------------------------------------------------------------- */
+/* ---- pairs in a defined order ---------------------------------------------------------------------------------- */
 
 struct key {
     double number;
@@ -206,7 +206,7 @@ static int l_pairs(lua_State *L) {
     return 2;
 }
 
-/* ---- string and table ------------------------------------------------------------------------------------------------ */
+/* ---- string and table ------------------------------------------------------------------------------------------ */
 
 static void refuse_frozen(lua_State *L) {
     if (lua_type(L, 1) == LUA_TTABLE && luaL_getmetafield(L, 1, "__metatable"))
@@ -269,7 +269,7 @@ bool sandbox_is_array(lua_State *L, int index) {
     return array;
 }
 
-/* ---- files of the pack ---------------------------------------------------------------------------------------------- */
+/* ---- files of the pack ----------------------------------------------------------------------------------------- */
 
 static void *registry_pointer(lua_State *L, const char *key) {
     lua_getfield(L, LUA_REGISTRYINDEX, key);
@@ -403,7 +403,7 @@ void sandbox_seal(lua_State *L) {
     lua_setfield(L, LUA_REGISTRYINDEX, SEALED);
 }
 
-/* ---- the fingerprint -------------------------------------------------------------------------------------------------- */
+/* ---- the fingerprint ------------------------------------------------------------------------------------------- */
 
 struct print {
     lua_State *L;
@@ -491,7 +491,7 @@ uint64_t sandbox_fingerprint(lua_State *L) {
     return print.value;
 }
 
-/* ---- the allow-list ----------------------------------------------------------------------------------------------------- */
+/* ---- the allow-list -------------------------------------------------------------------------------------------- */
 
 static const char *const base_names[] = {"assert", "error", "getmetatable", "ipairs", "rawequal", "rawget", "select",
                                          "setmetatable", "tonumber", "type", "unpack", NULL};

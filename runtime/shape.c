@@ -42,7 +42,7 @@ struct fastr_shapes {
     int count;
 };
 
-/* ---- compiling --------------------------------------------------------------------------------------------------- */
+/* ---- compiling ------------------------------------------------------------------------------------------------- */
 
 static struct shape *compile(lua_State *L, int depth);
 
@@ -192,7 +192,7 @@ void fastr_shape_compile(struct fastr_shapes *shapes, lua_State *L, const char *
     shapes->list[shapes->count++] = (struct named){fastr_strdup(name), shape};
 }
 
-/* ---- walking ------------------------------------------------------------------------------------------------------ */
+/* ---- walking --------------------------------------------------------------------------------------------------- */
 
 /* Where the walk is: a chain on the C stack, written out only when something is refused. */
 struct place {

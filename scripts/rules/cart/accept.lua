@@ -7,7 +7,8 @@ local MAX_LINES, MAX_QUANTITY = 1000, 9999
 
 local fields = {}
 for name, field in pairs(facts_shape.price.fields) do fields[name] = field end
-fields.lines = shape.list(shape.object { sku = shape.text(), quantity = shape.integer(), unit_price = shape.optional(shape.count()),
+fields.lines = shape.list(shape.object { sku = shape.text(), quantity = shape.integer(),
+  unit_price = shape.optional(shape.count()),
   categories = shape.optional(shape.texts), tax_category = shape.optional(shape.text()),
   floor_price = shape.optional(shape.count()) }, { max = 10000 })
 fields.change = shape.optional(shape.any())
@@ -54,7 +55,8 @@ return {
   doc = "May the cart be so? accept, or problems {sku, code, detail}.", file = "cart/accept",
   facts = shape.object(fields), decide = decide,
   examples = {
-    { "in stock", facts = { currency = "GBP", lines = { { sku = "A", quantity = 2 } }, stock = { A = 2 } }, answer = { accept = true } },
+    { "in stock", facts = { currency = "GBP", lines = { { sku = "A", quantity = 2 } }, stock = { A = 2 } },
+      answer = { accept = true } },
     { "too many", facts = { currency = "GBP", lines = { { sku = "A", quantity = 3 } }, stock = { A = 2 } },
       answer = { accept = false, problems = { { sku = "A", code = "stock" } } } },
     { "beyond the limit", facts = { currency = "GBP", lines = { { sku = "A", quantity = 10000 } } },

@@ -1,4 +1,5 @@
--- prove: runs the examples of every decision point, of its rules and of its kinds. Returns how many; raises on the first
+-- prove: runs the examples of every decision point, of its rules and of its kinds. Returns how many; raises on the
+-- first
 -- that does not hold, with its file.
 
 -- The first path at which `actual` differs from what the example expects, or nil. Only what it names is compared.

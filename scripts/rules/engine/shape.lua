@@ -1,4 +1,5 @@
--- shape: short words for the shapes of facts. A shape is plain data that the runtime checks while it copies the facts.
+-- shape: short words for the shapes of facts. A shape is plain data that the runtime checks while it copies the
+-- facts.
 
 local M = {}
 

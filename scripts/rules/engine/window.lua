@@ -1,4 +1,5 @@
--- window: is a moment within a period? Both ends belong to it. Times are texts of RFC 3339 on the outside, milliseconds
+-- window: is a moment within a period? Both ends belong to it. Times are texts of RFC 3339 on the outside,
+-- milliseconds
 -- inside.
 
 local M = {}
@@ -12,7 +13,8 @@ function M.time(value, path)
 end
 
 function M.period(from, to, path, from_name, to_name)
-  local period = { from = M.time(from, path .. "." .. (from_name or "from")), to = M.time(to, path .. "." .. (to_name or "to")) }
+  local period = { from = M.time(from, path .. "." .. (from_name or "from")), to = M.time(to,
+    path .. "." .. (to_name or "to")) }
   if period.from and period.to and period.from > period.to then
     error(path .. "." .. (to_name or "to") .. ": ends before it starts", 0)
   end

@@ -22,7 +22,8 @@ end
 
 return {
   doc = "Which message an event sends: send, channel, template, language.", file = "notification/select",
-  facts = shape.object { event = shape.text(), language = shape.optional(shape.text()), customer = shape.optional(shape.any()),
+  facts = shape.object { event = shape.text(), language = shape.optional(shape.text()),
+    customer = shape.optional(shape.any()),
     order = shape.optional(shape.any()) },
   decide = decide,
   examples = {

@@ -18,7 +18,8 @@ end
 return {
   doc = "Is an order taken? verdict accept, review or reject.", file = "order/accept",
   facts = shape.object { currency = shape.text(), total = shape.count(), now = shape.optional(shape.time),
-    lines = shape.optional(shape.count()), units = shape.optional(shape.count()), country = shape.optional(shape.text()),
+    lines = shape.optional(shape.count()), units = shape.optional(shape.count()),
+      country = shape.optional(shape.text()),
     customer = shape.optional(facts_shape.customer), payment = shape.optional(shape.any()) },
   decide = decide,
   examples = {

@@ -31,11 +31,13 @@ end
 
 return {
   doc = "May an order's status change so? allow, or a reason.", file = "order/transition",
-  facts = shape.object { from = shape.text(), to = shape.text(), who = shape.text(), order = shape.optional(shape.any()) },
+  facts = shape.object { from = shape.text(), to = shape.text(), who = shape.text(),
+    order = shape.optional(shape.any()) },
   decide = decide,
   examples = {
     { "payment", facts = { from = "placed", to = "paid", who = "service" }, answer = { allow = true } },
-    { "a customer changes his mind", facts = { from = "paid", to = "cancelled", who = "customer" }, answer = { allow = true } },
+    { "a customer changes his mind", facts = { from = "paid", to = "cancelled", who = "customer" },
+      answer = { allow = true } },
     { "too late", facts = { from = "shipped", to = "cancelled", who = "customer" }, answer = { allow = false } },
     { "not by oneself", facts = { from = "paid", to = "shipped", who = "customer" }, answer = { allow = false } },
   },

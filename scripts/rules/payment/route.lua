@@ -12,5 +12,6 @@ return {
   facts = shape.object { currency = shape.text(), amount = shape.count(), method = shape.optional(shape.any()),
     order = shape.optional(shape.any()), verdict = shape.optional(shape.text()), now = shape.optional(shape.time) },
   decide = decide,
-  examples = { { "a card", facts = { currency = "GBP", amount = 100 }, answer = { provider = "test", capture = "now" } } },
+  examples = { { "a card", facts = { currency = "GBP", amount = 100 }, answer = { provider = "test",
+    capture = "now" } } },
 }

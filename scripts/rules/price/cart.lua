@@ -1,4 +1,5 @@
--- price.cart: what a cart costs, to the penny. List prices, then catalogue, item, order and shipping promotions, then taxes
+-- price.cart: what a cart costs, to the penny. List prices, then catalogue, item, order and shipping promotions,
+-- then taxes
 -- and totals; the arithmetic is the ledger's, in C.
 
 local facts_shape = require "price.facts"
@@ -24,7 +25,8 @@ local function open_cart(facts, now, explain, blocked)
     if not filters then return 0 end
     return (ledger:select(filters.skus_any, filters.categories_any, filters.min_unit_price, filters.max_unit_price))
   end
-  return { ledger = ledger, currency = facts.currency, now = now, customer = facts.customer, codes = set_of(facts.coupons),
+  return { ledger = ledger, currency = facts.currency, now = now, customer = facts.customer,
+    codes = set_of(facts.coupons),
     shipping = facts.shipping or {}, shipments = #(facts.shipping or {}), count = #facts.lines, lines_for = lines_for,
     blocked = blocked, barred = {}, lost = {}, held = {}, spent = {} }
 end
@@ -53,12 +55,12 @@ end
 
 -- Prices with the promotions of `list`. Whoever goes past his budget is left out of another try.
 local function run(facts, list, explain)
-  local now, blocked, cart = window.time(facts.now, "now"), {}, nil
+  local now, blocked = window.time(facts.now, "now"), {}
   list_price(facts, now)
-  repeat
-    cart = open_cart(facts, now, explain, blocked)
-  until not promotions.apply(cart, list)
-  return cart, now
+  while true do
+    local cart = open_cart(facts, now, explain, blocked)
+    if not promotions.apply(cart, list) then return cart, now end
+  end
 end
 
 local function price(facts, list, explain)
@@ -84,7 +86,8 @@ end
 local function prove_example(rule, example, i)
   local lines = {}
   for sku, line in pairs(example.cart) do lines[#lines + 1] = example_line(rule, sku, line) end
-  local facts = { currency = rule.currency or "GBP", now = example.now or rule.from or "2026-11-23T12:00:00Z", lines = lines,
+  local facts = { currency = rule.currency or "GBP", now = example.now or rule.from or "2026-11-23T12:00:00Z",
+    lines = lines,
     customer = example.customer, coupons = { rule.coupon }, shipping = example.shipping }
   local cart = open_cart(facts, window.time(facts.now, "now"), "none", {})
   promotions.apply(cart, { rule })

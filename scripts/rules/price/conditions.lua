@@ -1,4 +1,5 @@
--- conditions: the named conditions of promotions. Each is compiled once to a test that answers whether it holds, with both
+-- conditions: the named conditions of promotions. Each is compiled once to a test that answers whether it holds,
+-- with both
 -- operands, so that the trace can say which failed and by how much.
 --
 -- A test is function(cart) -> holds, actual, wanted. The cart is { ledger, customer, ... }.

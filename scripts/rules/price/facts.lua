@@ -31,20 +31,25 @@ local action = object {
 
 M.promotion = object {
   id = optional(text()), doc = optional(text()), level = optional(text { values = { "cart", "catalog" } }),
-  actions = list(action, { min = 1, max = 50 }), conditions = optional(M.conditions), priority = optional(shape.integer()),
+  actions = list(action, { min = 1, max = 50 }), conditions = optional(M.conditions),
+    priority = optional(shape.integer()),
   exclusive = optional(shape.boolean()), coupon = optional(text()), currency = optional(text()),
   usage = optional(object { limit = optional(amount), used = optional(amount), limit_per_customer = optional(amount),
     used_by_customer = optional(amount) }),
-  budget = optional(object { type = optional(text { values = { "spend", "usage" } }), limit = amount, used = optional(amount) }),
+  budget = optional(object { type = optional(text { values = { "spend", "usage" } }), limit = amount,
+    used = optional(amount) }),
   starts_at = optional(shape.time), ends_at = optional(shape.time), enabled = optional(shape.boolean()),
   applies_to_discounted = optional(shape.boolean()),
 }
 
-M.tax_rate = object { category = text(), percent = shape.any(), included = optional(shape.boolean()), zone = optional(text()),
+M.tax_rate = object { category = text(), percent = shape.any(), included = optional(shape.boolean()),
+  zone = optional(text()),
   from = optional(shape.time), to = optional(shape.time) }
 
-local price_row = object { currency = text(), amount = amount, min_quantity = optional(amount), max_quantity = optional(amount),
-  rules = optional(object { customer_group = optional(shape.any()), zone = optional(shape.any()), from = optional(shape.time),
+local price_row = object { currency = text(), amount = amount, min_quantity = optional(amount),
+  max_quantity = optional(amount),
+  rules = optional(object { customer_group = optional(shape.any()), zone = optional(shape.any()),
+    from = optional(shape.time),
     to = optional(shape.time) }) }
 
 local line = object { sku = text(), quantity = count { min = 1, max = 9999 }, unit_price = optional(amount),
@@ -55,7 +60,8 @@ M.customer = object { id = optional(text()), group = optional(text()), orders_pl
 
 M.price = object {
   currency = text { min = 3, max = 3 }, now = shape.time, zone = optional(text()), customer = optional(M.customer),
-  coupons = optional(texts), lines = list(line, { max = 1000 }), promotions = optional(list(M.promotion, { max = 2000 })),
+  coupons = optional(texts), lines = list(line, { max = 1000 }), promotions = optional(list(M.promotion,
+    { max = 2000 })),
   tax_rates = optional(list(M.tax_rate, { max = 2000 })),
   shipping = optional(list(object { method = text(), fee = amount, tax_category = optional(text()) }, { max = 100 })),
   gift_cards = optional(list(object { code = text(), balance = amount }, { max = 100 })),

@@ -1,4 +1,5 @@
--- list_price: which row of a price table is a line's list price. The row for the currency whose quantities hold the line's
+-- list_price: which row of a price table is a line's list price. The row for the currency whose quantities hold the
+-- line's
 -- and all of whose rules match; most rules first, then the highest least quantity, then the lowest amount.
 
 local window = require "engine.window"
@@ -42,7 +43,8 @@ local function pick(line, facts, now, path)
   local best, best_rules
   for i, row in ipairs(line.prices) do
     local here = ("%s.prices[%d]"):format(path, i)
-    if (row.min_quantity or 0) > (row.max_quantity or math.huge) then error(here .. ".max_quantity: is below min_quantity", 0) end
+    if (row.min_quantity or 0) > (row.max_quantity
+      or math.huge) then error(here .. ".max_quantity: is below min_quantity", 0) end
     local rules = rules_matched(row.rules, facts, now, here)
     local holds = row.currency == facts.currency and line.quantity >= (row.min_quantity or 0)
       and line.quantity <= (row.max_quantity or math.huge)

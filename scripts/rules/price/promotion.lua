@@ -1,4 +1,5 @@
--- promotion: a definition (data) or a rule file (code) made ready: checked, its conditions compiled, its actions by stage.
+-- promotion: a definition (data) or a rule file (code) made ready: checked, its conditions compiled, its actions by
+-- stage.
 
 local actions = require "price.actions"
 local conditions = require "price.conditions"

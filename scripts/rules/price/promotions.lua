@@ -13,7 +13,8 @@ local function barred(cart, promotion)
   if promotion.currency and promotion.currency ~= cart.currency then
     return "not_eligible", "currency", cart.currency, promotion.currency
   end
-  if promotion.coupon and not rawget(cart.codes, promotion.coupon) then return "no_coupon", "coupon", "none", "entered" end
+  if promotion.coupon and not rawget(cart.codes, promotion.coupon) then return "no_coupon", "coupon", "none",
+    "entered" end
   local outside = window.outside(promotion.period, cart.now)
   if outside then return outside, "period", outside, "running" end
   local usage, budget = promotion.usage, promotion.budget
@@ -60,7 +61,8 @@ local function overspent(cart, promotion, given)
   local spent = (cart.spent[promotion] or 0) + given
   cart.spent[promotion] = spent
   local budget = promotion.budget
-  if not budget or budget.type == "usage" or given == 0 or (budget.used or 0) + spent <= budget.limit then return false end
+  if not budget or budget.type == "usage" or given == 0 or (budget.used
+    or 0) + spent <= budget.limit then return false end
   cart.blocked[promotion] = (budget.used or 0) + spent
   return true
 end
@@ -156,7 +158,8 @@ local function run_cart(cart, live)
   end
 end
 
--- Applies the sorted promotions. True if one went past its budget: it is in cart.blocked now, and the cart is to be priced
+-- Applies the sorted promotions. True if one went past its budget: it is in cart.blocked now, and the cart is to be
+-- priced
 -- anew without it.
 function M.apply(cart, list)
   local live = {}

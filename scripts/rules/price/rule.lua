@@ -1,4 +1,5 @@
--- rule: the face of a hand-written promotion, and the words it is written in. See promotions/ for rules and docs/rules.md.
+-- rule: the face of a hand-written promotion, and the words it is written in. See promotions/ for rules and
+-- docs/rules.md.
 --
 --   return rule { doc =, stage =, from =, to =, when = { conditions }, apply = function(cart) end, examples = { } }
 
@@ -102,7 +103,8 @@ local function check(definition, file)
   for name, value in pairs(definition) do
     local kind = rawget(FIELDS, name)
     if not kind then error(("%s:1: unknown field '%s' of a rule"):format(file, tostring(name)), 0) end
-    if type(value) ~= kind then error(("%s:1: field '%s' is a %s, not a %s"):format(file, name, kind, type(value)), 0) end
+    if type(value) ~= kind then error(("%s:1: field '%s' is a %s, not a %s"):format(file, name, kind, type(value)),
+      0) end
   end
   for _, name in ipairs { "doc", "stage", "apply", "examples" } do
     if definition[name] == nil then error(("%s:1: a rule needs '%s'"):format(file, name), 0) end
@@ -117,10 +119,12 @@ function M.compile(definition, file, index)
   check(definition, file)
   local id = file:sub(#"promotions/" + 1, -5)
   return {
-    id = id, index = index, priority = definition.priority or 0, exclusive = definition.exclusive, coupon = definition.coupon,
+    id = id, index = index, priority = definition.priority or 0, exclusive = definition.exclusive,
+      coupon = definition.coupon,
     currency = definition.currency, usage = {}, conditions = definition.when or {},
     period = window.period(definition.from, definition.to, file),
-    stages = { [definition.stage] = { { kind = { stage = definition.stage, apply = apply_rule(definition) }, action = {} } } },
+    stages = { [definition.stage] = { { kind = { stage = definition.stage, apply = apply_rule(definition) },
+      action = {} } } },
     examples = definition.examples, from = definition.from, file = file,
   }
 end

@@ -1,4 +1,5 @@
--- shipping.options: how a cart can be sent, and what that costs before promotions. A method without zones goes everywhere
+-- shipping.options: how a cart can be sent, and what that costs before promotions. A method without zones goes
+-- everywhere
 -- that no method names.
 
 local facts_shape = require "price.facts"
@@ -47,10 +48,13 @@ return {
   examples = {
     { "small cart in the country", facts = { currency = "GBP", now = "2026-10-01T12:00:00Z", zone = "GB",
         lines = { { sku = "A", quantity = 1, unit_price = 1000 } } },
-      answer = { options = { { method = "standard", fee = 395, missing_for_free = 4000 }, { method = "express", fee = 795 } } } },
+      answer = { options = { { method = "standard", fee = 395, missing_for_free = 4000 }, { method = "express",
+        fee = 795 } } } },
     { "free from 50.00", facts = { currency = "GBP", now = "2026-10-01T12:00:00Z", zone = "GB",
-        lines = { { sku = "A", quantity = 5, unit_price = 1000 } } }, answer = { options = { { method = "standard", fee = 0 } } } },
+        lines = { { sku = "A", quantity = 5, unit_price = 1000 } } }, answer = { options = { { method = "standard",
+          fee = 0 } } } },
     { "abroad", facts = { currency = "GBP", now = "2026-10-01T12:00:00Z", zone = "FR",
-        lines = { { sku = "A", quantity = 1, unit_price = 1000 } } }, answer = { options = { { method = "international", fee = 1295 } } } },
+        lines = { { sku = "A", quantity = 1, unit_price = 1000 } } }, answer = { options = {
+          { method = "international", fee = 1295 } } } },
   },
 }

@@ -1,5 +1,7 @@
--- buy_x_get_y: buy some units, get others for less. The bought ones are set aside, dearest first; then the percentage goes to
--- as many other units as are given, dearest first or (pick) cheapest. Nothing at all if too few are left. `times` repeats it
+-- buy_x_get_y: buy some units, get others for less. The bought ones are set aside, dearest first; then the
+-- percentage goes to
+-- as many other units as are given, dearest first or (pick) cheapest. Nothing at all if too few are left. `times`
+-- repeats it
 -- on untouched units; 0 stands for null: as often as it fits.
 
 local function once(cart, action, bought, lines)

@@ -1,4 +1,5 @@
--- shipping_fixed: an amount off the fee: off each shipment's, or with allocation "across" once, shared over them by what is
+-- shipping_fixed: an amount off the fee: off each shipment's, or with allocation "across" once, shared over them by
+-- what is
 -- left of their fees; what a shipment cannot take is dropped with it.
 
 local function across(cart, amount, shipments)
