@@ -221,7 +221,7 @@ function M.show(ctx)
   local gathered, failed = pricing.gather(cart)
   if not gathered then return nil, failed end
   local priced
-  priced, failed = pricing.price(cart, gathered)
+  priced, failed = pricing.price(cart, gathered, ctx.query.explain)
   if not priced then return nil, failed end
   return 200, view.cart(cart, priced, ctx.query.explain == "full"), { ETag = request.etag(cart.version) }
 end

@@ -52,8 +52,8 @@ local function facts_of(line, gathered)
   return line.facts
 end
 
-local function decide(point, facts)
-  local decision, info, code = fastr.rules.decide(point, facts)
+local function decide(point, facts, options)
+  local decision, info, code = fastr.rules.decide(point, facts, options)
   if decision then return decision, info end
   return nil, problem.new(code, { detail = info })
 end
@@ -89,24 +89,31 @@ local function chosen_shipping(cart, gathered)
   if not options then return nil, failed end
   for _, option in ipairs(options) do
     if option.method == cart.shipping_method then
-      return { { method = option.method, fee = option.fee, tax_category = option.tax_category } }
+      return { { method = option.method, fee = option.fee, tax_category = option.tax_category } }, option
     end
   end
   return {}
 end
 
--- Prices the cart: {facts, decision, pack, abi, trace, gone, products}, or nil and a problem.
-function M.price(cart, gathered)
+-- What is missing to the next advantage, as far as the chosen way of shipping knows.
+local function thresholds_of(option)
+  if not option or not option.missing_for_free then return {} end
+  return { { kind = "free_shipping", method = option.method, missing = option.missing_for_free } }
+end
+
+-- Prices the cart: {facts, decision, pack, abi, trace, gone, products, thresholds}, or nil and a problem. `explain` is
+-- "full" for a trace that also has the rules that did not apply, and why.
+function M.price(cart, gathered, explain)
   local facts, gone = base_facts(cart, gathered)
-  local shipping, failed = chosen_shipping(cart, gathered)
-  if not shipping then return nil, failed end
+  local shipping, option = chosen_shipping(cart, gathered)
+  if not shipping then return nil, option end
   facts.shipping, facts.coupons = array(shipping), array(cart.coupons)
-  local decision, info = decide("price.cart", facts)
+  local decision, info = decide("price.cart", facts, explain and { explain = explain })
   if not decision then return nil, info end
   local products = {}
   for _, line in ipairs(cart.lines) do products[line.sku] = facts_of(line, gathered) end
   return { facts = facts, decision = decision, pack = info.pack, abi = info.abi, trace = info.trace, gone = gone,
-    products = products }
+    products = products, thresholds = thresholds_of(option) }
 end
 
 -- May the cart be so? `cart` is as the change would leave it; `change` is {kind, lines = {{sku, quantity}, ...}}.

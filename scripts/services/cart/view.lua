@@ -96,6 +96,14 @@ function M.problems(cart, priced)
   return problems
 end
 
+local function show_thresholds(cart, priced)
+  local shown = {}
+  for i, each in ipairs(priced.thresholds) do
+    shown[i] = { kind = each.kind, method = each.method, missing = { amount = each.missing, currency = cart.currency } }
+  end
+  return array(shown)
+end
+
 -- ---- the whole ----------------------------------------------------------------------------------------------------
 
 -- The cart as a reply; `full` adds the trace of every rule considered.
@@ -105,7 +113,7 @@ function M.cart(cart, priced, full)
     customer = cart.customer or null, lines = show_lines(cart, priced),
     shipping_address = cart.shipping_address or null, shipping_method = cart.shipping_method or null,
     totals = totals(priced.decision), coupons = array(priced.decision.coupons or {}),
-    problems = array(M.problems(cart, priced)), thresholds = array(priced.decision.thresholds or {}),
+    problems = array(M.problems(cart, priced)), thresholds = show_thresholds(cart, priced),
     rules = { pack = priced.pack, abi = priced.abi, trace = full and priced.trace or nil },
     order = cart.order or null,
   }
