@@ -166,6 +166,7 @@ static void tidy(struct fastr_sandbox *sandbox) {
 /* Fills `err` from the error value on the top of the rules state. */
 static int failed(struct fastr_sandbox *sandbox, int status, const char *code, struct fastr_err *err) {
     lua_State *L = sandbox->L;
+    code = sandbox_refusal(L) ? "invalid" : code;
     const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "an error that is no text";
     if (sandbox->out_of_memory || status == LUA_ERRMEM)
         return fastr_fail(err, "rules_budget", "memory budget of %zu KB spent", sandbox->budget.memory / 1024);

@@ -19,6 +19,7 @@
 #define NAMES "fastr.names"
 #define SEALED "fastr.sealed"
 #define ARRAY "fastr.json.array"
+#define REFUSAL "fastr.refusal"
 
 enum { REP_MAX = 65536, NAME_MAX_BYTES = 60 };
 
@@ -113,6 +114,28 @@ static int l_pcall(lua_State *L) {
     lua_pushboolean(L, status == 0);
     lua_insert(L, 1);
     return lua_gettop(L);
+}
+
+/* refuse(text): raises that the facts (or a definition) are wrong, not the rule; text begins with the path */
+static int l_refuse(lua_State *L) {
+    luaL_checkstring(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, 1);
+    lua_rawseti(L, -2, 1);
+    luaL_getmetatable(L, REFUSAL);
+    lua_setmetatable(L, -2);
+    return lua_error(L);
+}
+
+bool sandbox_refusal(lua_State *L) {
+    if (!lua_istable(L, -1) || !lua_getmetatable(L, -1))
+        return false;
+    luaL_getmetatable(L, REFUSAL);
+    bool is = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    if (is)
+        lua_rawgeti(L, -1, 1);
+    return is;
 }
 
 /* Text of a value without addresses, which differ from run to run. */
@@ -558,7 +581,8 @@ static void add_plain(lua_State *L, const char *library, const char *const *name
 }
 
 static const luaL_Reg own_base[] = {{"pcall", l_pcall},     {"tostring", l_tostring}, {"pairs", l_pairs},
-                                    {"require", l_require}, {"array", l_array},       {NULL, NULL}};
+                                    {"require", l_require}, {"array", l_array},       {"refuse", l_refuse},
+                                    {NULL, NULL}};
 static const luaL_Reg own_pack[] = {{"files", l_files}, {"load", l_load}, {"check", l_check}, {NULL, NULL}};
 
 static void add_pack(lua_State *L) {
@@ -587,6 +611,14 @@ static void remember(lua_State *L, const char *key, const void *pointer) {
     lua_setfield(L, LUA_REGISTRYINDEX, key);
 }
 
+static void make_mark(lua_State *L, const char *name) {
+    if (luaL_newmetatable(L, name)) {
+        lua_pushboolean(L, 0);
+        lua_setfield(L, -2, "__metatable");
+    }
+    lua_pop(L, 1);
+}
+
 void sandbox_open_environment(lua_State *L, const struct fastr_bundle *bundle, struct fastr_shapes *shapes) {
     open_library(L, luaopen_base, "");
     open_library(L, luaopen_string, LUA_STRLIBNAME);
@@ -596,11 +628,8 @@ void sandbox_open_environment(lua_State *L, const struct fastr_bundle *bundle, s
     remember(L, SHAPES, shapes);
     lua_newtable(L);
     lua_setfield(L, LUA_REGISTRYINDEX, LOADED);
-    if (luaL_newmetatable(L, ARRAY)) {
-        lua_pushboolean(L, 0);
-        lua_setfield(L, -2, "__metatable");
-    }
-    lua_pop(L, 1);
+    make_mark(L, ARRAY);
+    make_mark(L, REFUSAL);
     lua_pushvalue(L, LUA_GLOBALSINDEX);
     lua_newtable(L);
     take(L, base_names, NULL);

@@ -14,6 +14,8 @@ void sandbox_require(lua_State *L, const char *name);
 void sandbox_seal(lua_State *L);
 /* Did array() mark the table at `index`? */
 bool sandbox_is_array(lua_State *L, int index);
+/* Was the error value on the top raised by refuse()? Then pushes its text. */
+bool sandbox_refusal(lua_State *L);
 /* A number over all that the pack's files keep: their tables, functions and upvalues. Differs once one was changed. */
 uint64_t sandbox_fingerprint(lua_State *L);
 /* Raises the kill again if this call's budget is broken: what pcall caught. In sandbox.c. */

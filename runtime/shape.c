@@ -352,7 +352,7 @@ static int distance(const char *a, const char *b) {
 
 static int unknown_field(struct walk *walk, const struct shape *shape, const char *name, const struct place *place) {
     const char *best = NULL;
-    int least = 4;
+    int least = 2 + (int)strlen(name) / 2;
     for (int i = 0; i < shape->field_count; i++) {
         int far = distance(name, shape->fields[i].name);
         if (far < least || (far == least && best && strcmp(shape->fields[i].name, best) < 0)) {

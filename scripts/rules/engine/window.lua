@@ -8,7 +8,7 @@ local M = {}
 function M.time(value, path)
   if value == nil then return nil end
   local ms, wrong = text.time(value)
-  if not ms then error(path .. ": " .. wrong, 0) end
+  if not ms then refuse(path .. ": " .. wrong) end
   return ms
 end
 
@@ -16,7 +16,7 @@ function M.period(from, to, path, from_name, to_name)
   local period = { from = M.time(from, path .. "." .. (from_name or "from")), to = M.time(to,
     path .. "." .. (to_name or "to")) }
   if period.from and period.to and period.from > period.to then
-    error(path .. "." .. (to_name or "to") .. ": ends before it starts", 0)
+    refuse(path .. "." .. (to_name or "to") .. ": ends before it starts")
   end
   return period
 end

@@ -17,7 +17,8 @@ local function set_of(list)
 end
 
 local function open_cart(facts, now, explain, blocked)
-  local ledger = money.ledger(facts.currency, facts.lines, explain)
+  local good, ledger = pcall(money.ledger, facts.currency, facts.lines, explain)
+  if not good then refuse(ledger) end
   for _, shipment in ipairs(facts.shipping or {}) do
     ledger:shipment(shipment.method, shipment.fee, shipment.tax_category)
   end
@@ -71,7 +72,7 @@ local function price(facts, list, explain)
   return cart.ledger:finish(settings.tax_rounding or "line", balance(facts.gift_cards))
 end
 
--- ---- examples of rule files: { "name", cart = { SKU = { quantity, unit price [, category] } }, total = } ----------------
+-- ---- examples of rule files: { "name", cart = { SKU = { quantity, unit price [, category] } }, total = } ---------
 
 local function example_line(rule, sku, line)
   local categories = { line[3] }
@@ -94,7 +95,7 @@ local function prove_example(rule, example, i)
   local total = cart.ledger:total()
   for k = 1, cart.shipments do total = total + cart.ledger:fee_left(k) end
   if total ~= example.total then
-    error(("%s:1: example %d (%s): total is %d, expected %d"):format(rule.file, i, example[1], total, example.total), 0)
+    refuse(("%s:1: example %d (%s): total is %d, expected %d"):format(rule.file, i, example[1], total, example.total))
   end
 end
 

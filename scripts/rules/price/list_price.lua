@@ -44,7 +44,7 @@ local function pick(line, facts, now, path)
   for i, row in ipairs(line.prices) do
     local here = ("%s.prices[%d]"):format(path, i)
     if (row.min_quantity or 0) > (row.max_quantity
-      or math.huge) then error(here .. ".max_quantity: is below min_quantity", 0) end
+      or math.huge) then refuse(here .. ".max_quantity: is below min_quantity") end
     local rules = rules_matched(row.rules, facts, now, here)
     local holds = row.currency == facts.currency and line.quantity >= (row.min_quantity or 0)
       and line.quantity <= (row.max_quantity or math.huge)
@@ -60,7 +60,7 @@ return function(facts, now)
     local row = line.prices and pick(line, facts, now, path)
     line.unit_price = row and row.amount or line.unit_price
     if not line.unit_price then
-      error(("%s.unit_price: there is no price of '%s' in %s"):format(path, line.sku, facts.currency), 0)
+      refuse(("%s.unit_price: there is no price of '%s' in %s"):format(path, line.sku, facts.currency))
     end
   end
 end

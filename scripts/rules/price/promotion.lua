@@ -9,26 +9,26 @@ local M = {}
 
 local function check_value(kind, action, path)
   if kind.value == "none" then return end
-  if action.value == nil then error(path .. ".value: is missing", 0) end
+  if action.value == nil then refuse(path .. ".value: is missing") end
   if kind.value == "percent" then
     local good = pcall(money.less_percent, 0, action.value)
-    if not good then error(path .. ".value: a percentage from 0 to 100 with up to 4 places is expected", 0) end
+    if not good then refuse(path .. ".value: a percentage from 0 to 100 with up to 4 places is expected") end
   else
     local good = pcall(money.check, action.value)
-    if not good or action.value < 0 then error(path .. ".value: an amount in minor units from 0 is expected", 0) end
+    if not good or action.value < 0 then refuse(path .. ".value: an amount in minor units from 0 is expected") end
   end
 end
 
 local function check_action(definition, action, path)
   local kind = rawget(actions, action.type)
-  if not kind then error(("%s.type: there is no action type '%s'"):format(path, action.type), 0) end
+  if not kind then refuse(("%s.type: there is no action type '%s'"):format(path, action.type)) end
   check_value(kind, action, path)
   if action.type == "buy_x_get_y" then
-    if not action.buy_quantity then error(path .. ".buy_quantity: is missing", 0) end
-    if not action.get_quantity then error(path .. ".get_quantity: is missing", 0) end
+    if not action.buy_quantity then refuse(path .. ".buy_quantity: is missing") end
+    if not action.get_quantity then refuse(path .. ".get_quantity: is missing") end
   end
   if definition.level and (definition.level == "catalog") ~= (kind.stage == "catalog") then
-    error(("%s.type: '%s' does not belong to level '%s'"):format(path, action.type, definition.level), 0)
+    refuse(("%s.type: '%s' does not belong to level '%s'"):format(path, action.type, definition.level))
   end
   return kind
 end

@@ -78,7 +78,7 @@ local function run_stage(cart, promotion, stage, lines_of)
   return overspent(cart, promotion, ledger:close())
 end
 
--- ---- catalogue ---------------------------------------------------------------------------------------------------------
+-- ---- catalogue ---------------------------------------------------------------------------------------------------
 
 -- The lines of an action that no exclusive rule of the catalogue has, nor an equal action of the same rule.
 local function free_lines(cart, owned, seen)
@@ -115,7 +115,7 @@ local function catalogue(cart, live)
   return catalogue_pass(cart, rules, true, owned) or catalogue_pass(cart, rules, false, owned)
 end
 
--- ---- the cart --------------------------------------------------------------------------------------------------------------
+-- ---- the cart ----------------------------------------------------------------------------------------------------
 
 local function of_cart(promotion)
   return promotion.stages.item or promotion.stages.order or promotion.stages.shipping
@@ -176,7 +176,7 @@ function M.apply(cart, list)
   return run_cart(cart, settle_exclusive(cart, live))
 end
 
--- ---- coupons ---------------------------------------------------------------------------------------------------------------
+-- ---- coupons -----------------------------------------------------------------------------------------------------
 
 local function verdict(cart, promotion)
   if cart.barred[promotion] then return cart.barred[promotion] end

@@ -47,7 +47,7 @@ function words.nth_order(n)
   end }
 end
 
--- ---- what `apply` may do: take something off, never set a price --------------------------------------------------------
+-- ---- what `apply` may do: take something off, never set a price --------------------------------------------------
 
 local offers = {}
 offers.__index = offers

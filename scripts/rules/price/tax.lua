@@ -2,11 +2,11 @@
 
 local window = require "engine.window"
 
-local function percent_of(rate, path)
-  if not pcall(money.percent, 0, rate.percent) then
-    error(path .. ".percent: a percentage with up to 4 places is expected", 0)
+local function check(rate, path)
+  if not pcall(money.less_percent, 0, rate.percent) then
+    refuse(path .. ".percent: a percentage from 0 to 100 with up to 4 places is expected")
   end
-  return rate.percent
+  window.period(rate.from, rate.to, path)
 end
 
 -- The rate in force: of two, the one that began later.
@@ -26,7 +26,7 @@ end
 -- Tells the ledger the rates of the categories that the facts name.
 return function(ledger, facts, rates, zone, now)
   local seen = {}
-  for i, rate in ipairs(facts.tax_rates or {}) do percent_of(rate, ("tax_rates[%d]"):format(i)) end
+  for i, rate in ipairs(facts.tax_rates or {}) do check(rate, ("tax_rates[%d]"):format(i)) end
   local function tell(category)
     if not category or rawget(seen, category) then return end
     seen[category] = true
