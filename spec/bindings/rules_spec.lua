@@ -17,7 +17,8 @@ describe("fastr.rules", function()
   end)
 
   it("refuses unknown fields with their path, and unknown points", function()
-    local none, message, code = rules.decide("price.cart", cart { { sku = "A", quantity = 1, unit_price = 1, categry = {} } })
+    local line = { sku = "A", quantity = 1, unit_price = 1, categry = {} }
+    local none, message, code = rules.decide("price.cart", cart { line })
     assert.is_nil(none)
     assert.equal("invalid", code)
     assert.equal("lines[1].categry: unknown field (did you mean 'categories'?)", message)
