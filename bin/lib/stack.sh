@@ -17,7 +17,7 @@ esac
 [ "${#VAR}" -le 70 ] || { echo "fastr: this path is too long for Unix sockets in it (70 at most): $VAR" >&2; exit 1; }
 
 PGBIN=/usr/lib/postgresql/15/bin
-SOCKET=$VAR/run/supervisor.sock
+SOCKET=$VAR/run/supervisor # not *.sock: those are the masters, which speak to each other
 export PATH=$PATH:/usr/sbin:/sbin
 
 if [ "$(id -u)" = 0 ]; then PGUSER_OS=postgres; else PGUSER_OS=$(id -un); fi
