@@ -61,10 +61,11 @@ static void push_info(lua_State *L, const struct fastr_decision *decision, const
 }
 
 static int failed_decision(lua_State *L, const char *point, const struct fastr_err *err) {
-    count_decision(point, err->code);
-    if (strcmp(err->code, "invalid") != 0)
+    bool facts = strcmp(err->code, "invalid") == 0;
+    count_decision(point, facts ? "facts_invalid" : err->code);
+    if (!facts)
         fastr_log(FASTR_ERROR, "rules: %s: %s: %s", point, err->code, err->text);
-    return fastr_push_error(L, err->code, "%s", err->text);
+    return fastr_push_error(L, facts ? "facts_invalid" : err->code, "%s", err->text);
 }
 
 static struct fastr_sandbox *pinned(const char *wanted, const char **hash) {
@@ -76,7 +77,7 @@ static struct fastr_sandbox *pinned(const char *wanted, const char **hash) {
 
 /* rules.decide(point, facts, {pack = hash, explain = "none" | "applied" (the default) | "full"}) -> decision, info {pack,
  * abi, trace, instructions}. Pure: the same facts and pack give the same decision. The decision also carries `pack`.
- * Returns nil, message, code: "invalid" (facts refused, with the path; or the pack does not decide the point),
+ * Returns nil, message, code: "facts_invalid" (facts refused, with the path; or the pack does not decide the point),
  * "rules_error" (a rule raised or answered nonsense), "rules_budget" (it took too much), "rules_version_gone" (the pack asked
  * for is no longer warm), "unavailable" (no pack is live). Raises for arguments of other types. */
 static int l_decide(lua_State *L) {
@@ -134,11 +135,15 @@ static int complain(const char *what, const char *detail) {
 
 static struct fastr_bundle *read_pack(const char *dir, struct fastr_err *err) {
     struct fastr_bundle *bundle = fastr_bundle_read(dir ? dir : fastr_setting("rules_dir", "scripts/rules"), err);
-    if (bundle && fastr_bundle_add(bundle, fastr_format("%s/lib", fastr_setting("scripts", "scripts")), "lib", err) != 0) {
-        fastr_bundle_free(bundle);
+    if (!bundle)
         return NULL;
-    }
-    return bundle;
+    char *lib = fastr_format("%s/lib", fastr_setting("scripts", "scripts"));
+    int rc = fastr_bundle_add(bundle, lib, "lib", err);
+    free(lib);
+    if (rc == 0)
+        return bundle;
+    fastr_bundle_free(bundle);
+    return NULL;
 }
 
 static bool read_all(FILE *file, struct fastr_buffer *text) {

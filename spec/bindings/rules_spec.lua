@@ -20,9 +20,9 @@ describe("fastr.rules", function()
     local line = { sku = "A", quantity = 1, unit_price = 1, categry = {} }
     local none, message, code = rules.decide("price.cart", cart { line })
     assert.is_nil(none)
-    assert.equal("invalid", code)
+    assert.equal("facts_invalid", code)
     assert.equal("lines[1].categry: unknown field (did you mean 'categories'?)", message)
-    assert.equal("invalid", select(3, rules.decide("price.cat", {})))
+    assert.equal("facts_invalid", select(3, rules.decide("price.cat", {})))
   end)
 
   it("says of a version that is not kept that it has gone", function()
