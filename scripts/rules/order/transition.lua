@@ -10,8 +10,9 @@ local TABLE = {
   placed = { paid = STAFF, cancelled = ANYONE },
   paid = { fulfilling = STAFF, shipped = STAFF, cancelled = ANYONE },
   fulfilling = { shipped = STAFF, cancelled = STAFF },
-  shipped = { delivered = STAFF },
-  delivered = {},
+  shipped = { delivered = STAFF, returned = STAFF },
+  delivered = { returned = STAFF },
+  returned = {},
   cancelled = {},
   failed = {},
 }

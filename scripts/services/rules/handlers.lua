@@ -1,0 +1,21 @@
+-- handlers: one function per route of rules.
+
+local problem = require "lib.problem"
+
+local M = {}
+
+-- "lines[1].sku: is missing" is a path and what is wrong there.
+local function place(message)
+  local at = message:find(": ", 1, true)
+  if not at then return { path = "", problem = message } end
+  return { path = message:sub(1, at - 1), problem = message:sub(at + 2) }
+end
+
+function M.quote(ctx)
+  local decision, message, code = fastr.rules.decide("price.cart", ctx.body, { explain = "full" })
+  if decision then return 200, decision end
+  if code ~= "facts_invalid" then return nil, problem.new(code, { detail = message }) end
+  return nil, problem.new(code, { detail = message, errors = fastr.json.array { place(message) } })
+end
+
+return M
