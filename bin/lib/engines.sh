@@ -34,6 +34,7 @@ load_ports() {
   PG_PRIMARY_PORT=$((base + 3)) PG_R1_PORT=$((base + 4)) PG_R2_PORT=$((base + 5))
   REDIS_PORT=$((base + 6)) KAFKA_PORT=$((base + 7)) KAFKA_CONTROLLER_PORT=$((base + 8)) INTERNAL_PORT=$((base + 9))
   SERVICE_PORT=$((base + 10)) # eight for each service
+  ONE_PORT=$((base + 99)) # the process that has all
 }
 
 # ---- folders ---------------------------------------------------------------------------------------------------------

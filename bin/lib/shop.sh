@@ -23,7 +23,7 @@ processes() {
     fi
     port=$((port + 8))
   done < <(served)
-  [ -z "$all" ] || echo "shop-1 $SERVICE_PORT$all"
+  [ -z "$all" ] || echo "shop-1 $ONE_PORT$all"
 }
 
 # ports_of SERVICE
@@ -179,20 +179,21 @@ renew_services() {
   echo "$build" >"$VAR/run/build"
 }
 
-nginx_answers() { curl -sS -m 3 -o /dev/null "http://127.0.0.1:$HTTP_PORT/"; }
+nginx_has() { [ "$(curl -sS -m 3 "http://127.0.0.1:$INTERNAL_PORT/settings")" = "$1" ]; }
 
-# NGINX takes new settings in without losing a connection.
+# NGINX takes new settings in without losing a connection; the old ones, which may name processes that are gone, can
+# still answer for a moment, so this waits until the new ones do.
 start_nginx() {
   local settings
+  settings=$(cat "$VAR"/conf/nginx*.conf conf/nginx/problems.conf | sha256sum | cut -c1-16)
+  printf 'location = /settings { return 200 %s; }\n' "$settings" >>"$VAR/conf/nginx-internal.conf"
   nginx -t -q -e stderr -p "$DATA/nginx" -c "$VAR/conf/nginx.conf"
-  settings=$(cat "$VAR"/conf/nginx*.conf | sha256sum | cut -c1-16)
   if running nginx; then
-    [ "$(cat "$VAR/run/nginx.settings" 2>/dev/null)" = "$settings" ] || supervisor signal HUP nginx
+    nginx_has "$settings" || supervisor signal HUP nginx
   else
     start nginx
   fi
-  echo "$settings" >"$VAR/run/nginx.settings"
-  wait_for 30 "NGINX" nginx_answers
+  wait_for 30 "NGINX" nginx_has "$settings"
 }
 
 # The retailer's products, prices and stock; once there, staff's changes are kept.
