@@ -37,6 +37,8 @@ struct line {
     int64_t item_discount, order_discount;
     struct run *runs, first;
     int run_count, run_room;
+    int hint_run;    /* where the last reduction of units ended: run and the position of its first unit */
+    int64_t hint_at;
     int64_t pool;   /* units not yet taken from the pool; take() counts them down */
     int64_t part;   /* of the open rule */
     int64_t tax;
@@ -642,8 +644,11 @@ static void split_run(struct ledger *ledger, struct line *line, int index, int64
 
 /* Takes up to `each` from every one of `count` units from position `from`; returns what was taken. */
 static int64_t reduce_units(struct ledger *ledger, struct line *line, int64_t from, int64_t count, int64_t each) {
-    int64_t at = 0, taken = 0, most = line->unit - floor_of(line);
-    for (int i = 0; i < line->run_count && count > 0; i++) {
+    bool onward = line->hint_at <= from;
+    int64_t at = onward ? line->hint_at : 0, taken = 0, most = line->unit - floor_of(line);
+    for (int i = onward ? line->hint_run : 0; i < line->run_count && count > 0; i++) {
+        line->hint_run = i;
+        line->hint_at = at;
         if (at < from && at + line->runs[i].count > from)
             split_run(ledger, line, i, from - at);
         if (at >= from) {
@@ -730,6 +735,8 @@ static int64_t spread_round(struct ledger *ledger, struct line *line, int64_t ea
 /* Spreads what a line takes over its units: equally, the first units one more; what a unit cannot take goes on to the
  * others. `amount` is within the line's room. */
 static void spread(struct ledger *ledger, struct line *line, int64_t amount) {
+    line->hint_run = 0;
+    line->hint_at = 0;
     while (amount > 0) {
         int64_t units = units_with_room(line);
         if (units == 0)

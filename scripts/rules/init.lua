@@ -16,5 +16,5 @@ return {
   points = points,
   prove = function() return prove(points) end,
   -- Per decision; instructions and values grow with the facts (per_value: for each value in them).
-  budget = { instructions = 500000, per_value = 4000, ms = 50, memory_kb = 16384, values = 200000 },
+  budget = { instructions = 4000000, per_value = 4000, ms = 200, memory_kb = 32768, values = 3000000 },
 }
