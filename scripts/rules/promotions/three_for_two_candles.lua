@@ -3,8 +3,8 @@ return rule {
   doc = "Three for two on candles: the cheapest is free.",
   stage = "item",
   from = "2026-11-20T00:00:00Z", to = "2027-01-06T23:59:59Z",
-  when = { at_least(3, category "home/candles") },
-  apply = function(cart) cart:cheapest_free { every = 3, of = category "home/candles" } end,
+  when = { at_least(3, category "lighting/candles") },
+  apply = function(cart) cart:cheapest_free { every = 3, of = category "lighting/candles" } end,
   examples = {
     { "two candles, none free", cart = { CANDLE = { 2, 100 } }, total = 200 },
     { "six candles, two free", cart = { CANDLE = { 6, 100 } }, total = 400 },
