@@ -87,7 +87,7 @@ end
 function M.put(ctx)
   local body, sku = ctx.body, ctx.params.sku
   if not pcall(fastr.money.exponent, body.price.currency) then
-    return nil, problem.new("currency_not_supported", { detail = body.price.currency .. " is no currency of ISO 4217." })
+    return nil, problem.new("currency_not_supported", { detail = body.price.currency .. " is not in ISO 4217." })
   end
   local old = store.lock_product(ctx.tx, sku)
   local fresh, stale = request.matches(ctx, old and old.version or 0)
