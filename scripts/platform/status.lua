@@ -1,0 +1,113 @@
+-- status: what runs on this host, what is live, and what is unwell; each bad line ends in the command that helps.
+-- A tool (`fastr status`): it asks the masters' control sockets and their /metrics, and changes nothing.
+
+local M = {}
+
+-- Sums of the gauges worth a line: metric, what it is, when it is bad, what helps.
+local GAUGES = {
+  { "fastr_outbox_unsent", "events not yet sent", function(n) return n > 1000 end, "bin/up (is Kafka running?)" },
+  { "fastr_outbox_oldest_seconds", "oldest unsent event, seconds", function(n) return n > 60 end,
+    "bin/up (is Kafka running?)" },
+  { "fastr_parked_events", "parked events", function(n) return n > 0 end, "see docs/operations.md, parked events" },
+  { "fastr_kafka_lag", "events not yet consumed", function(n) return n > 10000 end, "FASTR_INSTANCES=4 bin/up" },
+}
+
+local function number_of(text, name)
+  local sum, found = 0, false
+  for line in text:gmatch("[^\n]+") do
+    local metric, value = line:match("^([%w_]+)[^ ]* ([^ ]+)$")
+    if metric == name then sum, found = sum + tonumber(value), true end
+  end
+  return found and sum or nil
+end
+
+local function metrics_of(master)
+  local reply = fastr.http.request { method = "GET", url = "http://" .. master.listen .. "/metrics", timeout_ms = 2000 }
+  if not reply or reply.status ~= 200 then return {} end
+  local values = {}
+  for _, gauge in ipairs(GAUGES) do values[gauge[1]] = number_of(reply.body, gauge[1]) end
+  return values
+end
+
+local function problem(report, what, help)
+  report.problems[#report.problems + 1] = { problem = what, help = help }
+end
+
+local function look_at_worker(report, master, worker)
+  local name = master.name .. " worker " .. worker.worker
+  if worker.pid == 0 then
+    problem(report, name .. " is dead", "tail var/log/" .. master.name .. ".log")
+    return
+  end
+  local named = false
+  for _, health in ipairs(worker.health) do
+    if not health.ok then
+      named = true
+      problem(report, name .. ": " .. health.name .. " is away (" .. health.detail .. ")", "bin/up")
+    end
+  end
+  if not worker.ready and not named then problem(report, name .. " is not ready", "bin/fastr check") end
+end
+
+local function look_at(report, name)
+  local master, message = fastr.control(name, "status")
+  if not master then
+    problem(report, name .. " does not answer: " .. message, "bin/up")
+    return
+  end
+  master.metrics = metrics_of(master)
+  report.masters[#report.masters + 1] = master
+  for _, worker in ipairs(master.workers) do look_at_worker(report, master, worker) end
+  for _, line in ipairs(master.lines) do
+    if line.line == "rules" then report.rules = line end
+  end
+end
+
+local function look_at_gauges(report)
+  for _, gauge in ipairs(GAUGES) do
+    local sum = 0
+    for _, master in ipairs(report.masters) do sum = math.max(sum, master.metrics[gauge[1]] or 0) end
+    report.gauges[gauge[1]] = sum
+    if gauge[3](sum) then problem(report, gauge[2] .. ": " .. sum, gauge[4]) end
+  end
+end
+
+local function gather()
+  local report = { masters = fastr.json.array {}, problems = fastr.json.array {}, gauges = {} }
+  local names = fastr.masters()
+  for _, name in ipairs(names) do look_at(report, name) end
+  if #names == 0 then problem(report, "no fastr runs on this host", "bin/up") end
+  look_at_gauges(report)
+  report.ok = #report.problems == 0
+  return report
+end
+
+local function print_master(master)
+  local ready, pids, restarts = 0, {}, 0
+  for i, worker in ipairs(master.workers) do
+    ready, pids[i], restarts = ready + (worker.ready and 1 or 0), worker.pid, restarts + worker.restarts
+  end
+  local scripts = master.workers[1] and master.workers[1].versions.scripts or "-"
+  print(("%-16s %-22s %d/%d ready  pid %-16s scripts %s  restarts %d"):format(master.name, master.listen, ready,
+    #master.workers, table.concat(pids, ","), scripts, restarts))
+end
+
+local function print_report(report)
+  for _, master in ipairs(report.masters) do print_master(master) end
+  if report.rules then
+    print(("rules            %.12s  live by %s since %s"):format(report.rules.live, report.rules.by,
+      fastr.time.iso(report.rules.at_ms)))
+  end
+  for _, gauge in ipairs(GAUGES) do print(("%-32s %d"):format(gauge[2], report.gauges[gauge[1]])) end
+  for _, bad in ipairs(report.problems) do print("UNWELL  " .. bad.problem .. "   ->  " .. bad.help) end
+  if report.ok then print("all is well") end
+end
+
+--- fastr status [--json]: exit code 1 when something is unwell.
+function M.main(arguments)
+  local report = gather()
+  if arguments[1] == "--json" then print(fastr.json.encode(report)) else print_report(report) end
+  return report.ok and 0 or 1
+end
+
+return M
