@@ -5,7 +5,7 @@
     X(json) X(text) X(money) X(time) X(log) X(metrics) X(setting) X(secret) X(task) X(all) X(stream) X(crypto) X(jwt) \
     X(pg) X(redis) X(kafka) X(http) X(smtp) X(file) X(files) X(flight) X(rules)
 
-#define DECLARE(name) extern const struct fastr_binding fastr_binding_##name __attribute__((weak));
+#define DECLARE(name) extern const struct fastr_binding fastr_binding_##name;
 EACH(DECLARE)
 
 #define LIST(name) &fastr_binding_##name,

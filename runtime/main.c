@@ -13,7 +13,7 @@
 #include "runtime/tool.h"
 
 /* bindings/rules.c: what needs no server (decide, check, ...). Returns the exit code. */
-int fastr_rules_main(int argc, char **argv) __attribute__((weak));
+int fastr_rules_main(int argc, char **argv);
 
 static const char *user(void)
 {
@@ -177,10 +177,7 @@ static int rules(int argc, char **argv)
 {
     if (argc > 0 && !strcmp(argv[0], "rollback"))
         return rollback();
-    if (fastr_rules_main)
-        return fastr_rules_main(argc, argv);
-    fprintf(stderr, "fastr: unknown rules command\n");
-    return 2;
+    return fastr_rules_main(argc, argv);
 }
 
 static int run(int argc, char **argv)

@@ -17,10 +17,7 @@ void fastr_state_bindings(const struct fastr_binding *const *list, int count)
 
 const struct fastr_binding *fastr_state_binding(int index)
 {
-    for (int i = 0; i < binding_count; i++)
-        if (bindings[i] && index-- == 0)
-            return bindings[i];
-    return NULL;
+    return index < binding_count ? bindings[index] : NULL;
 }
 
 /* ---- strict tables ---- */

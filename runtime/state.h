@@ -6,9 +6,9 @@
 
 #include "runtime/bundle.h"
 
-/* The bindings that states get; set once by main.c before any state is made. Borrowed; `count` entries, NULLs skipped. */
+/* The bindings that states get; set once by main.c before any state is made. Borrowed; `count` entries. */
 void fastr_state_bindings(const struct fastr_binding *const *bindings, int count);
-const struct fastr_binding *fastr_state_binding(int index); /* NULL past the last; NULLs are skipped */
+const struct fastr_binding *fastr_state_binding(int index); /* NULL past the last */
 
 /* A new state over `bundle`, which must outlive it. */
 lua_State *fastr_state_new(const struct fastr_bundle *bundle);
