@@ -21,27 +21,9 @@
 #define ARRAY "fastr.json.array"
 #define REFUSAL "fastr.refusal"
 
-enum { REP_MAX = 65536, NAME_MAX_BYTES = 60 };
+enum { REP_MAX = 65536 };
 
 /* ---- unknown names --------------------------------------------------------------------------------------------- */
-
-static int edit_distance(const char *a, const char *b) {
-    int row[NAME_MAX_BYTES + 2], la = (int)strlen(a), lb = (int)strlen(b);
-    if (la > NAME_MAX_BYTES || lb > NAME_MAX_BYTES)
-        return 99;
-    for (int j = 0; j <= lb; j++)
-        row[j] = j;
-    for (int i = 1; i <= la; i++) {
-        int corner = row[0];
-        row[0] = i;
-        for (int j = 1; j <= lb; j++) {
-            int change = corner + (a[i - 1] != b[j - 1]), least = row[j] < row[j - 1] ? row[j] + 1 : row[j - 1] + 1;
-            corner = row[j];
-            row[j] = change < least ? change : least;
-        }
-    }
-    return row[lb];
-}
 
 /* The key of the table at `names` nearest to `word`, or NULL if none is near. */
 static const char *nearest(lua_State *L, int names, const char *word) {
@@ -50,7 +32,7 @@ static const char *nearest(lua_State *L, int names, const char *word) {
     lua_pushnil(L);
     while (lua_next(L, names)) {
         const char *key = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : NULL;
-        int far = key ? edit_distance(word, key) : 99;
+        int far = key ? fastr_edit_distance(word, key) : 99;
         if (far < least || (far == least && (!best || strcmp(key, best) < 0))) {
             least = far;
             best = key;

@@ -332,7 +332,7 @@ static int field_of(const struct shape *shape, const char *name, size_t length) 
     return -1;
 }
 
-static int distance(const char *a, const char *b) {
+int fastr_edit_distance(const char *a, const char *b) {
     int row[64], la = (int)strlen(a), lb = (int)strlen(b);
     if (la > 60 || lb > 60)
         return 99;
@@ -354,7 +354,7 @@ static int unknown_field(struct walk *walk, const struct shape *shape, const cha
     const char *best = NULL;
     int least = 2 + (int)strlen(name) / 2;
     for (int i = 0; i < shape->field_count; i++) {
-        int far = distance(name, shape->fields[i].name);
+        int far = fastr_edit_distance(name, shape->fields[i].name);
         if (far < least || (far == least && best && strcmp(shape->fields[i].name, best) < 0)) {
             least = far;
             best = shape->fields[i].name;

@@ -22,4 +22,8 @@ bool fastr_shape_has(const struct fastr_shapes *shapes, const char *name);
  * With `to` == `from` it only checks, and pushes nothing. Returns the number of values seen. */
 int64_t fastr_shape_copy(const struct fastr_shapes *shapes, const char *name, lua_State *from, int index, lua_State *to);
 
+/* Insertions, deletions and changes that turn `a` into `b` (Levenshtein), to guess which name was meant; 99 if one of
+ * them is longer than 60 bytes. */
+int fastr_edit_distance(const char *a, const char *b);
+
 #endif
