@@ -2,51 +2,16 @@
 
 Reads the addresses from the environment (var/shop.env, FASTR_VAR). Uses nothing of ours.
 """
-import http.client
 import json
 import os
 import smtplib
-import subprocess
-import sys
 import threading
-import time
 import unittest
 import urllib.parse
 import uuid
 
-SHOP = urllib.parse.urlsplit(os.environ["SHOP_URL"])
-INBOX = urllib.parse.urlsplit(os.environ["INBOX_URL"])
-SUPERVISOR = ["supervisorctl", "-c", os.environ["FASTR_VAR"] + "/conf/supervisord.conf"]
-
-
-def ask(method, path, body=None, headers=(), door=SHOP):
-    """One request on its own connection: status, headers, body as text."""
-    connection = http.client.HTTPConnection(door.hostname, door.port, timeout=30)
-    try:
-        sent = {"Content-Type": "application/json", **dict(headers)} if body is not None else dict(headers)
-        connection.request(method, path, body, sent)
-        reply = connection.getresponse()
-        return reply.status, reply.headers, reply.read().decode()
-    finally:
-        connection.close()
-
-
-def until(seconds, what, condition):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain for {what}")
-        time.sleep(0.05)
-    return found
-
-
-def pid_of(program):
-    words = subprocess.run([*SUPERVISOR, "status", program], capture_output=True, text=True).stdout.split()
-    return int(words[3].rstrip(",")) if words[1] == "RUNNING" else None
-
-
-def psql(url, statement):
-    return subprocess.run(["psql", "-X", "-At", url, "-c", statement], check=True, capture_output=True, text=True).stdout.strip()
+from support.door import INBOX, ask, until
+from support.stack import PRIMARY, REPLICAS, VAR, main, pid_of, psql
 
 
 class PublicDoor(unittest.TestCase):
@@ -61,17 +26,17 @@ class PublicDoor(unittest.TestCase):
         self.assertEqual(json.loads(body)["code"], "body_too_large")
 
     def test_calls_between_services_are_not_for_the_public(self):
-        self.assertEqual(ask("POST", "/internal/product/reserve", "{}")[0], 404)
+        self.assertEqual(ask("POST", "/internal/product/reserve", "{}").status, 404)
 
     def test_a_usable_request_id_is_kept_and_another_replaced(self):
-        self.assertEqual(ask("GET", "/nothing", headers={"X-Request-Id": "abc-1"})[1]["X-Request-Id"], "abc-1")
-        self.assertRegex(ask("GET", "/nothing", headers={"X-Request-Id": "a b"})[1]["X-Request-Id"], "^[0-9a-f]{32}$")
+        self.assertEqual(ask("GET", "/nothing", headers={"X-Request-Id": "abc-1"}).headers["X-Request-Id"], "abc-1")
+        self.assertRegex(ask("GET", "/nothing", headers={"X-Request-Id": "a b"}).headers["X-Request-Id"], "^[0-9a-f]{32}$")
 
     def test_the_api_is_described(self):
-        document = json.loads(ask("GET", "/openapi.json")[2])
+        document = ask("GET", "/openapi.json").json()
         self.assertTrue(document["openapi"].startswith("3.1"))
         self.assertIn("/api/v1/carts", document["paths"])
-        self.assertEqual(ask("GET", "/docs")[0], 200)
+        self.assertEqual(ask("GET", "/docs").status, 200)
 
 
 class Processes(unittest.TestCase):
@@ -103,23 +68,23 @@ class Processes(unittest.TestCase):
         before = pid_of(program)
         os.kill(before, 9)
         until(30, program + " to run again", lambda: pid_of(program) not in (None, before))
-        until(30, "a cart", lambda: ask("POST", "/api/v1/carts", "{}")[0] == 201)
+        until(30, "a cart", lambda: ask("POST", "/api/v1/carts", "{}").status == 201)
 
 
 class Inbox(unittest.TestCase):
     def test_a_mail_is_there_as_maildev_would_show_it(self):
-        environment = dict(line.rstrip("\n").split("=", 1) for line in open(os.environ["FASTR_VAR"] + "/fastr.env"))
+        environment = dict(line.rstrip("\n").split("=", 1) for line in open(VAR + "/fastr.env"))
         door = urllib.parse.urlsplit(environment["FASTR_SMTP_URL"])
         to = f"{uuid.uuid4()}@spec.example"
         with smtplib.SMTP(door.hostname, door.port, timeout=10) as smtp:
             smtp.sendmail("shop@spec.example", [to], f"From: Shop <shop@spec.example>\r\nTo: {to}\r\nSubject: =?utf-8?q?5_=C2=A3?=\r\n"
                           "Message-ID: <1@spec.example>\r\n\r\nhello\r\n")
-        mails = json.loads(ask("GET", "/email?to.address=" + to, door=INBOX)[2])
+        mails = ask("GET", "/email?to.address=" + to, door=INBOX).json()
         self.assertEqual(len(mails), 1)
         self.assertEqual((mails[0]["subject"], mails[0]["from"][0]["name"], mails[0]["text"].strip(), mails[0]["messageId"]),
                          ("5 £", "Shop", "hello", "1@spec.example"))
-        self.assertEqual(ask("DELETE", "/email/" + mails[0]["id"], door=INBOX)[0], 200)
-        self.assertEqual(json.loads(ask("GET", "/email?to.address=" + to, door=INBOX)[2]), [])
+        self.assertEqual(ask("DELETE", "/email/" + mails[0]["id"], door=INBOX).status, 200)
+        self.assertEqual(ask("GET", "/email?to.address=" + to, door=INBOX).json(), [])
 
 
 class Replicas(unittest.TestCase):
@@ -127,19 +92,12 @@ class Replicas(unittest.TestCase):
         status, headers, body = ask("POST", "/api/v1/carts", "{}")
         self.assertEqual(status, 201)
         cart = json.loads(body)["id"]
-        for url in [os.environ["PG_PRIMARY"], *os.environ["PG_REPLICAS"].split(",")]:
+        for url in [PRIMARY, *REPLICAS]:
             until(10, "the cart's row", lambda: psql(url, f"select count(*) from cart.carts where id = '{cart}'") == "1")
 
     def test_commits_wait_for_one_of_two_replicas(self):
-        states = psql(os.environ["PG_PRIMARY"], "select application_name, sync_state from pg_stat_replication order by 1")
+        states = psql(PRIMARY, "select application_name, sync_state from pg_stat_replication order by 1")
         self.assertEqual(states.split("\n"), ["r1|quorum", "r2|quorum"])
-
-
-def main():
-    result = unittest.TextTestRunner(verbosity=2).run(unittest.defaultTestLoader.loadTestsFromModule(sys.modules[__name__]))
-    bad = len(result.failures) + len(result.errors) + len(result.skipped)
-    print(f"{result.testsRun - bad} passed, {bad} failed")
-    sys.exit(bad > 0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,159 @@
+"""The stack under the shop: supervised programs, PostgreSQL, fastr's own command, and how a spec file ends.
+
+What a spec stops, pauses or edits it does in one of the `with` blocks here, which put it back even when the spec fails.
+"""
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import unittest
+import urllib.parse
+
+from support.door import ask, until
+
+VAR = os.environ["FASTR_VAR"]
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+SUPERVISOR = ["supervisorctl", "-c", VAR + "/conf/supervisord.conf"]
+PRIMARY = os.environ["PG_PRIMARY"]
+REPLICAS = os.environ["PG_REPLICAS"].split(",")
+
+
+# ---- programs --------------------------------------------------------------------------------------------------------
+
+def supervisor(*arguments):
+    return subprocess.run([*SUPERVISOR, *arguments], capture_output=True, text=True, timeout=120).stdout
+
+
+def programs():
+    """Name to process id (None: not running) of everything that supervisord looks after."""
+    found = {}
+    for line in supervisor("status").splitlines():
+        words = line.split()
+        found[words[0]] = int(words[3].rstrip(",")) if words[1] == "RUNNING" else None
+    return found
+
+
+def pid_of(program):
+    return programs().get(program)
+
+
+def services():
+    """The programs that are masters of fastr."""
+    with open(VAR + "/conf/supervisord.conf", encoding="utf-8") as file:
+        text = file.read()
+    sections = (section.split("\n", 1) for section in text.split("[program:")[1:])
+    return [name.rstrip("]") for name, lines in sections if "/bin/fastr serve " in lines]
+
+
+TOPOLOGY = "one" if "shop-1" in services() else "many"
+
+
+def instances(service):
+    """The programs that serve `service`: its own, or the one that has all."""
+    return [name for name in services() if name.rsplit("-", 1)[0] == service] or ["shop-1"]
+
+
+def listen_of(program):
+    """host:port of a master, out of its section of the supervisor's settings."""
+    with open(VAR + "/conf/supervisord.conf", encoding="utf-8") as file:
+        section = file.read().split(f"[program:{program}]")[1].split("[program:")[0]
+    return section.split('FASTR_LISTEN="')[1].split('"')[0]
+
+
+def is_ready(program):
+    try:
+        return ask("GET", "/readyz", door=urllib.parse.urlsplit("http://" + listen_of(program)), timeout=5).status == 200
+    except OSError:
+        return False
+
+
+def all_ready(seconds=60):
+    """Until every process of fastr says that it is ready, and NGINX lets through to each service."""
+    for program in services():
+        until(seconds, program + " to be ready", lambda program=program: is_ready(program))
+    until(30, "the public door", lambda: ask("GET", "/api/v1/categories").status == 200)
+
+
+@contextlib.contextmanager
+def stopped(*names):
+    """Stops programs, and starts them again afterwards, whatever happened; then all is ready again."""
+    supervisor("stop", *names)
+    try:
+        yield
+    finally:
+        supervisor("start", *names)
+        for name in names:
+            until(60, name + " to run again", lambda name=name: pid_of(name))
+        if "pg-primary" in names:
+            until(60, "the replicas to stream", lambda: psql(PRIMARY, STREAMING) == "2")
+        all_ready()
+
+
+# ---- PostgreSQL --------------------------------------------------------------------------------------------------------
+
+STREAMING = "select count(*) from pg_stat_replication where state = 'streaming' and sync_state = 'quorum'"
+
+
+def psql(url, statement):
+    """A statement's rows as psql -At prints them; "" when the server is away."""
+    done = subprocess.run(["psql", "-X", "-At", url, "-c", statement], capture_output=True, text=True, timeout=60)
+    if done.returncode == 1 or done.returncode == 3:
+        raise AssertionError(done.stderr.strip())
+    return done.stdout.strip()
+
+
+def count(statement):
+    return int(psql(PRIMARY, statement))
+
+
+@contextlib.contextmanager
+def replay_paused(url):
+    """A replica that still receives what the primary writes, but no longer shows it."""
+    psql(url, "select pg_wal_replay_pause()")
+    try:
+        until(10, "replay to be paused", lambda: psql(url, "select pg_get_wal_replay_pause_state()") == "paused")
+        yield
+    finally:
+        psql(url, "select pg_wal_replay_resume()")
+
+
+# ---- fastr -------------------------------------------------------------------------------------------------------------
+
+def fastr(*arguments, **environment):
+    """bin/fastr ARGUMENTS on this instance: exit code, and what it printed on both outputs."""
+    done = subprocess.run([ROOT + "/bin/fastr", *arguments], capture_output=True, text=True, timeout=120,
+                          env={**os.environ, **environment})
+    return done.returncode, done.stdout + done.stderr
+
+
+def status():
+    """The report of fastr status --json, with its exit code as `exit`."""
+    done = subprocess.run([ROOT + "/bin/fastr", "status", "--json"], capture_output=True, text=True, timeout=120)
+    return {**json.loads(done.stdout), "exit": done.returncode}
+
+
+@contextlib.contextmanager
+def edited(path, old, new):
+    """A file of the checkout with `old` replaced by `new`; it is as before afterwards."""
+    path = os.path.join(ROOT, path)
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    if old not in text:
+        raise AssertionError(f"{path} has no {old!r}")
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text.replace(old, new))
+        yield
+    finally:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+
+
+def main():
+    """Runs the specs of the file that was started; the last line is "N passed, N failed"."""
+    suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
+    result = unittest.TextTestRunner(verbosity=2).run(suite)
+    bad = len(result.failures) + len(result.errors) + len(result.skipped)
+    print(f"{result.testsRun - bad} passed, {bad} failed")
+    sys.exit(bad > 0)
