@@ -5,6 +5,7 @@
 #include "runtime/sandbox_env.h"
 
 #include <lauxlib.h>
+#include <luajit.h>
 #include <lualib.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #define SEALED "fastr.sealed"
 #define ARRAY "fastr.json.array"
 #define REFUSAL "fastr.refusal"
+#define INSPECT "fastr.inspect"
 
 enum { REP_MAX = 65536 };
 
@@ -42,19 +44,35 @@ static const char *nearest(lua_State *L, int names, const char *word) {
     return best;
 }
 
-/* __index of the allow-list: upvalues the list and what it is called ("" for the globals). */
-static int l_unknown(lua_State *L) {
-    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
-    const char *of = lua_tostring(L, lua_upvalueindex(2));
-    const char *best = nearest(L, lua_upvalueindex(1), name);
+/* Raises "WHERE unknown name ...": `names` is the stack index of the allow-list, called `of` ("" for the globals). */
+static int unknown(lua_State *L, const char *where, int names, const char *of, const char *name) {
+    const char *best = nearest(L, names, name);
     if (best)
-        return luaL_error(L, "unknown name '%s%s' (did you mean '%s'?)", of, name, best);
-    return luaL_error(L, "unknown name '%s%s'", of, name);
+        lua_pushfstring(L, "%sunknown name '%s%s' (did you mean '%s'?)", where, of, name, best);
+    else
+        lua_pushfstring(L, "%sunknown name '%s%s'", where, of, name);
+    return lua_error(L);
+}
+
+static int frozen(lua_State *L, const char *where, const char *name) {
+    lua_pushfstring(L, "%s'%s' cannot be set: rules keep nothing (is a 'local' missing?)", where, name);
+    return lua_error(L);
+}
+
+static const char *key_text(lua_State *L) {
+    return lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
+}
+
+/* __index of the allow-list: upvalues the list and what it is called. */
+static int l_unknown(lua_State *L) {
+    const char *of = lua_tostring(L, lua_upvalueindex(2));
+    luaL_where(L, 1);
+    return unknown(L, lua_tostring(L, -1), lua_upvalueindex(1), of, key_text(L));
 }
 
 static int l_frozen(lua_State *L) {
-    const char *name = lua_type(L, 2) == LUA_TSTRING ? lua_tostring(L, 2) : luaL_typename(L, 2);
-    return luaL_error(L, "'%s' cannot be set: rules keep nothing (is a 'local' missing?)", name);
+    luaL_where(L, 1);
+    return frozen(L, lua_tostring(L, -1), key_text(L));
 }
 
 /* Replaces the table on the top by a frozen proxy to it; unknown keys raise. */
@@ -274,6 +292,82 @@ bool sandbox_is_array(lua_State *L, int index) {
     return array;
 }
 
+/* ---- names that a file uses, checked before it runs --------------------------------------------------------------- */
+
+/* An unknown name in a branch that no example takes would be found by a shopper. So each function of a file is searched
+ * for reads and writes of globals with LuaJIT's own jit.util, whose opcodes are learned from two probes. */
+
+/* Calls a function of jit.util with the function or prototype at `index` and a number: pushes one result. */
+static void inspect(lua_State *L, const char *what, int index, int number) {
+    lua_getfield(L, LUA_REGISTRYINDEX, INSPECT);
+    lua_getfield(L, -1, what);
+    lua_remove(L, -2);
+    lua_pushvalue(L, index);
+    lua_pushinteger(L, number);
+    lua_call(L, 2, 1);
+}
+
+/* The instruction at `pc` of the function at `index`; false past its end. */
+static bool instruction(lua_State *L, int index, int pc, unsigned *word) {
+    inspect(L, "funcbc", index, pc);
+    bool there = lua_isnumber(L, -1);
+    *word = there ? (unsigned)(int64_t)lua_tonumber(L, -1) : 0;
+    lua_pop(L, 1);
+    return there;
+}
+
+/* The opcode of the instruction at `pc` of a probe. */
+static unsigned opcode(lua_State *L, const char *probe, int pc) {
+    unsigned word;
+    luaL_loadstring(L, probe);
+    instruction(L, lua_gettop(L), pc, &word);
+    lua_pop(L, 1);
+    return word & 0xff;
+}
+
+static void push_place(lua_State *L, const char *file, int function, int pc) {
+    inspect(L, "funcinfo", function, pc);
+    lua_getfield(L, -1, "currentline");
+    lua_pushfstring(L, "%s:%d: ", file, (int)lua_tointeger(L, -1));
+    lua_insert(L, -3);
+    lua_pop(L, 2);
+}
+
+static void check_instruction(lua_State *L, const char *file, int function, int names, int pc, bool write) {
+    unsigned word;
+    instruction(L, function, pc, &word);
+    inspect(L, "funck", function, -(int)(word >> 16) - 1);
+    const char *name = lua_tostring(L, -1);
+    lua_pushvalue(L, -1);
+    lua_rawget(L, names);
+    if (write || lua_isnil(L, -1)) {
+        push_place(L, file, function, pc);
+        if (write)
+            frozen(L, lua_tostring(L, -1), name);
+        unknown(L, lua_tostring(L, -1), names, "", name);
+    }
+    lua_pop(L, 2);
+}
+
+/* Raises for the first global that the function on the top, or one within it, names and the table at `names` has not. */
+static void check_names(lua_State *L, const char *file, int names) {
+    int function = lua_gettop(L);
+    unsigned word, read = opcode(L, "return x", 1), write = opcode(L, "x = nil", 2);
+    luaL_checkstack(L, 16, "functions nested too deep");
+    for (int pc = 1; instruction(L, function, pc, &word); pc++)
+        if ((word & 0xff) == read || (word & 0xff) == write)
+            check_instruction(L, file, function, names, pc, (word & 0xff) == write);
+    for (int child = -1;; child--) {
+        inspect(L, "funck", function, child);
+        if (lua_isnil(L, -1))
+            break;
+        if (strcmp(luaL_typename(L, -1), "proto") == 0)
+            check_names(L, file, names);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
 /* ---- files of the pack ----------------------------------------------------------------------------------------- */
 
 static void *registry_pointer(lua_State *L, const char *key) {
@@ -290,8 +384,8 @@ static void refuse_sealed(lua_State *L, const char *what) {
     lua_pop(L, 1);
 }
 
-/* Pushes the proxy of the globals extended by the names in the table at `more` (0: none). */
-static void push_globals(lua_State *L, int more) {
+/* Pushes the table of the globals extended by the names in the table at `more` (0: none). */
+static void push_names(lua_State *L, int more) {
     lua_newtable(L);
     for (int pass = 0; pass < (more ? 2 : 1); pass++) {
         if (pass)
@@ -306,10 +400,9 @@ static void push_globals(lua_State *L, int more) {
         }
         lua_pop(L, 1);
     }
-    freeze(L, "");
 }
 
-/* Pushes what the file returns when it runs with the globals on the top, which it takes. */
+/* Pushes what the file returns when it runs with the globals in the table on the top, which it takes. */
 static void run_file(lua_State *L, const char *file) {
     const struct fastr_bundle *bundle = registry_pointer(L, BUNDLE);
     char chunk[256];
@@ -319,7 +412,9 @@ static void run_file(lua_State *L, const char *file) {
     snprintf(chunk, sizeof chunk, "@%s", file);
     if (luaL_loadbufferx(L, fastr_bundle_data(bundle, at), fastr_bundle_length(bundle, at), chunk, "t") != 0)
         lua_error(L);
+    check_names(L, file, lua_gettop(L) - 1);
     lua_insert(L, -2);
+    freeze(L, "");
     lua_setfenv(L, -2);
     lua_call(L, 0, 1);
 }
@@ -345,7 +440,7 @@ void sandbox_require(lua_State *L, const char *name) {
         lua_pushlightuserdata(L, NULL);
         lua_setfield(L, -2, name);
         file_of_module(L, name, file, sizeof file);
-        push_globals(L, 0);
+        push_names(L, 0);
         run_file(L, file);
         if (lua_isnil(L, -1))
             luaL_error(L, "%s:1: a module returns its table", file);
@@ -386,7 +481,7 @@ static int l_load(lua_State *L) {
     const char *file = luaL_checkstring(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
     refuse_sealed(L, "pack.load");
-    push_globals(L, 2);
+    push_names(L, 2);
     run_file(L, file);
     return 1;
 }
@@ -588,6 +683,18 @@ static void add_bindings(lua_State *L) {
     }
 }
 
+/* jit.util is opened for check_names alone: rules cannot name it. Opening it turns the JIT on. */
+static void open_inspect(lua_State *L) {
+    open_library(L, luaopen_jit, LUA_JITLIBNAME);
+    lua_getfield(L, LUA_REGISTRYINDEX, "_PRELOAD");
+    lua_getfield(L, -1, LUA_JITLIBNAME ".util");
+    lua_pushliteral(L, LUA_JITLIBNAME ".util");
+    lua_call(L, 1, 1);
+    lua_setfield(L, LUA_REGISTRYINDEX, INSPECT);
+    lua_pop(L, 1);
+    luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_OFF);
+}
+
 static void remember(lua_State *L, const char *key, const void *pointer) {
     lua_pushlightuserdata(L, (void *)(uintptr_t)pointer);
     lua_setfield(L, LUA_REGISTRYINDEX, key);
@@ -606,6 +713,7 @@ void sandbox_open_environment(lua_State *L, const struct fastr_bundle *bundle, s
     open_library(L, luaopen_string, LUA_STRLIBNAME);
     open_library(L, luaopen_table, LUA_TABLIBNAME);
     open_library(L, luaopen_math, LUA_MATHLIBNAME);
+    open_inspect(L);
     remember(L, BUNDLE, bundle);
     remember(L, SHAPES, shapes);
     lua_newtable(L);
