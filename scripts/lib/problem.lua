@@ -100,6 +100,7 @@ local CODES = {
   -- payment
   card_invalid = { 422, "The card is not usable", "The member errors says which field." },
   payment_method_not_found = { 404, "There is no such payment method", "GET /api/v1/payment-methods lists yours." },
+  payment_method_limit = { 409, "You have saved as many cards as you can", "Delete one first." },
   payment_declined = { 402, "The payment was declined", "The order stays open: check out again with another card." },
   payment_not_found = { 404, "There is no such payment", "Check the id; the order lists its payments." },
   payment_state = { 409, "The payment is not in a state that allows this",

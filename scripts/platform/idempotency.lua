@@ -124,12 +124,12 @@ local function insert_done(tx, route, action, status, body, headers)
 end
 
 local function in_transaction(service, route, ctx, action, tx)
+  ctx.tx = tx -- for a replay too
   if action then
     if not lock(tx, action) then return nil, problem.new("idempotency_running", RUNNING) end
     local row = find(tx, action)
     if row then return select(2, settle(service, route, ctx, action, row)) end
   end
-  ctx.tx = tx
   local status, body, headers = service.handlers[route.handler](ctx)
   if not status then return nil, body end
   if action and not insert_done(tx, route, action, status, body, headers) then

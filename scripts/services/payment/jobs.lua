@@ -1,0 +1,14 @@
+-- jobs: the schedules of payment.
+
+local database = require "platform.db"
+local vault = require "services.payment.vault"
+
+local M = {}
+
+-- Shreds guests' cards whose hour is over.
+function M.shred_guests()
+  vault.shred_expired(database.open("payment"))
+  return true
+end
+
+return M
