@@ -1,12 +1,11 @@
-/* rules.c: fastr.rules, decisions by the pack that the running task has pinned; the builder of its versions; and the
- * commands `fastr rules decide` and `fastr rules check`, which need no server. Leans on runtime/sandbox.h. */
-#include <errno.h>
+/* rules.c: fastr.rules, decisions by the pack that the running task has pinned or by one that was opened by name; the
+ * builder of its versions. Leans on runtime/sandbox.h. */
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/json.h"
+#include "bindings/util.h"
 #include "runtime/sandbox.h"
 #include "runtime/state.h"
 
@@ -31,13 +30,8 @@ static const struct fastr_builder builder = {"rules", build_rules, free_rules};
 
 /* ---- fastr.rules ----------------------------------------------------------------------------------------------- */
 
-static const char *option(lua_State *L, const char *name, const char *otherwise) {
-    if (!lua_istable(L, 3))
-        return otherwise;
-    lua_getfield(L, 3, name);
-    const char *value = lua_isnil(L, -1) ? otherwise : luaL_checkstring(L, -1);
-    lua_pop(L, 1); /* the options table keeps it alive */
-    return value;
+static const char *option(lua_State *L, int options, const char *name, const char *otherwise) {
+    return lua_istable(L, options) ? fastr_field_text(L, options, name, otherwise, NULL) : otherwise;
 }
 
 static void count_decision(const char *point, const char *code) {
@@ -84,8 +78,8 @@ static int l_decide(lua_State *L) {
     const char *hash = NULL, *point = luaL_checkstring(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
     lua_settop(L, 3);
-    const char *wanted = option(L, "pack", NULL);
-    struct fastr_decision decision = {.point = point, .explain = option(L, "explain", "applied")};
+    const char *wanted = option(L, 3, "pack", NULL);
+    struct fastr_decision decision = {.point = point, .explain = option(L, 3, "explain", "applied")};
     struct fastr_err err = {{0}, {0}};
     struct fastr_sandbox *sandbox = pinned(wanted, &hash);
     if (!sandbox)
@@ -108,181 +102,139 @@ static int l_pack(lua_State *L) {
     return 1;
 }
 
-static const luaL_Reg functions[] = {{"decide", l_decide}, {"pack", l_pack}, {NULL, NULL}};
+/* ---- packs that are opened, live or not: what tools compare ---------------------------------------------------- */
+
+#define PACK "fastr.rules.pack"
+
+struct pack {
+    struct fastr_bundle *bundle;
+    struct fastr_sandbox *sandbox;
+};
+
+static void release_pack(struct pack *pack) {
+    fastr_sandbox_free(pack->sandbox);
+    fastr_bundle_free(pack->bundle);
+    *pack = (struct pack){NULL, NULL};
+}
+
+static struct pack *check_pack(lua_State *L) {
+    struct pack *pack = luaL_checkudata(L, 1, PACK);
+    if (!pack->sandbox)
+        luaL_error(L, "this pack is closed");
+    return pack;
+}
+
+/* The files of a folder with scripts/lib under "lib/", or a stored pack by its hash. NULL with `err`. */
+static struct fastr_bundle *read_source(const char *source, struct fastr_err *err) {
+    if (strncmp(source, "sha256:", 7) == 0) {
+        char *path = fastr_format("%s/packs/%s", fastr_setting("var", "var"), source + 7);
+        struct fastr_bundle *stored = fastr_bundle_load(path, source + 7, err);
+        free(path);
+        return stored;
+    }
+    struct fastr_bundle *bundle = fastr_bundle_read(source, err);
+    char *lib = fastr_format("%s/lib", fastr_setting("scripts", "scripts"));
+    if (bundle && fastr_bundle_add(bundle, lib, "lib", err) != 0) {
+        fastr_bundle_free(bundle);
+        bundle = NULL;
+    }
+    free(lib);
+    return bundle;
+}
+
+/* rules.open(source) -> a pack of its own state, not proved. source: a folder, or "sha256:HASH" of a stored pack. Blocks
+ * while it reads: for tools. Returns nil, message, code: "invalid" (text begins FILE:LINE:), "unavailable", "rules_budget". */
+static int l_open(lua_State *L) {
+    const char *source = luaL_checkstring(L, 1);
+    struct fastr_err err;
+    struct pack *pack = lua_newuserdata(L, sizeof *pack);
+    *pack = (struct pack){NULL, NULL};
+    luaL_getmetatable(L, PACK);
+    lua_setmetatable(L, -2);
+    pack->bundle = read_source(source, &err);
+    pack->sandbox = pack->bundle ? fastr_sandbox_new(pack->bundle, &err) : NULL;
+    return pack->sandbox ? 1 : fastr_push_err(L, &err);
+}
+
+/* pack:decide(point, facts, {explain =, exact = false}) -> decision, info, as rules.decide. exact: instructions are
+ * counted one by one, which is slow. Returns nil, message, code: "facts_invalid", "rules_error", "rules_budget". */
+static int pack_decide(lua_State *L) {
+    struct pack *pack = check_pack(L);
+    struct fastr_decision decision = {.point = luaL_checkstring(L, 2)};
+    struct fastr_err err = {{0}, {0}};
+    luaL_checktype(L, 3, LUA_TTABLE);
+    lua_settop(L, 4);
+    decision.explain = option(L, 4, "explain", "applied");
+    decision.exact = lua_istable(L, 4) && fastr_field_bool(L, 4, "exact", false);
+    if (fastr_sandbox_decide(pack->sandbox, L, 3, &decision, &err) != 0)
+        return fastr_push_error(L, strcmp(err.code, "invalid") == 0 ? "facts_invalid" : err.code, "%s", err.text);
+    if (!lua_istable(L, -1))
+        return fastr_push_error(L, "rules_error", "%s: the rules answered no table", decision.point);
+    push_info(L, &decision, fastr_sandbox_hash(pack->sandbox));
+    return 2;
+}
+
+/* pack:prove() -> number of examples, all of which hold; or nil, message ("FILE:LINE: ..."), code */
+static int pack_prove(lua_State *L) {
+    struct fastr_err err = {{0}, {0}};
+    int examples = fastr_sandbox_prove(check_pack(L)->sandbox, &err);
+    if (examples < 0)
+        return fastr_push_err(L, &err);
+    lua_pushinteger(L, examples);
+    return 1;
+}
+
+/* pack:hash() -> "sha256:..." */
+static int pack_hash(lua_State *L) {
+    lua_pushfstring(L, "sha256:%s", fastr_bundle_hash(check_pack(L)->bundle));
+    return 1;
+}
+
+/* pack:files() -> table of name -> text, scripts/lib among them as "lib/..." */
+static int pack_files(lua_State *L) {
+    const struct fastr_bundle *bundle = check_pack(L)->bundle;
+    lua_createtable(L, 0, fastr_bundle_count(bundle));
+    for (int i = 0; i < fastr_bundle_count(bundle); i++) {
+        lua_pushlstring(L, fastr_bundle_data(bundle, i), fastr_bundle_length(bundle, i));
+        lua_setfield(L, -2, fastr_bundle_name(bundle, i));
+    }
+    return 1;
+}
+
+/* pack:store() -> true: it can be opened by its hash, and activated. Returns nil, message, code "unavailable". */
+static int pack_store(lua_State *L) {
+    struct fastr_err err;
+    char *folder = fastr_format("%s/packs", fastr_setting("var", "var"));
+    int rc = fastr_bundle_store(check_pack(L)->bundle, folder, &err);
+    free(folder);
+    if (rc != 0)
+        return fastr_push_err(L, &err);
+    lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* pack:close(): its memory is freed now and not when Lua collects it. May be called twice. */
+static int pack_close(lua_State *L) {
+    release_pack(luaL_checkudata(L, 1, PACK));
+    return 0;
+}
+
+/* ---- the module ------------------------------------------------------------------------------------------------ */
+
+static const luaL_Reg functions[] = {{"decide", l_decide}, {"open", l_open}, {"pack", l_pack}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"decide", pack_decide}, {"prove", pack_prove}, {"hash", pack_hash}, {"files", pack_files},
+                                   {"store", pack_store},   {"close", pack_close}, {NULL, NULL}};
 
 static int open_rules(lua_State *L) {
+    luaL_newmetatable(L, PACK);
+    lua_newtable(L);
+    luaL_register(L, NULL, methods);
+    lua_setfield(L, -2, "__index");
+    lua_pushcfunction(L, pack_close);
+    lua_setfield(L, -2, "__gc");
     lua_newtable(L);
     luaL_register(L, NULL, functions);
     return 1;
 }
 
 const struct fastr_binding fastr_binding_rules = {.name = "rules", .open = open_rules, .builder = &builder};
-
-/* ---- the command line ------------------------------------------------------------------------------------------ */
-
-static const char usage[] =
-    "fastr rules decide POINT FACTS.json [--pack DIR] [--explain none|applied|full]\n"
-    "    prints the decision as JSON (POINT: price.cart, cart.accept, ...; FACTS.json or - for standard input)\n"
-    "fastr rules decide POINT --lines [--pack DIR]\n"
-    "    one line of facts in, one line out: the decision, or {\"error\":...}\n"
-    "fastr rules check [DIR]\n"
-    "    builds the pack and runs its examples; exit 1 with file and line\n";
-
-static int complain(const char *what, const char *detail) {
-    fprintf(stderr, "fastr rules: %s%s%s\n", what, detail ? ": " : "", detail ? detail : "");
-    return 1;
-}
-
-static struct fastr_bundle *read_pack(const char *dir, struct fastr_err *err) {
-    struct fastr_bundle *bundle = fastr_bundle_read(dir ? dir : fastr_setting("rules_dir", "scripts/rules"), err);
-    if (!bundle)
-        return NULL;
-    char *lib = fastr_format("%s/lib", fastr_setting("scripts", "scripts"));
-    int rc = fastr_bundle_add(bundle, lib, "lib", err);
-    free(lib);
-    if (rc == 0)
-        return bundle;
-    fastr_bundle_free(bundle);
-    return NULL;
-}
-
-static bool read_all(FILE *file, struct fastr_buffer *text) {
-    size_t count;
-    do {
-        char *at = fastr_buffer_reserve(text, 65536);
-        count = fread(at, 1, 65536, file);
-        text->length += count;
-    } while (count > 0 && text->length < (64u << 20));
-    return !ferror(file);
-}
-
-static bool read_facts(const char *path, struct fastr_buffer *text) {
-    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "r");
-    bool good = file && read_all(file, text);
-    if (file && file != stdin)
-        fclose(file);
-    return good;
-}
-
-struct command {
-    const char *point, *facts, *pack, *explain;
-    bool lines;
-};
-
-/* One decision: facts as JSON in, decision as JSON out. 0, or -1 with `err`. */
-static int decide_text(struct fastr_sandbox *sandbox, lua_State *L, const struct command *command, const char *text,
-                       size_t length, struct fastr_buffer *out, struct fastr_err *err) {
-    struct fastr_decision decision = {.point = command->point, .explain = command->explain};
-    lua_settop(L, 0);
-    if (fastr_json_push(L, text, length, NULL, err) != 0)
-        return -1;
-    if (fastr_sandbox_decide(sandbox, L, 1, &decision, err) != 0)
-        return -1;
-    lua_pushfstring(L, "sha256:%s", fastr_sandbox_hash(sandbox));
-    lua_setfield(L, -2, "pack");
-    return fastr_json_encode(L, -1, true, out, err);
-}
-
-static int decide_lines(struct fastr_sandbox *sandbox, lua_State *L, const struct command *command) {
-    char *line = NULL;
-    size_t room = 0;
-    ssize_t length;
-    while ((length = getline(&line, &room, stdin)) > 0) {
-        struct fastr_buffer out = {0};
-        struct fastr_err err = {{0}, {0}};
-        if (decide_text(sandbox, L, command, line, (size_t)length, &out, &err) != 0) {
-            fastr_buffer_text(&out, "{\"error\":");
-            fastr_json_string(&out, err.text, strlen(err.text));
-            fastr_buffer_text(&out, "}");
-        }
-        printf("%s\n", out.data);
-        fastr_buffer_free(&out);
-    }
-    free(line);
-    return 0;
-}
-
-static int decide_once(struct fastr_sandbox *sandbox, lua_State *L, const struct command *command) {
-    struct fastr_buffer text = {0}, out = {0};
-    struct fastr_err err = {{0}, {0}};
-    int rc = 0;
-    if (!read_facts(command->facts, &text))
-        rc = complain(command->facts, strerror(errno));
-    else if (decide_text(sandbox, L, command, text.data, text.length, &out, &err) != 0)
-        rc = complain(command->facts, err.text);
-    else
-        printf("%s\n", out.data);
-    fastr_buffer_free(&text);
-    fastr_buffer_free(&out);
-    return rc;
-}
-
-static int parse_decide(int argc, char **argv, struct command *command) {
-    for (int i = 0; i < argc; i++) {
-        bool valued = i + 1 < argc;
-        if (strcmp(argv[i], "--pack") == 0 && valued)
-            command->pack = argv[++i];
-        else if (strcmp(argv[i], "--explain") == 0 && valued)
-            command->explain = argv[++i];
-        else if (strcmp(argv[i], "--lines") == 0)
-            command->lines = true;
-        else if (!command->point)
-            command->point = argv[i];
-        else if (!command->facts)
-            command->facts = argv[i];
-        else
-            return complain("unexpected argument", argv[i]);
-    }
-    return command->point && (command->facts || command->lines) ? 0 : complain("a point and its facts are needed", NULL);
-}
-
-static int run_decide(int argc, char **argv) {
-    struct command command = {.explain = "full"};
-    struct fastr_err err = {{0}, {0}};
-    if (parse_decide(argc, argv, &command) != 0) {
-        fputs(usage, stderr);
-        return 2;
-    }
-    struct fastr_bundle *bundle = read_pack(command.pack, &err);
-    struct fastr_sandbox *sandbox = bundle ? fastr_sandbox_new(bundle, &err) : NULL;
-    lua_State *L = luaL_newstate();
-    fastr_state_open_fastr(L);
-    int rc = !sandbox        ? complain(err.text, NULL)
-             : command.lines ? decide_lines(sandbox, L, &command)
-                             : decide_once(sandbox, L, &command);
-    lua_close(L);
-    fastr_sandbox_free(sandbox);
-    if (bundle)
-        fastr_bundle_free(bundle);
-    return rc;
-}
-
-static int run_check(int argc, char **argv) {
-    struct fastr_err err = {{0}, {0}};
-    uint64_t started = fastr_clock_us();
-    struct fastr_bundle *bundle = read_pack(argc > 0 ? argv[0] : NULL, &err);
-    struct fastr_sandbox *sandbox = bundle ? fastr_sandbox_new(bundle, &err) : NULL;
-    int examples = sandbox ? fastr_sandbox_prove(sandbox, &err) : -1;
-    if (examples >= 0)
-        printf("ok   %d files, %d examples   %.7s   %d ms\n", fastr_bundle_count(bundle), examples,
-               fastr_bundle_hash(bundle), (int)((fastr_clock_us() - started) / 1000));
-    else
-        fprintf(stderr, "%s\n", err.text);
-    fastr_sandbox_free(sandbox);
-    if (bundle)
-        fastr_bundle_free(bundle);
-    return examples < 0;
-}
-
-/* What `fastr rules ...` does without a server; argv[0] is the verb. Returns the exit code. */
-int fastr_rules_main(int argc, char **argv);
-int fastr_rules_main(int argc, char **argv) {
-    const char *verb = argc > 0 ? argv[0] : "--help";
-    if (strcmp(verb, "decide") == 0)
-        return run_decide(argc - 1, argv + 1);
-    if (strcmp(verb, "check") == 0)
-        return run_check(argc - 1, argv + 1);
-    bool help = strcmp(verb, "--help") == 0;
-    fputs(usage, help ? stdout : stderr);
-    return help ? 0 : 2;
-}

@@ -64,11 +64,11 @@ static int open_private(const struct fastr_builder *builder, struct fastr_err *e
     return bundle && fastr_line_private(builder->line, builder, bundle, err) ? 0 : -1;
 }
 
-int fastr_lines_open_private(const struct fastr_builder *scripts, struct fastr_err *err)
+int fastr_lines_open_private(const struct fastr_builder *scripts, bool bindings, struct fastr_err *err)
 {
     int rc = open_private(scripts, err);
     const struct fastr_binding *binding;
-    for (int i = 0; rc == 0 && (binding = fastr_state_binding(i)); i++)
+    for (int i = 0; bindings && rc == 0 && (binding = fastr_state_binding(i)); i++)
         if (binding->builder)
             rc = open_private(binding->builder, err);
     return rc;

@@ -10,7 +10,7 @@ int fastr_lines_open(const char *process_name, struct fastr_err *err);
 struct fastr_bundle *fastr_lines_read(const char *line, struct fastr_err *err);
 /* Builds, proves and throws away: an error names file and line. 0 or -1. */
 int fastr_lines_prove(const char *line, const struct fastr_bundle *bundle, struct fastr_err *err);
-/* Opens the same lines for this process alone, built from the files on disk (tools, specs). */
-int fastr_lines_open_private(const struct fastr_builder *scripts, struct fastr_err *err);
+/* Opens the same lines for this process alone, built from the files on disk (tools, specs); or only that of the scripts. */
+int fastr_lines_open_private(const struct fastr_builder *scripts, bool bindings, struct fastr_err *err);
 
 #endif

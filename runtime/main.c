@@ -12,8 +12,6 @@
 #include "runtime/state.h"
 #include "runtime/tool.h"
 
-/* bindings/rules.c: what needs no server (decide, check, ...). Returns the exit code. */
-int fastr_rules_main(int argc, char **argv);
 
 static const char *user(void)
 {
@@ -177,7 +175,7 @@ static int rules(int argc, char **argv)
 {
     if (argc > 0 && !strcmp(argv[0], "rollback"))
         return rollback();
-    return fastr_rules_main(argc, argv);
+    return fastr_tool_rules(argv, argc);
 }
 
 static int run(int argc, char **argv)

@@ -128,7 +128,7 @@ static void on_ended(struct fastr_task *task, lua_State *L, int results, const c
     event_base_loopbreak(base);
 }
 
-static int start(struct fastr_err *err)
+static int start(bool bindings, struct fastr_err *err)
 {
     signal(SIGPIPE, SIG_IGN);
     fastr_log_setup("tool", fastr_setting("log.level", "warn"));
@@ -136,7 +136,7 @@ static int start(struct fastr_err *err)
     base = event_base_new();
     fastr_tasks_start(base, 10000);
     fastr_stream_start(base, 0);
-    if (fastr_lines_open_private(&tool_builder, err))
+    if (fastr_lines_open_private(&tool_builder, bindings, err))
         return -1;
     const struct fastr_binding *binding;
     for (int i = 0; (binding = fastr_state_binding(i)); i++)
@@ -155,10 +155,10 @@ static void push_arguments(lua_State *L, char **arguments, int count)
 }
 
 /* Loads `chunk` into the one task, gives it the arguments, and runs the loop until it has ended. */
-static int run(const char *chunk, const char *module, char **arguments, int count)
+static int run(const char *chunk, bool bindings, const char *module, char **arguments, int count)
 {
     struct fastr_err err;
-    if (start(&err)) {
+    if (start(bindings, &err)) {
         fprintf(stderr, "fastr: %s\n", err.text);
         return 1;
     }
@@ -179,9 +179,16 @@ static int run(const char *chunk, const char *module, char **arguments, int coun
     return exit_code;
 }
 
+static const char call_main[] = "local module, arguments = ...\nreturn require(module).main(arguments)";
+
 int fastr_tool_run(const char *module, char **arguments, int count)
 {
-    return run("local module, arguments = ...\nreturn require(module).main(arguments)", module, arguments, count);
+    return run(call_main, true, module, arguments, count);
+}
+
+int fastr_tool_rules(char **arguments, int count)
+{
+    return run(call_main, false, "services.rules.tool", arguments, count);
 }
 
 int fastr_tool_spec(char **arguments, int count)
@@ -189,5 +196,5 @@ int fastr_tool_spec(char **arguments, int count)
     /* busted's runner takes its arguments from `arg` and ends the process itself. */
     return run("local _, arguments = ...\narguments[0] = 'fastr spec'\n_G.arg = arguments\n"
                "require('busted.runner')({ standalone = false })",
-               "spec", arguments, count);
+               true, "spec", arguments, count);
 }

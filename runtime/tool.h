@@ -7,6 +7,8 @@
 
 /* Runs require(module).main(arguments) in a task and returns its result as the exit code (nil or true: 0). */
 int fastr_tool_run(const char *module, char **arguments, int count);
+/* The commands of `fastr rules`: no rules are pinned, so that what is on disk may be broken, which is what they report. */
+int fastr_tool_rules(char **arguments, int count);
 /* Runs busted with these arguments in a task. */
 int fastr_tool_spec(char **arguments, int count);
 

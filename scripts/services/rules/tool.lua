@@ -1,0 +1,49 @@
+-- tool: `fastr rules VERB ...`. Each verb is a file of tools/, with `usage` (its lines of help) and `main(arguments)`,
+-- which returns whether all went well. Most need nothing but the files on disk.
+
+local M = {}
+
+local VERBS = { "check", "decide" }
+
+local function help(out, verbs)
+  for _, verb in ipairs(verbs) do
+    for _, line in ipairs(require("services.rules.tools." .. verb).usage) do out:write(line, "\n") end
+  end
+  if verbs == VERBS then
+    out:write("fastr rules rollback\n    makes the pack before the live one live again, on this host, at once\n")
+  end
+end
+
+local function is_verb(word)
+  for _, verb in ipairs(VERBS) do
+    if verb == word then return true end
+  end
+  return false
+end
+
+-- fastr rules ...: 0, 1 when something is wrong, 2 when it was asked wrongly.
+function M.main(arguments)
+  local verb = table.remove(arguments, 1)
+  if verb == "--help" or verb == "-h" then
+    help(io.stdout, VERBS)
+    return 0
+  end
+  if not verb or not is_verb(verb) then
+    if verb then io.stderr:write("fastr rules: there is no '" .. verb .. "'\n") end
+    help(io.stderr, VERBS)
+    return 2
+  end
+  if arguments[1] == "--help" or arguments[1] == "-h" then
+    help(io.stdout, { verb })
+    return 0
+  end
+  local well, message = require("services.rules.tools." .. verb).main(arguments)
+  if message then io.stderr:write("fastr rules " .. verb .. ": " .. message .. "\n") end
+  if message and well == nil then
+    help(io.stderr, { verb })
+    return 2
+  end
+  return well and 0 or 1
+end
+
+return M

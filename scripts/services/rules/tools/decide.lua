@@ -1,0 +1,63 @@
+-- fastr rules decide: facts as JSON in, the decision as JSON out.
+
+local options = require "services.rules.options"
+local packs = require "services.rules.packs"
+
+local M = {}
+
+M.usage = {
+  "fastr rules decide POINT FACTS.json [--pack DIR|sha256:HASH] [--explain none|applied|full]",
+  "    prints the decision as JSON (POINT: price.cart, cart.accept, ...; FACTS.json or - for standard input)",
+  "fastr rules decide POINT --lines [--pack DIR|sha256:HASH]",
+  "    one line of facts in, one line out: the decision, or {\"error\":...}",
+}
+
+local function read_all(path)
+  if path == "-" then return io.read("*a") end
+  local file, message = io.open(path, "r")
+  if not file then return nil, message end
+  local text = file:read("*a")
+  file:close()
+  if not text then return nil, path .. ": cannot be read" end
+  return text
+end
+
+-- The decision on a text of facts as canonical JSON, or nil and what is wrong.
+local function decide(pack, given, text)
+  local facts, message = fastr.json.decode(text)
+  if facts == nil then return nil, message end
+  if type(facts) ~= "table" then return nil, "facts: an object is expected" end
+  local decision
+  decision, message = pack:decide(given.point, facts, { explain = given.explain })
+  if not decision then return nil, message end
+  decision.pack = pack:hash()
+  return fastr.json.canonical(decision)
+end
+
+local function decide_lines(pack, given)
+  for line in io.lines() do
+    local out, message = decide(pack, given, line)
+    print(out or fastr.json.encode { error = message })
+  end
+  return true
+end
+
+function M.main(arguments)
+  local given, message = options.read(arguments, { "point", "facts" }, { pack = true, explain = true, lines = false })
+  if not given then return nil, message end
+  if not given.point or not (given.facts or given.lines) then return nil, "a point and its facts are needed" end
+  given.explain = given.explain or "full"
+  local pack
+  pack, message = packs.open(given.pack)
+  if not pack then return false, message end
+  if given.lines then return decide_lines(pack, given) end
+  local text, out
+  text, message = read_all(given.facts)
+  if not text then return false, message end
+  out, message = decide(pack, given, text)
+  if not out then return false, given.facts .. ": " .. message end
+  print(out)
+  return true
+end
+
+return M
