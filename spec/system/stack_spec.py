@@ -1,17 +1,16 @@
-"""The stack as bin/up starts it, seen from outside: the public door, a killed process, the inbox, the replicas.
+"""The stack as bin/up starts it, seen from outside: the public door, the inbox, the replicas.
 
 Reads the addresses from the environment (var/shop.env, FASTR_VAR). Uses nothing of ours.
 """
 import json
 import os
 import smtplib
-import threading
 import unittest
 import urllib.parse
 import uuid
 
 from support.door import INBOX, ask, until
-from support.stack import PRIMARY, REPLICAS, VAR, main, pid_of, psql
+from support.stack import PRIMARY, REPLICAS, VAR, main, psql
 
 
 class PublicDoor(unittest.TestCase):
@@ -37,38 +36,6 @@ class PublicDoor(unittest.TestCase):
         self.assertTrue(document["openapi"].startswith("3.1"))
         self.assertIn("/api/v1/carts", document["paths"])
         self.assertEqual(ask("GET", "/docs").status, 200)
-
-
-class Processes(unittest.TestCase):
-    @staticmethod
-    def buy_until(over, failures):
-        """Makes carts with a key each, until told to stop; notes every answer that is not a cart."""
-        while not over.is_set():
-            status, _, body = ask("POST", "/api/v1/carts", "{}", {"Idempotency-Key": str(uuid.uuid4())})
-            if status != 201:
-                failures.append((status, body))
-
-    def test_a_master_killed_under_load_fails_no_request_with_a_key_and_comes_back(self):
-        program = "cart-1" if pid_of("cart-1") else "shop-1"
-        if program == "shop-1":
-            return self.comes_back(program)
-        over, failures = threading.Event(), []
-        buyers = [threading.Thread(target=self.buy_until, args=(over, failures)) for _ in range(4)]
-        for buyer in buyers:
-            buyer.start()
-        try:
-            self.comes_back(program)
-        finally:
-            over.set()
-            for buyer in buyers:
-                buyer.join()
-        self.assertEqual(failures, [])
-
-    def comes_back(self, program):
-        before = pid_of(program)
-        os.kill(before, 9)
-        until(30, program + " to run again", lambda: pid_of(program) not in (None, before))
-        until(30, "a cart", lambda: ask("POST", "/api/v1/carts", "{}").status == 201)
 
 
 class Inbox(unittest.TestCase):

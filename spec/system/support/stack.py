@@ -1,12 +1,16 @@
 """The stack under the shop: supervised programs, PostgreSQL, fastr's own command, and how a spec file ends.
 
-What a spec stops, pauses or edits it does in one of the `with` blocks here, which put it back even when the spec fails.
+What a spec stops or pauses it does in one of the `with` blocks here, which put it back even when the spec fails. Files of
+the checkout are never edited: what is to be reloaded is a copy of them.
 """
 import contextlib
 import json
 import os
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import unittest
 import urllib.parse
 
@@ -134,24 +138,28 @@ def status():
 
 
 @contextlib.contextmanager
-def edited(path, old, new):
-    """A file of the checkout with `old` replaced by `new`; it is as before afterwards."""
-    path = os.path.join(ROOT, path)
+def copied(folder):
+    """A copy of a folder of the checkout, to be edited with edit(); `fastr reload` takes it for the folder itself when
+    FASTR_SCRIPTS or FASTR_RULES_DIR names it."""
+    with tempfile.TemporaryDirectory() as place:
+        yield shutil.copytree(os.path.join(ROOT, folder), os.path.join(place, "copy"))
+
+
+def edit(path, old, new):
     with open(path, encoding="utf-8") as file:
         text = file.read()
     if old not in text:
         raise AssertionError(f"{path} has no {old!r}")
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text.replace(old, new))
-        yield
-    finally:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text.replace(old, new))
 
 
 def main():
-    """Runs the specs of the file that was started; the last line is "N passed, N failed"."""
+    """Runs the specs of the file that was started; the last line is "N passed, N failed".
+
+    A time limit's TERM interrupts it, so that it still puts back what it stopped.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     result = unittest.TextTestRunner(verbosity=2).run(suite)
     bad = len(result.failures) + len(result.errors) + len(result.skipped)

@@ -1,0 +1,84 @@
+"""People and things of the shop that a spec needs: the owner, a new customer, a product in stock, a cart, an order."""
+import os
+import time
+import uuid
+
+from support.door import api, must, new_key, until
+
+ADDRESS = {"name": "Ada Spec", "line1": "1 Spec Street", "city": "London", "postcode": "N1 7AA", "country": "GB"}
+CARD = {"number": "4242424242424242", "exp_month": 12, "exp_year": time.gmtime().tm_year + 2, "cvc": "123"}
+PASSWORD = "correct horse battery"
+SKU = "SPEC-SYSTEM"
+
+
+def sign_in(email, password):
+    return must(200, "POST", "/auth/tokens", {"email": email, "password": password})["access_token"]
+
+
+_owner = {}
+
+
+def owner():
+    """An access token of the first owner, made anew every few minutes."""
+    if time.monotonic() > _owner.get("until", 0):
+        _owner["token"] = until(30, "the owner's account", lambda: _owner_token())
+        _owner["until"] = time.monotonic() + 240
+    return _owner["token"]
+
+
+def _owner_token():
+    reply = api("POST", "/auth/tokens", {"email": os.environ["ADMIN_EMAIL"], "password": os.environ["ADMIN_PASSWORD"]})
+    return reply.status == 200 and reply.json()["access_token"]
+
+
+def new_email():
+    return f"{uuid.uuid4()}@spec.example"
+
+
+def customer():
+    """A new customer, signed in: {id, email, token}."""
+    email = new_email()
+    user = must(201, "POST", "/users", {"email": email, "password": PASSWORD, "name": "Ada Spec"}, key=new_key())
+    return {"id": user["id"], "email": email, "token": sign_in(email, PASSWORD)}
+
+
+def put_product(sku, price=1000):
+    """Creates or replaces a product of the specs; returns it. Prices in pence."""
+    body = {"name": "A thing of the specs", "categories": ["specs"], "price": {"amount": price, "currency": "GBP"}}
+    reply = api("PUT", f"/products/{sku}", body, owner(), new_key())
+    if reply.status not in (200, 201):
+        raise AssertionError(f"PUT /products/{sku}: {reply!r}")
+    return reply.json()
+
+
+def product(sku=SKU):
+    """The SKU of a product of 10.00 with at least 1,000 units on hand."""
+    if put_product(sku)["available"] < 1000:
+        must(200, "POST", f"/products/{sku}/stock", {"delta": 2000, "reason": "spec"}, owner(), new_key())
+    return sku
+
+
+def cart(quantity=1, sku=None, token=None):
+    """A new cart with one line, ready for its checkout."""
+    made = must(201, "POST", "/carts", {}, token, new_key())
+    path = "/carts/" + made["id"]
+    must(200, "POST", path + "/lines", {"sku": sku or product(), "quantity": quantity}, token, new_key())
+    must(200, "PATCH", path, {"email": new_email(), "shipping_address": ADDRESS}, token, new_key())
+    method = must(200, "GET", path + "/shipping-options")["items"][0]["method"]
+    return must(200, "PATCH", path, {"shipping_method": method}, token, new_key())
+
+
+def card(token=None, number=CARD["number"]):
+    """The id of a saved card."""
+    return must(201, "POST", "/payment-methods", {"card": {**CARD, "number": number}}, token, new_key())["id"]
+
+
+def purchase(shopping, method):
+    """The body of a checkout of a cart as it was seen, with a saved card."""
+    return {"payment_method": method, "expected_total": shopping["totals"]["total"]}
+
+
+def order(token=None):
+    """A new order, paid by card: the reply of its checkout."""
+    shopping = cart(token=token)
+    return must(201, "POST", f"/carts/{shopping['id']}/checkout", purchase(shopping, card(token)), token, new_key())
