@@ -37,6 +37,10 @@ return {
     notification = "http://127.0.0.1:8081", rules = "http://127.0.0.1:8081", provider = "http://127.0.0.1:8082",
   },
 
-  -- Origins of browsers that may call the API; a `*` stands for any port.
-  cors = { origins = { "http://localhost:*", "http://127.0.0.1:*" } },
+  -- Pages of these origins may call the API (a `*` stands for any port), and read these headers of its replies.
+  cors = {
+    origins = { "http://localhost:*", "http://127.0.0.1:*", "http://[::1]:*" },
+    exposed = { "ETag", "Retry-After", "Idempotent-Replayed", "Fastr-Session", "Fastr-Order", "Location", "Allow",
+      "X-Request-Id" },
+  },
 }

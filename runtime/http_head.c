@@ -125,10 +125,10 @@ static bool is_ours(const char *name)
 }
 
 /* Adds the fields' bytes on the wire to *size. */
-static int check_fields(const struct fastr_http_head *head, size_t *size, struct fastr_err *err)
+static int check_fields(const struct fastr_http_field *fields, size_t count, size_t *size, struct fastr_err *err)
 {
-    for (size_t i = 0; i < head->count; i++) {
-        const struct fastr_http_field *field = &head->fields[i];
+    for (size_t i = 0; i < count; i++) {
+        const struct fastr_http_field *field = &fields[i];
         if (!is_token(field->name)) return fastr_fail(err, "invalid", "header \"%s\": not a name", field->name);
         if (is_ours(field->name)) return fastr_fail(err, "invalid", "header %s is set by the server", field->name);
         if (!is_value(field->value))
@@ -160,6 +160,17 @@ static char *put_number(char *p, size_t number)
     return put(p, digits + n, sizeof digits - n);
 }
 
+static char *put_fields(char *p, const struct fastr_http_field *fields, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        p = put_text(p, fields[i].name);
+        p = put(p, ": ", 2);
+        p = put_text(p, fields[i].value);
+        p = put(p, "\r\n", 2);
+    }
+    return p;
+}
+
 static char *put_status(char *p, int status)
 {
     if (status == 200) return put(p, "HTTP/1.1 200 OK\r\n", 17);
@@ -186,15 +197,12 @@ int fastr_http_head_write(const struct fastr_http_head *head, struct fastr_buffe
     size_t size = FIXED;
     if (head->status < 200 || head->status > 599)
         return fastr_fail(err, "invalid", "status %d is not within 200..599", head->status);
-    if (check_fields(head, &size, err)) return -1;
+    if (check_fields(head->fields, head->count, &size, err)) return -1;
+    if (check_fields(head->common, head->common_count, &size, err)) return -1;
     char *begin = fastr_buffer_reserve(out, size), *p = put_status(begin, head->status);
     p = put(p, date_line(), DATE_LINE);
-    for (size_t i = 0; i < head->count; i++) {
-        p = put_text(p, head->fields[i].name);
-        p = put(p, ": ", 2);
-        p = put_text(p, head->fields[i].value);
-        p = put(p, "\r\n", 2);
-    }
+    p = put_fields(p, head->fields, head->count);
+    p = put_fields(p, head->common, head->common_count);
     p = put_framing(p, head);
     if (head->connection) {
         p = put(p, "Connection: ", 12);

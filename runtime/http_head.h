@@ -14,6 +14,8 @@ struct fastr_http_head {
     int status;
     const struct fastr_http_field *fields;
     size_t count;
+    const struct fastr_http_field *common; /* those of every reply */
+    size_t common_count;
     enum fastr_http_framing framing;
     size_t length;          /* for FASTR_HTTP_LENGTH */
     const char *connection; /* "close", "keep-alive" or NULL for no such field */

@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 #include "http_head.h"
-#include "json.h"
+#include "problem.h"
 
 enum {
     INPUT = 65536,          /* one read */
@@ -335,23 +335,27 @@ static void finish_request(struct connection *c)
     enter(c, IDLE);
 }
 
-/* A problem document of the server's own (RFC 9457), and the end: after it nothing can be framed. */
+/* Writes the head of a reply to what `c` is at, with the fields of every reply. */
+static int write_head(struct connection *c, struct fastr_http_head *head, struct fastr_err *err)
+{
+    struct fastr_http_handler *handler = &c->server->handler;
+    struct fastr_http_field common[FASTR_HTTP_COMMON];
+    const struct fastr_http_request *request = c->state < BODY ? NULL : &c->request;
+    head->common = common;
+    head->common_count = handler->fields ? handler->fields(handler->data, request, common) : 0;
+    return fastr_http_head_write(head, &c->out, err);
+}
+
+/* A problem document of the server's own, and the end: after it nothing can be framed. */
 static void refuse(struct connection *c, int status, const char *reason)
 {
     struct fastr_buffer body = {0};
-    const char *phrase = fastr_http_phrase(status);
-    char code[64], label[32];
-    size_t n = 0;
-    for (; phrase[n] && n < sizeof code - 1; n++) code[n] = phrase[n] == ' ' ? '_' : (char)(phrase[n] | 0x20);
-    code[n] = '\0';
-    fastr_buffer_format(&body, "{\"type\":\"/docs/problems#%s\",\"title\":\"%s\",\"status\":%d,", code, phrase, status);
-    fastr_buffer_format(&body, "\"code\":\"%s\",\"detail\":", code);
-    fastr_json_string(&body, reason, strlen(reason));
-    fastr_buffer_text(&body, "}");
+    char label[32];
+    fastr_problem_write(&body, fastr_problem_of_status(status), reason);
     struct fastr_http_field type = {"Content-Type", "application/problem+json"};
     struct fastr_http_head head = {.status = status, .fields = &type, .count = 1, .length = body.length,
                                    .connection = "close"};
-    fastr_http_head_write(&head, &c->out, NULL);
+    write_head(c, &head, NULL);
     fastr_buffer_add(&c->out, body.data, body.length);
     fastr_buffer_free(&body);
     c->closing = c->linger = true;
@@ -772,7 +776,7 @@ int fastr_http_reply(struct fastr_http_request *request, int status, const struc
     decide_close(c);
     struct fastr_http_head head = {.status = status, .fields = fields, .count = count, .length = length,
                                    .connection = connection_option(c)};
-    if (fastr_http_head_write(&head, &c->out, err)) {
+    if (write_head(c, &head, err)) {
         c->closing = was_closing;
         c->linger = was_lingering;
         return -1;
@@ -808,7 +812,7 @@ struct fastr_http_stream *fastr_http_reply_stream(struct fastr_http_request *req
     bool chunked = fastr_http_parser_message(c->parser)->minor == 1, headless = is_head(c);
     struct fastr_http_head head = {.status = status, .fields = fields, .count = count, .connection = "close",
                                    .framing = chunked ? FASTR_HTTP_CHUNKED : FASTR_HTTP_UNTIL_CLOSE};
-    if (check_owed(c, err) || fastr_http_head_write(&head, &c->out, err)) return NULL;
+    if (check_owed(c, err) || write_head(c, &head, err)) return NULL;
     finish_request(c);
     enter(c, STREAMING);
     c->closing = c->linger = true;

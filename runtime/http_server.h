@@ -34,6 +34,13 @@ struct fastr_http_limits {
     size_t stream_bytes;   /* unsent bytes beyond which a stream's reader is too slow and is cut off; default 262144 */
 };
 
+/* One field of a reply; NUL-terminated. */
+struct fastr_http_field {
+    const char *name, *value;
+};
+
+enum { FASTR_HTTP_COMMON = 4 }; /* fields that every reply may carry beside its own */
+
 /* What the server calls, all on the loop. `data` is the handler's. A request is valid from its first callback until it
  * is replied to (fastr_http_reply, fastr_http_reply_stream) or on_gone has returned; then it must not be touched. */
 struct fastr_http_handler {
@@ -48,11 +55,10 @@ struct fastr_http_handler {
     /* The client left (closed, half-closed or reset) after on_request and before the reply, or the server is freed.
      * Do not reply. One that leaves before on_request is not reported: hang nothing on a request in on_head. */
     void (*on_gone)(void *data, struct fastr_http_request *request);
-};
-
-/* One field of a reply; NUL-terminated. */
-struct fastr_http_field {
-    const char *name, *value;
+    /* Optional. Fields that every reply to `request` carries, a refusal of the server's own too; `request` is NULL for
+     * one whose head was not understood. Fills at most FASTR_HTTP_COMMON, whose texts live as long as the request;
+     * returns how many. */
+    size_t (*fields)(void *data, const struct fastr_http_request *request, struct fastr_http_field *fields);
 };
 
 /* ---- the server ----------------------------------------------------------------------------------------------- */

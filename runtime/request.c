@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/cors.h"
 #include "runtime/json.h"
+#include "runtime/problem.h"
 #include "runtime/router.h"
 #include "runtime/slots.h"
 #include "runtime/stream.h"
@@ -22,21 +24,19 @@ enum { FIELDS_MAX = 32 };
 
 /* ---- problem documents ---- */
 
-static void reply_problem(struct fastr_http_request *request, int status, const char *code, const char *detail,
-                          const char *allow)
+/* `more` may be NULL. */
+static void reply_problem(struct fastr_http_request *request, enum fastr_problem problem, const char *detail,
+                          const struct fastr_http_field *more)
 {
     struct fastr_buffer body = {0};
-    fastr_buffer_format(&body, "{\"type\":\"/docs/problems#%s\",\"title\":\"%s\",\"status\":%d,\"code\":\"%s\"", code,
-                        fastr_http_phrase(status), status, code);
-    fastr_buffer_text(&body, ",\"detail\":");
-    fastr_json_string(&body, detail, strlen(detail));
-    fastr_buffer_text(&body, "}");
+    int status = fastr_problem_status(problem);
+    fastr_problem_write(&body, problem, detail);
     struct fastr_http_field fields[3] = {{"Content-Type", "application/problem+json"}};
     size_t count = 1;
     if (status == 503)
         fields[count++] = (struct fastr_http_field){"Retry-After", "1"};
-    if (allow)
-        fields[count++] = (struct fastr_http_field){"Allow", allow};
+    if (more)
+        fields[count++] = *more;
     fastr_http_reply(request, status, fields, count, body.data, body.length, NULL);
     fastr_buffer_free(&body);
 }
@@ -329,6 +329,15 @@ static void log_failure(const struct call *call, const char *error)
     fastr_buffer_free(&fields);
 }
 
+static void reply_failure(struct fastr_http_request *request, struct fastr_task *task)
+{
+    struct fastr_http_field id = {"X-Request-Id", fastr_task_id(task)};
+    if (fastr_task_expired(task))
+        reply_problem(request, FASTR_TIMEOUT, "This took longer than it may; it is not known how far it went.", &id);
+    else
+        reply_problem(request, FASTR_INTERNAL, "It has been logged under this reply's X-Request-Id.", &id);
+}
+
 static void on_ended(struct fastr_task *task, lua_State *L, int results, const char *error, void *data)
 {
     struct call *call = data;
@@ -345,15 +354,10 @@ static void on_ended(struct fastr_task *task, lua_State *L, int results, const c
         error = err.text;
         status = 500;
     }
-    if (error && fastr_task_expired(task))
-        status = 503;
     if (error && strncmp(error, "cancelled: the client", 21))
         log_failure(call, error);
     if (request && error)
-        reply_problem(request, status, status == 503 ? "deadline" : "internal",
-                      status == 503 ? "This took longer than it may. Nothing is known to be wrong with the request: try again."
-                                    : "Something went wrong here; it has been logged under this reply's X-Request-Id.",
-                      NULL);
+        reply_failure(request, task);
     if (status >= 500)
         fastr_metric_add(call->route->failures, 1);
     free(call);
@@ -369,6 +373,16 @@ static struct fastr_metric *refused(void)
     return metric;
 }
 
+/* 405; OPTIONS is answered with what there is (RFC 9110 §9.3.7). */
+static void refuse_method(struct fastr_http_request *request, const struct fastr_http_message *message, const char *allow)
+{
+    struct fastr_http_field field = {"Allow", allow};
+    if (!strcmp(message->method.text, "OPTIONS"))
+        fastr_http_reply(request, 204, &field, 1, NULL, 0, NULL);
+    else
+        reply_problem(request, FASTR_METHOD_NOT_ALLOWED, "This path exists, but not with this method: see Allow.", &field);
+}
+
 /* Finds the route; answers 400, 404 or 405 itself and returns NULL. */
 static struct fastr_route *find_route(struct fastr_http_request *request, const struct fastr_http_message *message,
                                       struct fastr_program *program, char *decoded, struct fastr_route_match *match)
@@ -378,14 +392,13 @@ static struct fastr_route *find_route(struct fastr_http_request *request, const 
     case 200:
         return &program->routes[match->index];
     case 400:
-        reply_problem(request, 400, "bad_path", match->reason, NULL);
+        reply_problem(request, FASTR_BAD_REQUEST, match->reason, NULL);
         return NULL;
     case 405:
-        reply_problem(request, 405, "method_not_allowed", "This path exists, but not with this method: see Allow.",
-                      match->allow);
+        refuse_method(request, message, match->allow);
         return NULL;
     default:
-        reply_problem(request, 404, "not_found", "There is nothing at this path.", NULL);
+        reply_problem(request, FASTR_NOT_FOUND, "There is nothing at this path.", NULL);
         return NULL;
     }
 }
@@ -427,7 +440,7 @@ static void start(struct fastr_http_request *request, const struct fastr_http_me
         lua_settop(L, 0);
         fastr_task_forget_request(task);
         fastr_task_cancel(task, "the client sent a query that does not decode");
-        reply_problem(request, 400, "bad_query", "The query has a bad percent escape or is not UTF-8.", NULL);
+        reply_problem(request, FASTR_BAD_REQUEST, "The query has a bad percent escape or is not UTF-8.", NULL);
         return;
     }
     push_request(L, task, request, message, match);
@@ -439,14 +452,14 @@ static struct fastr_version *pin_scripts(struct fastr_http_request *request)
     struct fastr_err err = {{0}, {0}};
     struct fastr_version *scripts = fastr_line_pin(fastr_line_at(0), &err);
     if (!scripts)
-        reply_problem(request, 503, "not_ready", "No version of the scripts is live yet.", NULL);
+        reply_problem(request, FASTR_UNAVAILABLE, "No version of the scripts is live yet.", NULL);
     return scripts;
 }
 
 static void on_request(void *data, struct fastr_http_request *request)
 {
     const struct fastr_http_message *message = fastr_http_request_message(request);
-    if (built_in(request, message))
+    if (built_in(request, message) || fastr_cors_preflight(request))
         return;
     struct fastr_version *scripts = pin_scripts(request);
     if (!scripts)
@@ -457,7 +470,7 @@ static void on_request(void *data, struct fastr_http_request *request)
     bool full = route && (fastr_tasks_full() || (route->concurrency && route->running >= route->concurrency));
     if (full) {
         fastr_metric_add(refused(), 1);
-        reply_problem(request, 503, "overloaded", "Too much is going on here; try again in a moment.", NULL);
+        reply_problem(request, FASTR_BUSY, "Too much is going on here; try again in a moment.", NULL);
     }
     if (route && !full)
         start(request, message, scripts, route, &match);
@@ -499,4 +512,5 @@ const struct fastr_http_handler fastr_request_handler = {
     .on_head = on_head,
     .on_request = on_request,
     .on_gone = on_gone,
+    .fields = fastr_cors_fields,
 };

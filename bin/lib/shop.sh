@@ -57,6 +57,13 @@ nginx_keyed_locations() {
   done < <(served)
 }
 
+# The setting cors.origins as lines of a map: "http://localhost:*" stands for every port.
+nginx_origins() {
+  local origins
+  origins=${FASTR_CORS_ORIGINS-$(luajit -e 'print(table.concat(dofile("conf/fastr.lua").cors.origins, ";"))')}
+  tr ';' '\n' <<<"$origins" | sed -e '/^$/d' -e 's/[]+?(){}^$|."\\[]/\\&/g' -e 's/:\*$/(:[0-9]+)?/' -e 's/.*/"~^&$" $http_origin;/'
+}
+
 nginx_public() {
   local name count prefixes prefix
   while read -r name count prefixes; do
@@ -67,8 +74,10 @@ nginx_public() {
   done < <(served)
   # Server-sent events: passed on as they come, for as long as they last.
   [ -z "$(ports_of order)" ] || printf 'location ~ ^/api/v1/orders/[^/]+/events$ { proxy_pass http://order; proxy_buffering off; proxy_read_timeout 1h; }\n'
-  # The document is merged from all services' declarations; any process can make it.
+  # What no service has is answered by fastr, too: also a preflight, which NGINX's own 404 would fail.
   read -r name count prefixes < <(served) || true
+  printf 'location /api/ { proxy_pass http://%s; }\n' "$name"
+  # The document is merged from all services' declarations; any process can make it.
   printf 'location = /openapi.json { proxy_pass http://%s; gzip on; gzip_types application/json; }\n' "$name"
   printf 'location = /docs { proxy_pass http://%s; }\nlocation /docs/ { proxy_pass http://%s; }\n' "$name" "$name"
   nginx_keyed_locations
@@ -87,6 +96,7 @@ render_nginx() {
   local NGINX_USER=""
   [ "$(id -u)" != 0 ] || NGINX_USER="user www-data;"
   render conf/nginx/nginx.conf "$VAR/conf/nginx.conf"
+  nginx_origins >"$VAR/conf/nginx-origins.conf"
   nginx_upstreams >"$VAR/conf/nginx-upstreams.conf"
   nginx_public >"$VAR/conf/nginx-public.conf"
   nginx_internal >"$VAR/conf/nginx-internal.conf"

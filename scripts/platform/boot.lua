@@ -1,14 +1,13 @@
 -- boot: turns what the services declare into the program of docs/architecture.md: closures that know who asks, refuse
 -- what is malformed, run the handler once, and say what happened. Nothing here waits at load.
 --
---   request -> lsn in -> principal -> scope -> path, query, body -> idempotency -> handler -> reply -> lsn out, CORS
+--   request -> lsn in -> principal -> scope -> path, query, body -> idempotency -> handler -> reply -> lsn out
 --
 -- Leans on all of platform/, and on the services' init.lua as data.
 
 local problem = require "lib.problem"
 local access = require "platform.access"
 local call = require "platform.call"
-local cors = require "platform.cors"
 local declaration = require "platform.declaration"
 local idempotency = require "platform.idempotency"
 local inbox = require "platform.inbox"
@@ -86,8 +85,6 @@ local function finish(route, req, status, body, headers)
   end
   headers = headers or {}
   session.leave(headers)
-  local origin = req:header("origin")
-  if origin then cors.add(headers, origin) end
   if status == 200 and route.method == "GET" and request.not_modified(req, headers) then
     return 304, nil, headers
   end
@@ -149,19 +146,6 @@ local function add_service(program, service)
   end
 end
 
--- OPTIONS for every public path, with the methods that the path has.
-local function add_preflights(program)
-  local methods = {}
-  for _, route in ipairs(program.routes) do
-    if not route.path:find("^/internal/") then
-      methods[route.path] = (methods[route.path] and methods[route.path] .. ", " or "") .. route.method
-    end
-  end
-  for path, list in pairs(methods) do
-    add_route(program, cors.preflight(list), { method = "OPTIONS", path = path })
-  end
-end
-
 local function refuse_doubles(services, errors)
   local seen = {}
   for _, service in ipairs(services) do
@@ -205,7 +189,6 @@ function M.program(names)
   for _, service in ipairs(services) do add_service(program, service) end
   for _, entry in ipairs(session.schedules(names)) do program.schedules[#program.schedules + 1] = entry end
   for _, route in ipairs(openapi.routes(M.names())) do add_route(program, route.handle, route) end
-  add_preflights(program)
   return program
 end
 

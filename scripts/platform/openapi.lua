@@ -155,7 +155,7 @@ function M.routes(names)
   local text
   local routes = { { method = "GET", path = "/openapi.json", handle = function()
     text = text or M.text(names)
-    return 200, text, { ["Content-Type"] = "application/json", ["Access-Control-Allow-Origin"] = "*" }
+    return 200, text, { ["Content-Type"] = "application/json" }
   end }, { method = "GET", path = "/docs/problems", handle = problems_page } }
   for path, file in pairs(FILES) do routes[#routes + 1] = file_route(path, file[1], file[2]) end
   return routes

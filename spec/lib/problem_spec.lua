@@ -37,6 +37,25 @@ describe("problem", function()
     end
   end)
 
+  it("has every problem that the runtime itself answers with, by the same status and title", function()
+    local file = assert(io.open("runtime/problem.c"))
+    local text, count = file:read("*a"), 0
+    file:close()
+    for status, code, title in text:gmatch('= {(%d+), "([%w_]+)", "([^"]+)"}') do
+      assert.same({ code, tonumber(status), title }, { code, problem.known(code) })
+      count = count + 1
+    end
+    assert.is_true(count >= 14, "runtime/problem.c has another form")
+  end)
+
+  it("is the only way for C and NGINX to make a problem: no code of theirs is missing here", function()
+    local pipe = assert(io.popen([[grep -rhoE 'problems#[a-z_%]+' runtime bindings conf/nginx]]))
+    for code in pipe:read("*a"):gmatch("problems#([%w_]+)") do
+      assert.truthy(problem.known(code), code .. " is in no catalogue")
+    end
+    pipe:close()
+  end)
+
   it("is what docs/problems.md says (bin/fastr openapi --problems > docs/problems.md)", function()
     local file = assert(io.open("docs/problems.md"))
     local text = file:read("*a")

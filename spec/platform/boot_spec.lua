@@ -145,21 +145,6 @@ describe("a reply", function()
   it("is left to the runtime where a handler has a bug", function()
     assert.has_error(function() send("GET", "/api/v1/fail") end)
   end)
-
-  it("tells listed origins what they may read, and others nothing", function()
-    local _, _, headers = send("GET", "/api/v1/things", { headers = { Origin = "http://localhost:5173" } })
-    assert.equal("http://localhost:5173", headers["Access-Control-Allow-Origin"])
-    for _, name in ipairs { "ETag", "Retry%-After", "Idempotent%-Replayed", "Fastr%-Session", "Fastr%-Order" } do
-      assert.truthy(headers["Access-Control-Expose-Headers"]:find(name))
-    end
-    _, _, headers = send("GET", "/api/v1/things", { headers = { Origin = "http://evil.example" } })
-    assert.is_nil(headers["Access-Control-Allow-Origin"])
-    local status
-    status, _, headers = send("OPTIONS", "/api/v1/things/a", { headers = { Origin = "http://localhost:5173" } })
-    assert.equal(204, status)
-    assert.equal("POST", headers["Access-Control-Allow-Methods"])
-    assert.truthy(headers["Access-Control-Allow-Headers"]:find("Idempotency%-Key"))
-  end)
 end)
 
 describe("fastr.call in one process", function()

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "runtime/cors.h"
 #include "runtime/http_server.h"
 
 enum { DEADLINE_MS = 5000, WAITING = 16 };
@@ -99,7 +100,9 @@ static void start(const struct fastr_http_limits *limits)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
-    const struct fastr_http_handler handler = {NULL, on_head, on_request, on_gone};
+    const struct fastr_http_handler handler = {.on_head = on_head, .on_request = on_request, .on_gone = on_gone,
+                                               .fields = fastr_cors_fields};
+    setenv("FASTR_CORS_ORIGINS", "https://shop.example;http://localhost:*", 1);
     base = event_base_new();
     listener = socket(AF_INET, SOCK_STREAM, 0);
     assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
@@ -397,7 +400,7 @@ static void takes_a_larger_body_where_a_route_allows_it(void **state)
 static void answers_errors_with_a_problem_document(void **state)
 {
     static const char *const examples[][2] = {
-        {"GET / HTTP/1.1\r\n\r\n", "{\"type\":\"/docs/problems#bad_request\",\"title\":\"Bad Request\",\"status\":400,"
+        {"GET / HTTP/1.1\r\n\r\n", "{\"type\":\"/docs/problems#bad_request\",\"title\":\"The request cannot be understood\",\"status\":400,"
                                    "\"code\":\"bad_request\",\"detail\":\"no Host field\"}"},
         {"GET * HTTP/1.1\r\n" HOST "\r\n", "\"detail\":\"\\\"*\\\" is a target of OPTIONS only\"}"},
         {"GET / HTTP/1.1\r\n" HOST "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -406,10 +409,10 @@ static void answers_errors_with_a_problem_document(void **state)
          "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789",
          "\"code\":\"uri_too_long\""},
         {"GET / HTTP/1.1\r\n" HOST "A:\r\nA:\r\nA:\r\nA:\r\nA:\r\nA:\r\nA:\r\nA:\r\nA:\r\nA:\r\n\r\n",
-         "\"code\":\"request_header_fields_too_large\""},
-        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 65\r\n\r\n", "\"code\":\"content_too_large\""},
+         "\"code\":\"headers_too_large\""},
+        {"POST / HTTP/1.1\r\n" HOST "Content-Length: 65\r\n\r\n", "\"code\":\"body_too_large\""},
         {"POST / HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip, chunked\r\n\r\n", "\"code\":\"not_implemented\""},
-        {"GET / HTTP/3.0\r\n" HOST "\r\n", "\"code\":\"http_version_not_supported\""},
+        {"GET / HTTP/3.0\r\n" HOST "\r\n", "\"code\":\"version_not_supported\""},
     };
     for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
         int fd = dial();
@@ -418,6 +421,40 @@ static void answers_errors_with_a_problem_document(void **state)
         expect_in(heard, examples[i][1]);
         expect_in(heard, "\r\nContent-Type: application/problem+json\r\n");
         expect_in(heard, "\r\nConnection: close\r\n");
+        free(heard);
+        close(fd);
+    }
+}
+
+/* A page of another origin can read what went wrong, if its origin is listed; nobody knows whose an unread head was. */
+static void tells_pages_of_listed_origins_what_went_wrong(void **state)
+{
+    static const char ALLOW[] = "\r\nAccess-Control-Allow-Origin: ";
+    static const struct {
+        const char *request, *origin;
+    } examples[] = {
+        {"GET / HTTP/1.1\r\n" HOST "Origin: http://localhost:5173\r\nConnection: close\r\n\r\n", "http://localhost:5173"},
+        {"GET / HTTP/1.1\r\n" HOST "Origin: https://shop.example\r\nConnection: close\r\n\r\n", "https://shop.example"},
+        {"POST / HTTP/1.1\r\n" HOST "Origin: http://localhost\r\nContent-Length: 65\r\n\r\n", "http://localhost"},
+        {"POST / HTTP/1.1\r\n" HOST "Origin: http://localhost:1\r\nContent-Length: 9\r\n\r\n", "http://localhost:1"},
+        {"GET / HTTP/1.1\r\n" HOST "Origin: http://localhost:5173\r\nContent-Length: x\r\n\r\n", "*"},
+        {"GET / HTTP/1.1\r\n" HOST "Origin: https://shop.example:8\r\nConnection: close\r\n\r\n", NULL},
+        {"GET / HTTP/1.1\r\n" HOST "Origin: http://localhost:5173.evil\r\nConnection: close\r\n\r\n", NULL},
+        {"POST / HTTP/1.1\r\n" HOST "Origin: http://localhost.evil\r\nContent-Length: 65\r\n\r\n", NULL},
+        {"GET / HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n", NULL},
+    };
+    for (size_t i = 0; i < sizeof examples / sizeof *examples; i++) {
+        int fd = dial();
+        say(fd, examples[i].request);
+        char *heard = hear_all(fd), *allow = strstr(heard, ALLOW);
+        if (!examples[i].origin) assert_null(allow);
+        else {
+            expect_in(heard, ALLOW);
+            size_t length = strlen(examples[i].origin);
+            assert_memory_equal(allow + strlen(ALLOW), examples[i].origin, length);
+            assert_int_equal(allow[strlen(ALLOW) + length], '\r');
+            expect_in(heard, "\r\nAccess-Control-Expose-Headers: ");
+        }
         free(heard);
         close(fd);
     }
@@ -717,6 +754,7 @@ int main(void)
         TEST(refuses_before_a_body),
         TEST(takes_a_larger_body_where_a_route_allows_it),
         TEST(answers_errors_with_a_problem_document),
+        TEST(tells_pages_of_listed_origins_what_went_wrong),
         TEST(serves_nothing_after_an_error),
         TEST(cuts_off_slow_clients),
         TEST(does_not_let_drips_extend_the_time),

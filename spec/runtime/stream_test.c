@@ -42,7 +42,7 @@ static void on_gone(void *data, struct fastr_http_request *request)
 
 static int setup(void **state)
 {
-    const struct fastr_http_handler handler = {NULL, NULL, on_request, on_gone};
+    const struct fastr_http_handler handler = {.on_request = on_request, .on_gone = on_gone};
     const struct fastr_http_limits limits = {.stream_bytes = 300000};
     base = event_base_new();
     listener = socket(AF_UNIX, SOCK_STREAM, 0);
