@@ -28,6 +28,8 @@ return {
   },
   -- The first owner's account is made from this address and the secret admin_password; empty: none is made.
   admin = { email = "" },
+  -- The test provider's; it tells the shop there what became of a charge, signed with the secret provider_webhook.
+  provider = { webhook_url = "http://127.0.0.1:8000/api/v1/webhooks/test" },
   strict_replies = false,   -- true (tests): a reply that does not have its declared form is a 500, not only a log line
 
   -- Where each service answers when it is not in the same process.

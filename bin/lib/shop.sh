@@ -124,6 +124,8 @@ service_programs() {
 write_environment() {
   local password name count prefixes port
   password=$(secret postgres)
+  secret provider_key >/dev/null     # what payment shows the test provider
+  secret provider_webhook >/dev/null # what the provider signs its webhooks with
   {
     cat <<ENV
 FASTR_PG_PRIMARY=hostaddr=127.0.0.1,127.0.0.1,127.0.0.1 port=$PG_PRIMARY_PORT,$PG_R1_PORT,$PG_R2_PORT dbname=shop
@@ -133,6 +135,7 @@ FASTR_REDIS_ADDRESS=127.0.0.1:$REDIS_PORT
 FASTR_KAFKA_BROKERS=127.0.0.1:$KAFKA_PORT
 FASTR_SMTP_URL=smtp://127.0.0.1:$SMTP_PORT
 FASTR_PUBLIC_URL=http://127.0.0.1:$HTTP_PORT
+FASTR_PROVIDER_WEBHOOK_URL=http://127.0.0.1:$HTTP_PORT/api/v1/webhooks/test
 FASTR_ADMIN_EMAIL=admin@shop.example
 ENV
     while read -r name count prefixes; do

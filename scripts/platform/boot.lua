@@ -22,6 +22,8 @@ local task = fastr.task
 
 -- Every service of the house, in the order in which they are listed.
 local ALL = { "auth", "user", "product", "cart", "order", "payment", "notification", "rules", "storefront" }
+-- What stands for somebody else's machine: served only where it is named, and in no document of ours.
+local APART = { "provider" }
 
 -- ---- one request ---------------------------------------------------------------------------------------------------
 
@@ -182,7 +184,10 @@ end
 
 -- The program of a process that serves `names` (nil or empty: all).
 function M.program(names)
-  if not names or #names == 0 then names = M.names() end
+  if not names or #names == 0 then
+    M.services(APART) -- a check of everything is one of these, too
+    names = M.names()
+  end
   local program = { routes = {}, consumers = {}, schedules = {} }
   local services = M.services(names)
   fastr.call = call.call
