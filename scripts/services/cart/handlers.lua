@@ -86,9 +86,8 @@ local function closed(cart, gathered)
   end
 end
 
--- Nothing keeps a cart: its prices change without its version.
-local function reply(status, cart, priced, full)
-  return status, view.cart(cart, priced, full), { ETag = request.etag(cart.version), ["Cache-Control"] = "no-store" }
+local function reply(status, cart, priced)
+  return status, view.cart(cart, priced), { ETag = request.etag(cart.version) }
 end
 
 -- Prices a changed cart and writes it with its next version.
@@ -224,7 +223,7 @@ function M.show(ctx)
   local priced
   priced, failed = pricing.price(cart, gathered, ctx.query.explain)
   if not priced then return nil, failed end
-  return reply(200, cart, priced, ctx.query.explain == "full")
+  return 200, view.cart(cart, priced, ctx.query.explain == "full"), { ETag = request.etag(cart.version) }
 end
 
 local function offered(cart, gathered)

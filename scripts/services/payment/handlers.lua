@@ -1,13 +1,19 @@
 -- handlers: one function per route of payment.
 
+local access = require "platform.access"
+local attempts = require "services.payment.attempts"
 local cards = require "services.payment.cards"
 local database = require "platform.db"
+local ledger = require "services.payment.ledger"
+local operations = require "services.payment.operations"
 local problem = require "lib.problem"
+local store = require "services.payment.store"
 local vault = require "services.payment.vault"
+local webhook = require "services.payment.webhook"
 
 local M = {}
 
-local array = fastr.json.array
+local array, null = fastr.json.array, fastr.json.null
 
 local function db()
   return database.open("payment")
@@ -63,6 +69,95 @@ function M.delete_method(ctx)
   local ok, wrong = vault.delete(ctx.tx, ctx.params.id, owner_of(ctx))
   if not ok then return nil, wrong end
   return 204
+end
+
+-- ---- payments -----------------------------------------------------------------------------------------------------
+
+local function money(amount, p)
+  return { amount = amount, currency = p.currency }
+end
+
+local function show_operation(op, p)
+  return { id = op.key, kind = op.kind, amount = money(op.amount, p), at = op.at,
+    status = op.state == "requested" and "pending" or op.state, reason = op.reason ~= "" and op.reason or nil }
+end
+
+local function show_payment(p)
+  local b, shown = ledger.fold(store.latest_entries(db(), p.id)), {}
+  for i, op in ipairs(b.operations) do shown[i] = show_operation(op, p) end
+  return { id = p.id, order = p.order, status = p.status, amount = money(p.amount, p),
+    captured = money(b.done.capture, p), refunded = money(b.done.refund, p), brand = p.brand, last4 = p.last4,
+    reason = p.reason ~= "" and p.reason or null, next_action = p.next_action or null, operations = array(shown),
+    created_at = p.created_at }
+end
+
+-- Who has an order's token sees its payment; order alone knows tokens.
+local function has_token(ctx, p)
+  local token = ctx.request:header("fastr-order")
+  if not token then return false end
+  return fastr.call("order", "GET /orders/" .. p.order, nil, { headers = { ["Fastr-Order"] = token } }) ~= nil
+end
+
+local function may_see(ctx, p)
+  local who = ctx.principal
+  if who.kind == "staff" and access.check(who, "payment:read") then return true end
+  if who.kind == "customer" and p.customer == who.id then return true end
+  return has_token(ctx, p)
+end
+
+-- The same answer whether it does not exist or is somebody else's.
+function M.show_payment(ctx)
+  local p = store.load(db(), ctx.params.id)
+  if not p or not p.order or not may_see(ctx, p) then return nil, problem.new("payment_not_found") end
+  return 200, show_payment(p)
+end
+
+-- A route of staff that moves money: the saga's id names the operation at the provider, for ever.
+local function operation(kind)
+  return function(ctx)
+    local body = ctx.body or {}
+    local p = store.load(db(), ctx.params.id)
+    if not p or not p.order then return nil, problem.new("payment_not_found") end
+    if body.amount and body.amount.currency ~= p.currency then
+      return nil, problem.new("validation", { detail = "amount.currency must be " .. p.currency,
+        errors = array { { path = "amount.currency", problem = "must be " .. p.currency } } })
+    end
+    local done, failed = operations.run(db(), p.id, { kind = kind, key = ctx.saga, reason = body.reason,
+      amount = body.amount and body.amount.amount, actor = "staff:" .. tostring(ctx.principal.id) })
+    if not done then return nil, failed end
+    return done.state == "succeeded" and 201 or 202, show_payment(store.load(db(), p.id))
+  end
+end
+
+M.capture, M.refund_payment, M.void_payment = operation("capture"), operation("refund"), operation("void")
+
+-- ---- the provider's news ------------------------------------------------------------------------------------------
+
+function M.test_webhook(ctx)
+  local ok, failed = webhook.receive(db(), ctx.request:header("provider-signature"), ctx.request:body())
+  if not ok then return nil, failed end
+  return 204
+end
+
+-- ---- for the other services ---------------------------------------------------------------------------------------
+
+local function reply(answer, failed)
+  if not answer then return nil, failed end
+  return 200, answer
+end
+
+function M.authorise(ctx) return reply(attempts.authorise(db(), ctx.body)) end
+
+function M.look_up(ctx) return reply(attempts.look_up(db(), ctx.body.attempt)) end
+
+function M.void(ctx) return reply(attempts.void(db(), ctx.body.attempt)) end
+
+function M.refund(ctx)
+  local body = ctx.body
+  local done, failed = operations.run(db(), body.payment, { kind = "refund", key = body.key, amount = body.amount,
+    reason = body.reason, actor = "service:" .. ctx.principal.id })
+  if not done then return nil, failed end
+  return 200, { status = done.state == "succeeded" and "succeeded" or "pending", amount = done.amount }
 end
 
 return M

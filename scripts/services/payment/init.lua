@@ -18,7 +18,42 @@ local card = shape.object {
   cvc = shape.text { max = 10, doc = "3 digits, 4 for American Express; checked, never stored" },
 }
 
-local method_params = shape.object { id = uuid }
+local params = shape.object { id = uuid }
+
+-- ---- payments -----------------------------------------------------------------------------------------------------
+
+local STATUSES = { "unknown", "requires_action", "authorised", "captured", "declined", "voided", "refunded" }
+local status = shape.enum(STATUSES)
+local next_action = shape.nullable(shape.any { doc = "{type, url}: where the shopper goes on" })
+local reason = shape.text { max = 200, doc = "kept with it" }
+
+local payment = shape.object({
+  id = uuid, order = uuid, status = status, amount = shape.money, captured = shape.money, refunded = shape.money,
+  brand = shape.text {}, last4 = shape.text {}, reason = shape.nullable(shape.text {}), next_action = next_action,
+  operations = shape.list(shape.object { id = shape.text {},
+    kind = shape.enum { "authorise", "capture", "refund", "void" }, amount = shape.money,
+    status = shape.enum { "pending", "succeeded", "failed" }, reason = shape.optional(shape.text {}), at = time }),
+  created_at = time,
+}, { name = "Payment" })
+
+-- A route of staff that moves money.
+local function operation(route)
+  route.method, route.idempotency, route.params, route.timeout_ms = "POST", "required_saga", params, 10000
+  route.replies = { [201] = payment, [202] = payment }
+  return route
+end
+
+local part = shape.optional(shape.object {
+  amount = shape.optional(shape.money { min = 1, doc = "all that is left, unless told" }),
+  reason = shape.optional(reason) })
+
+local attempt = shape.object { attempt = uuid }
+local known = shape.object { status = status, payment = uuid, reason = shape.nullable(shape.text {}),
+  next_action = next_action }
+
+local told = shape.object { payment = uuid, order = uuid, customer = shape.nullable(uuid), status = status,
+  changed = shape.money { doc = "by this event" }, amount = shape.money, captured = shape.money,
+  refunded = shape.money, brand = shape.text {}, last4 = shape.text {}, reason = shape.text {}, at = time }
 
 return {
   name = "payment",
@@ -34,13 +69,55 @@ return {
       replies = { [200] = shape.object { items = shape.list(method) } } },
 
     { method = "GET", path = "/payment-methods/{id}", handler = "show_method", scope = "payment_method:read",
-      params = method_params, doc = "One saved card: one's own, or a guest's by its id", replies = { [200] = method } },
+      params = params, doc = "One saved card: one's own, or a guest's by its id", replies = { [200] = method } },
 
     { method = "DELETE", path = "/payment-methods/{id}", handler = "delete_method", scope = "payment_method:write",
-      idempotency = "transaction", params = method_params,
+      idempotency = "transaction", params = params,
       doc = "Forgets a card for good; repeating it is no error" },
+
+    { method = "GET", path = "/payments/{id}", handler = "show_payment", scope = "payment:own", params = params,
+      doc = "One payment: its customer's, staff's, or whoever's that has its order's token (Fastr-Order)",
+      replies = { [200] = payment } },
+
+    operation { path = "/payments/{id}/captures", handler = "capture", scope = "payment:capture", body = part,
+      doc = "Staff: takes what was authorised, or a part of it. 202: not known yet, it is asked for until it is" },
+
+    operation { path = "/payments/{id}/refunds", handler = "refund_payment", scope = "payment:refund", body = part,
+      doc = "Staff: gives back what was captured, or a part of it. 202: not known yet, it is asked for until it is" },
+
+    operation { path = "/payments/{id}/voids", handler = "void_payment", scope = "payment:void",
+      body = shape.optional(shape.object { reason = shape.optional(reason) }),
+      doc = "Staff: lets go of what was authorised and not captured. 202: not known yet, it is asked for until it is" },
+
+    { method = "POST", path = "/webhooks/test", handler = "test_webhook", scope = "public", credentials = false,
+      doc = "News of the payment provider `test`, signed in Provider-Signature; 204 ends their delivery" },
+
+    { internal = true, handler = "authorise", scope = "payment:authorise", timeout_ms = 8000,
+      doc = "One attempt at paying an order; asking again is asking once",
+      body = shape.object { order = uuid, attempt = uuid, amount = shape.integer { min = 1 },
+        currency = shape.text { format = "currency" }, payment_method = shape.text { max = 64 },
+        capture = shape.enum { "now", "later" }, customer = shape.optional(uuid) },
+      replies = { [200] = known } },
+
+    { internal = true, handler = "look_up", scope = "payment:authorise", body = attempt, replies = { [200] = known },
+      doc = "How an attempt stands; what is not decided is asked about" },
+
+    { internal = true, handler = "void", scope = "payment:authorise", body = attempt, replies = { [200] = known },
+      doc = "Keeps nothing of an attempt, also if it only comes later; done when it is voided, refunded or declined" },
+
+    { internal = true, handler = "refund", scope = "payment:refund",
+      doc = "Gives back a part of a payment, once for each key",
+      body = shape.object { payment = uuid, key = shape.text { min = 1, max = 100, format = "token" },
+        amount = shape.integer { min = 1 }, reason = shape.optional(reason) },
+      replies = { [200] = shape.object { status = shape.enum { "succeeded", "pending" },
+        amount = shape.integer {} } } },
   },
+  produces = { payment = { doc = "What became of attempts at payment, and of their money", key = "payment id",
+    events = { ["payment.authorised.v1"] = told, ["payment.captured.v1"] = told, ["payment.declined.v1"] = told,
+    ["payment.voided.v1"] = told, ["payment.refunded.v1"] = told } } },
   schedules = {
+    { name = "resolve", every_ms = 1000, job = "resolve", one = true,
+      doc = "Finds out what is unknown, and finishes what was asked for and not answered" },
     { name = "shred_guests", every_ms = 60000, job = "shred_guests", one = true,
       doc = "Forgets guests' cards whose hour is over" },
   },

@@ -1,5 +1,6 @@
 -- jobs: the schedules of payment.
 
+local attempts = require "services.payment.attempts"
 local database = require "platform.db"
 local vault = require "services.payment.vault"
 
@@ -10,5 +11,7 @@ function M.shred_guests()
   vault.shred_expired(database.open("payment"))
   return true
 end
+
+M.resolve = attempts.resolve
 
 return M
