@@ -33,11 +33,15 @@ programs() { processes | cut -d' ' -f1; }
 
 # ---- settings -----------------------------------------------------------------------------------------------------------
 
+# What failed three times is left out for two seconds. When that is true of all of them (a rolling restart, then a crash),
+# the same servers stand by as `backup` without that count: a process that lives is never passed by.
 nginx_upstreams() {
-  local name count prefixes port
+  local name count prefixes port ports
   while read -r name count prefixes; do
+    ports=$(ports_of "$name")
     printf 'upstream %s {\n  zone %s 128k;\n  least_conn;\n' "$name" "$name"
-    for port in $(ports_of "$name"); do printf '  server 127.0.0.1:%s max_fails=3 fail_timeout=2s;\n' "$port"; done
+    for port in $ports; do printf '  server 127.0.0.1:%s max_fails=3 fail_timeout=2s;\n' "$port"; done
+    for port in $ports; do printf '  server 127.0.0.1:%s max_fails=0 backup;\n' "$port"; done
     printf '  keepalive 32;\n  keepalive_timeout 20s;\n}\n'
   done < <(served)
 }
@@ -46,7 +50,7 @@ nginx_upstreams() {
 # auth's tokens keep no keys. An error_page here replaces the server's, so all are named.
 nginx_keyed() {
   [ "$1" != auth ] || return 0
-  printf 'error_page 400 408 411 414 494 = @malformed; error_page 413 @too_large; error_page 502 503 504 @unavailable; error_page 418 = @%s_keyed; if ($http_idempotency_key) { return 418; } ' "$1"
+  printf 'error_page 400 408 411 414 494 = @malformed; error_page 413 = @too_large; error_page 502 503 504 = @unavailable; error_page 418 = @%s_keyed; if ($http_idempotency_key) { return 418; } ' "$1"
 }
 
 nginx_keyed_locations() {

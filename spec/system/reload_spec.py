@@ -20,9 +20,9 @@ def workers():
 
 
 def scripts_of(service):
-    """The versions of the scripts that the workers of a service run."""
-    return {worker["versions"]["scripts"] for master in status()["masters"] if master["name"] in instances(service)
-            for worker in master["workers"]}
+    """The versions of the scripts that are live for a service's masters. (A worker tells a moment later that it has them.)"""
+    return {line["live"] for master in status()["masters"] if master["name"] in instances(service)
+            for line in master["lines"] if line["line"].startswith("scripts/")}
 
 
 def total_of(path):
