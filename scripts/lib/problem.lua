@@ -124,6 +124,8 @@ local CODES = {
   return_url_foreign = { 422, "The return_url does not belong to the shop",
     "It begins with the shop's public_url, and nothing else." },
   signature_invalid = { 401, "The webhook's signature is not valid", "Check the endpoint's secret and the clock." },
+  -- notification
+  notification_not_found = { 404, "There is no such notification", "GET /api/v1/notifications lists them." },
   -- rules
   rules_error = { 500, "A rule failed", "fastr status names the rule; fastr rules rollback undoes the last change." },
   rules_budget = { 503, "A rule used up its budget",

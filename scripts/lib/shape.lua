@@ -373,7 +373,7 @@ end
 -- How far a value is from a shape: an error about the value itself (a list for an object) weighs most.
 local function distance(errors)
   for _, e in ipairs(errors) do
-    if e.path == "" then return 1000 + #errors end
+    if e.path == "" then return (find(e.problem, ", not ", 1, true) and 2000 or 1000) + #errors end
   end
   return #errors
 end

@@ -15,6 +15,7 @@ local JOINS = 3              -- how often a task waits for another that then end
 
 local FILL = [[
 if (redis.call('GET', KEYS[2]) or '') ~= ARGV[1] then return 0 end
+if redis.call('PTTL', KEYS[2]) > tonumber(ARGV[4]) then return 0 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 return 1]]
 
@@ -39,9 +40,10 @@ local function look(key, version)
 end
 
 -- Expiry differs by up to a tenth either way, so that entries made together do not end together.
-local function fill(key, generation, text, ttl_ms)
-  local jittered = math.floor(ttl_ms * (0.9 + 0.2 * math.random()))
-  redis.call("EVAL", FILL, 2, "c:" .. key, "g:" .. key, generation, text, math.max(jittered, 1))
+local function fill(key, generation, text, options)
+  local jittered = math.floor(options.ttl_ms * (0.9 + 0.2 * math.random()))
+  redis.call("EVAL", FILL, 2, "c:" .. key, "g:" .. key, generation, text, math.max(jittered, 1),
+    GENERATION_MS - (options.settle_ms or 0))
 end
 
 -- Calls the function and keeps a value other than nil and false. Returns its results and the entry's text.
@@ -50,7 +52,7 @@ local function produce(key, options, generation, fn)
   if value == nil or value == false or failed ~= nil then return nil, value, failed, code end
   local text = json.encode { v = value, n = type(value) == "table" and type(value.version) == "number"
     and value.version or nil }
-  if text and generation then fill(key, generation, text, options.ttl_ms) end
+  if text and generation then fill(key, generation, text, options) end
   return text, value
 end
 
@@ -61,9 +63,10 @@ local function lead(key, name, options, generation, fn)
   return value, failed, code
 end
 
--- cache.fetch(key, {ttl_ms=, version=}, fn) (waits) -> the cached value, or what fn() returns.
+-- cache.fetch(key, {ttl_ms=, version=, settle_ms=}, fn) (waits) -> the cached value, or what fn() returns.
 -- A table or other JSON value is kept for about ttl_ms; nil, false and `nil, failed` of fn are passed on and not kept.
 -- `version`: an entry whose value has a lower (or no) field `version` is passed by.
+-- `settle_ms`: for so long after a forget nothing is kept, because the replica that fn reads may not have the change yet.
 -- What fn raises is raised. A cached table is the caller's own copy.
 function M.fetch(key, options, fn)
   local entry, generation = look(key, options.version)

@@ -83,10 +83,11 @@ local function header_of(headers, name)
   end
 end
 
--- Does the client already have what this 200 would send?
+-- Does the client already have what this 200 would send? Never where nothing may be stored: there the entity tag is the
+-- version to change, and says nothing of prices or stock, which move without it.
 function M.not_modified(req, headers)
   local known = req:header("if-none-match")
-  if not known then return false end
+  if not known or header_of(headers, "cache-control") == "no-store" then return false end
   local etag = header_of(headers, "etag")
   return etag ~= nil and lists(known, (etag:gsub("^W/", "")))
 end

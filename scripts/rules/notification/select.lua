@@ -4,7 +4,9 @@ local shape = require "engine.shape"
 
 local MESSAGES = {
   ["order.placed"] = { channel = "email", template = "order_confirmation" },
-  ["payment.captured"] = { channel = "email", template = "payment_receipt" },
+  ["order.paid"] = { channel = "email", template = "payment_receipt" },
+  ["order.shipped"] = { channel = "email", template = "order_shipped" },
+  ["order.cancelled"] = { channel = "email", template = "order_cancelled" },
 }
 
 -- "order.placed.v1" is "order.placed": the version is of the event's shape.
@@ -17,6 +19,9 @@ end
 local function decide(facts)
   local message = rawget(MESSAGES, family(facts.event))
   if not message then return { send = false } end
+  -- A checkout that came to nothing was never confirmed, so there is nothing to take back.
+  local order = facts.order
+  if order and order.from == "placing" and order.status == "cancelled" then return { send = false } end
   return { send = true, channel = message.channel, template = message.template, language = facts.language or "en" }
 end
 
@@ -24,10 +29,16 @@ return {
   doc = "Which message an event sends: send, channel, template, language.", file = "notification/select",
   facts = shape.object { event = shape.text(), language = shape.optional(shape.text()),
     customer = shape.optional(shape.any()),
-    order = shape.optional(shape.any()) },
+    order = shape.optional(shape.object { from = shape.optional(shape.text()), status = shape.optional(shape.text()),
+      total = shape.optional(shape.integer()), currency = shape.optional(shape.text()) }) },
   decide = decide,
   examples = {
     { "an order", facts = { event = "order.placed.v1" }, answer = { send = true, template = "order_confirmation" } },
+    { "its payment", facts = { event = "order.paid.v1" }, answer = { send = true, template = "payment_receipt" } },
+    { "an order that is cancelled", facts = { event = "order.cancelled.v1", order = { from = "paid",
+      status = "cancelled" } }, answer = { send = true, template = "order_cancelled" } },
+    { "a checkout that came to nothing", facts = { event = "order.cancelled.v1", order = { from = "placing",
+      status = "cancelled" } }, answer = { send = false } },
     { "nobody's business", facts = { event = "stock.changed.v1" }, answer = { send = false } },
   },
 }

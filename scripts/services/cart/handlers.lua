@@ -86,8 +86,9 @@ local function closed(cart, gathered)
   end
 end
 
-local function reply(status, cart, priced)
-  return status, view.cart(cart, priced), { ETag = request.etag(cart.version) }
+-- Nothing keeps a cart: its prices change without its version.
+local function reply(status, cart, priced, full)
+  return status, view.cart(cart, priced, full), { ETag = request.etag(cart.version), ["Cache-Control"] = "no-store" }
 end
 
 -- Prices a changed cart and writes it with its next version.
@@ -223,7 +224,7 @@ function M.show(ctx)
   local priced
   priced, failed = pricing.price(cart, gathered, ctx.query.explain)
   if not priced then return nil, failed end
-  return 200, view.cart(cart, priced, ctx.query.explain == "full"), { ETag = request.etag(cart.version) }
+  return reply(200, cart, priced, ctx.query.explain == "full")
 end
 
 local function offered(cart, gathered)

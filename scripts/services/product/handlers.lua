@@ -12,8 +12,12 @@ local view = require "services.product.view"
 
 local M = {}
 
--- How long a cached product may be shown after somebody else changed it.
-local CACHE_MS = 900
+-- A change is seen by everybody within a second: what is cached lives a little less, and is not made from a replica
+-- that may still be behind the change (a replica that is more than a second behind is not asked).
+local CACHE = { ttl_ms = 800, settle_ms = 1000 }
+
+-- Neither page nor proxy keeps what has a price or a stock in it: both change without the version.
+local FRESH = "no-store"
 
 local function db()
   return database.open("product")
@@ -23,11 +27,12 @@ local function shop_currency()
   return fastr.setting("shop.currency", "GBP")
 end
 
--- Facts of one product, from the cache or a replica; false where there is none.
+-- Facts of one product, from the cache or a replica; false where there is none. Who has just written reads past the
+-- cache, from a replica that has his change.
 local function product_facts(sku, currency)
-  return cache.fetch("product:" .. currency .. ":" .. sku, { ttl_ms = CACHE_MS }, function()
-    return store.product(db(), sku, currency, fastr.time.now())
-  end)
+  local function read() return store.product(db(), sku, currency, fastr.time.now()) end
+  if fastr.task.get("lsn") then return read() end
+  return cache.fetch("product:" .. currency .. ":" .. sku, CACHE, read)
 end
 
 function M.show(ctx)
@@ -37,7 +42,7 @@ function M.show(ctx)
   local items
   items, failed = view.products({ facts })
   if not items then return nil, failed end
-  return 200, items[1], { ETag = request.etag(facts.version) }
+  return 200, items[1], { ETag = request.etag(facts.version), ["Cache-Control"] = FRESH }
 end
 
 function M.categories()
@@ -79,9 +84,22 @@ local function announce_product(tx, product)
 end
 
 -- Once the change is committed, nobody is shown what was cached before it.
-local function forget(tx, currency, sku)
+local function forget(tx, sku, currency)
+  local keys = { "product:" .. shop_currency() .. ":" .. sku }
+  if currency ~= shop_currency() then keys[2] = "product:" .. currency .. ":" .. sku end
   tx.after_commit = tx.after_commit or {}
-  tx.after_commit.cache = function() cache.forget("product:" .. currency .. ":" .. sku) end
+  tx.after_commit.cache = function() cache.forget(unpack(keys)) end
+end
+
+-- Categories are paths of names: nil, or the problem of the first that is none.
+local function malformed(categories)
+  for i, path in ipairs(categories) do
+    if ("/" .. path .. "/"):find("/%s*/") then
+      local text = "must be names with one / between them: home/lighting"
+      return problem.new("validation", { detail = path .. " " .. text, errors = fastr.json.array { {
+        ["in"] = "body", path = ("categories[%d]"):format(i - 1), problem = text } } })
+    end
+  end
 end
 
 function M.put(ctx)
@@ -89,6 +107,8 @@ function M.put(ctx)
   if not pcall(fastr.money.exponent, body.price.currency) then
     return nil, problem.new("currency_not_supported", { detail = body.price.currency .. " is not in ISO 4217." })
   end
+  local wrong = malformed(body.categories)
+  if wrong then return nil, wrong end
   local old = store.lock_product(ctx.tx, sku)
   local fresh, stale = request.matches(ctx, old and old.version or 0)
   if not fresh then return nil, stale end
@@ -97,7 +117,7 @@ function M.put(ctx)
     price = body.price }
   product.version = store.put_product(ctx.tx, product, fastr.time.now())
   announce_product(ctx.tx, product)
-  forget(ctx.tx, product.price.currency, sku)
+  forget(ctx.tx, sku, product.price.currency)
   local items, failed = view.products({ store.product_in(ctx.tx, sku, body.price.currency, fastr.time.now()) })
   if not items then return nil, failed end
   return old and 200 or 201, items[1], { ETag = request.etag(product.version) }
@@ -109,7 +129,7 @@ function M.adjust(ctx)
   if not counts then return nil, failed end
   outbox.add(ctx.tx, { topic = "stock", key = sku, type = "stock.adjusted.v1",
     data = { sku = sku, delta = ctx.body.delta, on_hand = counts.on_hand, reason = ctx.body.reason } })
-  forget(ctx.tx, shop_currency(), sku)
+  forget(ctx.tx, sku, shop_currency())
   return 200, counts
 end
 

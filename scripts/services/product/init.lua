@@ -74,7 +74,7 @@ return {
         name = shape.text { min = 1, max = 200 },
         description = shape.optional(shape.text { max = 10000, lines = true }),
         categories = shape.list(category, { max = 20 }),
-        price = shape.money { doc = "list price of one unit" },
+        price = shape.money { min = 0, max = whole.max, doc = "list price of one unit" },
         tax_category = shape.optional(shape.text { min = 1, max = 40 }),
       },
       replies = { [200] = product, [201] = product } },

@@ -74,7 +74,7 @@ local function list_statement(filter)
   end
   add("?", filter.limit)
   local limit = table.remove(where)
-  return "select " .. sort[1] .. " as sort_key, " .. COLUMNS .. " where " .. table.concat(where, " and ") ..
+  return "select (" .. sort[1] .. ")::text as sort_key, " .. COLUMNS .. " where " .. table.concat(where, " and ") ..
     " order by " .. sort[1] .. " " .. sort[3] .. ", p.sku " .. sort[3] .. " limit " .. limit .. "::bigint", values
 end
 

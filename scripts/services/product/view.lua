@@ -73,9 +73,10 @@ end
 
 -- ---- cursors ------------------------------------------------------------------------------------------------------
 
--- Where the next page begins: the sort it belongs to, and the last row's sort key and sku.
+-- Where the next page begins: the sort it belongs to, and the last row's sort key (a text: it may be a number that a
+-- double does not hold) and sku.
 function M.cursor(sort, key, sku)
-  return fastr.crypto.base64url(fastr.json.encode({ sort, tostring(key), sku }))
+  return fastr.crypto.base64url(fastr.json.encode({ sort, key, sku }))
 end
 
 -- {key, sku} of a cursor of this sort, else nil.
@@ -84,7 +85,7 @@ function M.read_cursor(cursor, sort)
   local parts = text and fastr.json.decode(text)
   if type(parts) ~= "table" or parts[1] ~= sort then return nil end
   if type(parts[2]) ~= "string" or type(parts[3]) ~= "string" then return nil end
-  if sort ~= "name" and sort ~= "-name" and not parts[2]:find("^-?%d+$") then return nil end
+  if sort ~= "name" and sort ~= "-name" and (#parts[2] > 18 or not parts[2]:find("^-?%d+$")) then return nil end
   return { parts[2], parts[3] }
 end
 

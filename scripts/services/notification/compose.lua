@@ -1,0 +1,173 @@
+-- compose: the text of a mail, from the event that it tells of. Every word of somebody else's (names, addresses, what
+-- staff typed) becomes one plain line before a template sees it, and the templates escape what they show.
+
+local mime = require "lib.mime"
+local money = require "lib.money"
+local template = require "lib.template"
+
+local M = {}
+
+local FOLDER = "services/notification/templates/"
+local SYMBOLS = { GBP = "£", EUR = "€", USD = "$" }
+local MONTHS = { "January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+  "November", "December" }
+
+-- ---- words --------------------------------------------------------------------------------------------------------
+
+local function plain(value)
+  if type(value) ~= "string" then return nil end
+  value = mime.plain(value)
+  return value ~= "" and value or nil
+end
+
+-- "£12.34", "-£0.05", "12.34 SEK"
+local function price(amount)
+  local text, symbol = money.text(amount.amount, amount.currency), SYMBOLS[amount.currency]
+  if not symbol then return text end
+  local sign, digits = text:match("^(%-?)([%d.]+)")
+  return sign .. symbol .. digits
+end
+
+-- "£12.34 GBP": what is to be paid says its currency beyond doubt.
+local function price_in_full(amount)
+  return SYMBOLS[amount.currency] and price(amount) .. " " .. amount.currency or price(amount)
+end
+
+local function less(amount)
+  return price { amount = -amount.amount, currency = amount.currency }
+end
+
+-- "23 November 2026, 12:34 UTC"
+local function moment(time)
+  local y, m, d, clock = time:match("^(%d%d%d%d)%-(%d%d)%-(%d%d)T(%d%d:%d%d)")
+  return ("%d %s %s, %s UTC"):format(tonumber(d), MONTHS[tonumber(m)], y, clock)
+end
+
+-- How an address is kept once it is not needed any more: "a***@example.com".
+local function masked(address)
+  return (address:gsub("^(.)[^@]*", "%1***"))
+end
+
+-- ---- the model ----------------------------------------------------------------------------------------------------
+
+local function lines_of(data)
+  local lines = {}
+  for i, line in ipairs(data.lines or {}) do
+    lines[i] = { sku = plain(line.sku), name = plain(line.name) or plain(line.sku),
+      quantity = ("%d"):format(line.quantity), unit = price(line.unit_price), subtotal = price(line.subtotal),
+      saved = line.discount.amount > 0 and price(line.discount) or nil }
+  end
+  return lines
+end
+
+-- {label, amount} of each part of the total, in the order in which they add up; parts that are nothing are left out.
+local function parts_of(totals)
+  local parts = { { label = "Items", amount = price(totals.items) } }
+  local function add(label, amount, show)
+    if amount.amount ~= 0 then parts[#parts + 1] = { label = label, amount = show(amount) } end
+  end
+  add("Discounts", totals.discount, less)
+  parts[#parts + 1] = { label = "Shipping", amount = totals.shipping.amount == 0 and "free" or price(totals.shipping) }
+  add("Shipping discount", totals.shipping_discount, less)
+  add("Tax", totals.tax, price)
+  return parts
+end
+
+local ADDRESS = { "name", "line1", "line2", "city", "region", "postcode", "country" }
+
+local function address_of(data)
+  local lines, address = {}, data.shipping_address or {}
+  for _, field in ipairs(ADDRESS) do lines[#lines + 1] = plain(address[field]) end
+  return lines
+end
+
+local function shipment_of(data)
+  local shipment = type(data.shipment) == "table" and data.shipment or {}
+  return { carrier = plain(shipment.carrier), tracking = plain(shipment.tracking) }
+end
+
+local function payment_of(data)
+  local payment = type(data.payment) == "table" and data.payment or {}
+  return { reference = plain(payment.id) }
+end
+
+local function width(text)
+  return #text:gsub("[\128-\191]", "")
+end
+
+-- The same sum as a column of plain text: its amounts end under each other.
+local function column(parts, total)
+  local widest, lines = width(price(total)), {}
+  for _, part in ipairs(parts) do widest = math.max(widest, width(part.amount)) end
+  local function add(label, amount)
+    lines[#lines + 1] = label .. ":" .. (" "):rep(21 - #label + widest - width(amount)) .. amount
+  end
+  for _, part in ipairs(parts) do add(part.label, part.amount) end
+  add("Total in " .. total.currency, price(total))
+  return lines
+end
+
+-- What templates may show.
+local function model_of(event, language)
+  local data, totals = event.data, event.data.totals
+  local model = {
+    language = language, shop = M.sender().name, number = plain(data.number) or data.order, order = data.order,
+    url = fastr.setting("public_url", "") .. "/orders/" .. data.order, when = moment(data.at),
+    name = plain((data.shipping_address or {}).name), lines = lines_of(data), parts = parts_of(totals),
+    total = price_in_full(totals.total), address = address_of(data), shipment = shipment_of(data),
+    payment = payment_of(data), was_paid = data.from ~= "placed" and data.from ~= "placing",
+    tax_included = totals.tax_included.amount > 0 and price(totals.tax_included) or nil,
+  }
+  model.has_address, model.has_lines = #model.address > 0, #model.lines > 0
+  model.column = column(model.parts, totals.total)
+  return model
+end
+
+-- ---- the mail -----------------------------------------------------------------------------------------------------
+
+-- Of the setting smtp.from, "Shop <orders@shop.example>": {name, address}.
+function M.sender()
+  local from = fastr.setting("smtp.from", "")
+  local name, address = from:match("^%s*(.-)%s*<([^<>]+)>%s*$")
+  if not address then name, address = "", from:match("^%s*(%S+)%s*$") end
+  if not address then error("setting smtp.from must be an address: Shop <orders@shop.example>", 0) end
+  return { name = name ~= "" and name or address:match("@(.+)$"), address = address }
+end
+
+-- The Message-ID, without brackets, of the mail for an event.
+function M.message_id(event)
+  return event .. "@" .. M.sender().address:match("@(.+)$")
+end
+
+-- The text of a template file, in the language or else in English; and the language. Nil if there is none.
+local function find(file, language)
+  for _, tried in ipairs { language, "en" } do
+    local text = tried:find("^[%a-]+$") and fastr.asset(FOLDER .. tried .. "/" .. file)
+    if text then return text, tried end
+  end
+  return nil
+end
+
+local function render(text, model, escape, kind)
+  return template.render(text, model, escape, function(name) return (find("_" .. name .. kind, model.language)) end)
+end
+
+-- compose.mail(event, template, language) -> what store.add takes; or nil and why not. A text template's first line is
+-- the subject.
+function M.mail(event, name, language)
+  local text, spoken = find(tostring(name) .. ".txt", language)
+  local html = find(tostring(name) .. ".html", language)
+  if not text or not html then return nil, "there is no template " .. tostring(name) end
+  local model, sender = model_of(event, spoken), M.sender()
+  local subject, body = render(text, model, template.text, ".txt"):match("^Subject: ([^\n]*)\n\n(.*)$")
+  model.subject = subject
+  local address = event.data.email
+  return { id = event.id, order = event.data.order, event = event.type, template = name, language = spoken,
+    address = address, shown_as = masked(address),
+    message = mime.alternative { from = mime.mailbox(sender.address, sender.name),
+      to = mime.mailbox(address, model.name), subject = subject, date = fastr.time.now(),
+      id = M.message_id(event.id), language = spoken, text = body,
+      html = render(html, model, template.html, ".html") } }
+end
+
+return M

@@ -1,0 +1,292 @@
+-- The catalogue's routes against the running databases and Redis: what is refused, what a change shows to whom and
+-- when, and pages that stay right while the catalogue changes under them.
+
+local cache = require "platform.cache"
+local keys = require "services.auth.keys"
+local program = require "spec.support.program"
+local session = require "platform.session"
+
+local send = program.of { "product" }
+local uuid7 = fastr.crypto.uuid7
+local run = uuid7():sub(-12):upper()
+local made = {}
+
+local function staff()
+  return { Authorization = "Bearer " .. keys.sign({ aud = session.audience, sub = uuid7(),
+    roles = fastr.json.array { "catalogue" } }, 600) }
+end
+
+local STAFF = staff()
+
+local function headers(more)
+  local all = { Authorization = STAFF.Authorization }
+  for name, value in pairs(more or {}) do all[name] = value end
+  return all
+end
+
+local function body(more)
+  local all = { name = "SPEC " .. run, categories = { "spec/" .. run:lower() }, price = { amount = 100,
+    currency = "GBP" } }
+  for name, value in pairs(more or {}) do all[name] = value end
+  return all
+end
+
+local function put(sku, more, with)
+  made[sku] = true
+  return send("PUT", "/api/v1/products/" .. sku, { headers = headers(with), body = body(more) })
+end
+
+local function sku_of(name) return "SPEC-" .. run .. "-" .. name end
+
+local function get(sku, with)
+  return send("GET", "/api/v1/products/" .. sku, { headers = with })
+end
+
+local function adjust(sku, delta, with)
+  return send("POST", "/api/v1/products/" .. sku .. "/stock", { headers = headers(with), body = { delta = delta,
+    reason = "spec" } })
+end
+
+local function eventually(what, seconds, fn)
+  local deadline = fastr.time.unix_ms() + seconds * 1000
+  while not fn() do
+    assert(fastr.time.unix_ms() < deadline, what .. " within " .. seconds .. " s")
+    fastr.time.sleep(5)
+  end
+end
+
+-- What a spec made is sold no more: it leaves every list.
+teardown(function()
+  local db = require("platform.db").open("product")
+  for sku in pairs(made) do
+    db:write("update products set categories = '{}', category_paths = '{}' where sku = $1", sku)
+    db:write("delete from prices where sku = $1", sku)
+  end
+end)
+
+describe("a product", function()
+  it("has a sentence of its name and category until staff write one", function()
+    local sku = sku_of "TEXT"
+    local status, product = put(sku, { name = "RED LANTERN", categories = { "home/wall-clocks" } })
+    assert.same({ 201, "Red lantern, from our wall clocks range." }, { status, product.description })
+    status, product = put(sku, { name = "RED LANTERN", description = "Glows." })
+    assert.same({ 200, "Glows." }, { status, product.description })
+    assert.equal("Red lantern.", select(2, put(sku, { name = "RED LANTERN", categories = fastr.json.array {} }))
+      .description)
+  end)
+
+  it("is changed only by who has read it as it is", function()
+    local sku = sku_of "MATCH"
+    local _, _, first = put(sku)
+    assert.equal('"1"', first.ETag)
+    assert.equal(200, (put(sku, nil, { ["If-Match"] = first.ETag })))
+    local status, stale = put(sku, nil, { ["If-Match"] = first.ETag })
+    assert.same({ 412, "precondition_failed", 2 }, { status, stale.code, stale.version })
+    assert.equal(412, (put(sku_of "NONE", nil, { ["If-Match"] = '"7"' })))
+  end)
+
+  it("changed by two at once with one If-Match is changed by one", function()
+    local sku, good = sku_of "TWO", 0
+    put(sku)
+    local results = fastr.all { function() return put(sku, nil, { ["If-Match"] = '"1"' }) end,
+      function() return put(sku, nil, { ["If-Match"] = '"1"' }) end }
+    for _, result in ipairs(results) do good = good + (result[1] == 200 and 1 or 0) end
+    assert.equal(1, good)
+  end)
+
+  it("is never said to be unchanged, because price and stock change without its version", function()
+    local sku = sku_of "FRESH"
+    put(sku)
+    local status, _, reply = get(sku, { ["If-None-Match"] = '"1"' })
+    assert.same({ 200, "no-store" }, { status, reply["Cache-Control"] })
+  end)
+
+  it("is refused with a place and a cure where it makes no sense", function()
+    local function refused(path, more)
+      local status, wrong = put(sku_of "BAD", more)
+      assert.same({ 422, "validation", path }, { status, wrong.code, wrong.errors[1].path })
+    end
+    refused("price.amount", { price = { amount = -1, currency = "GBP" } })
+    refused("price.amount", { price = { amount = 1.5, currency = "GBP" } })
+    refused("price.amount", { price = { amount = "2", currency = "GBP" } })
+    refused("categories[1]", { categories = { "home", "home//x" } })
+    refused("categories[0]", { categories = { "/home" } })
+    refused("name", { name = "" })
+    assert.equal(404, (get(sku_of "BAD")))
+  end)
+end)
+
+describe("a change", function()
+  -- Everybody else: no session of their own, and whatever the cache holds.
+  local function seen(sku) return select(2, get(sku)).price.amount end
+
+  it("is visible at once to who made it, and within a second to all, the cache included", function()
+    local sku = sku_of "SEEN"
+    put(sku)
+    eventually("it is known", 2, function() return (get(sku)) == 200 end)
+    for price = 101, 104 do
+      assert.is_truthy(seen(sku)) -- in the cache, or on its way there
+      local _, _, reply = put(sku, { price = { amount = price, currency = "GBP" } })
+      local _, mine = get(sku, { ["Fastr-Session"] = reply["Fastr-Session"] })
+      assert.equal(price, mine.price.amount)
+      eventually("all see it", 1, function() return seen(sku) == price end)
+    end
+  end)
+
+  it("stays visible: no replica that is behind brings the old one back", function()
+    local sku = sku_of "STAYS"
+    put(sku)
+    local _, _, reply = put(sku, { price = { amount = 200, currency = "GBP" } })
+    eventually("it is seen", 1, function() return seen(sku) == 200 end)
+    for _ = 1, 50 do
+      assert.equal(200, select(2, get(sku, { ["Fastr-Session"] = reply["Fastr-Session"] })).price.amount)
+    end
+  end)
+
+  it("of the stock is visible in the same way", function()
+    local sku = sku_of "STOCK"
+    put(sku)
+    eventually("it is known", 2, function() return (get(sku)) == 200 end)
+    get(sku)
+    local _, counts, reply = adjust(sku, 7)
+    assert.equal(7, counts.available)
+    assert.equal(7, select(2, get(sku, { ["Fastr-Session"] = reply["Fastr-Session"] })).available)
+    eventually("all see it", 1, function() return select(2, get(sku)).available == 7 end)
+  end)
+
+  it("is not kept in the cache while a replica may be behind it", function()
+    local key, options = "spec:" .. uuid7(), { ttl_ms = 10000, settle_ms = 10000 }
+    local n = 0
+    local function count()
+      n = n + 1
+      return { n = n }
+    end
+    assert.same({ 1, 1 }, { cache.fetch(key, options, count).n, cache.fetch(key, options, count).n })
+    cache.forget(key)
+    assert.same({ 2, 3 }, { cache.fetch(key, options, count).n, cache.fetch(key, options, count).n })
+  end)
+end)
+
+describe("stock on hand", function()
+  it("takes whole numbers, and never falls below zero", function()
+    local sku = sku_of "HAND"
+    put(sku)
+    for _, delta in ipairs { 1.5, "2", 1e10 } do assert.equal(422, (adjust(sku, delta))) end
+    assert.same({ 409, "stock_negative" }, { (adjust(sku, -1)), select(2, adjust(sku, -1)).code })
+    assert.equal(3, select(2, adjust(sku, 3)).on_hand)
+    assert.equal(404, (adjust(sku_of "NOBODY", 1)))
+  end)
+
+  it("taken by ten at once is taken as often as there is some", function()
+    local sku, tasks, taken = sku_of "RACE", {}, 0
+    put(sku)
+    adjust(sku, 4)
+    for i = 1, 10 do tasks[i] = function() return adjust(sku, -1) end end
+    for _, result in ipairs(fastr.all(tasks)) do taken = taken + (result[1] == 200 and 1 or 0) end
+    assert.equal(4, taken)
+    assert.equal(0, select(2, adjust(sku, 0)).on_hand)
+  end)
+
+  it("moves once for a key that is sent twice, also at once", function()
+    local sku, key = sku_of "KEY", { ["Idempotency-Key"] = uuid7() }
+    put(sku)
+    fastr.all { function() return adjust(sku, 5, key) end, function() return adjust(sku, 5, key) end }
+    assert.equal(5, select(2, adjust(sku, 0)).on_hand)
+    local status, wrong = adjust(sku, 6, key)
+    assert.same({ 422, "idempotency_mismatch" }, { status, wrong.code })
+  end)
+end)
+
+describe("a list", function()
+  local category = "spec-list/" .. run:lower()
+
+  local function page(query, cursor)
+    local status, list = send("GET", "/api/v1/products?category=" .. category .. "&" .. query ..
+      (cursor and "&cursor=" .. cursor or ""), { headers = { ["Fastr-Session"] = fastr.task.get("spec_lsn") } })
+    assert.equal(200, status)
+    return list
+  end
+
+  local function add(name, amount)
+    local _, _, reply = put(sku_of(name), { name = name, categories = { category },
+      price = { amount = amount, currency = "GBP" } })
+    fastr.task.set("spec_lsn", reply["Fastr-Session"])
+  end
+
+  -- All SKUs of a walk in pages of `size`; `between(n)` runs after the n-th page.
+  local function walk(query, size, between)
+    local names, cursor, n = {}, nil, 0
+    repeat
+      local list = page(query .. "&limit=" .. size, cursor)
+      for _, item in ipairs(list.items) do names[#names + 1] = item.name end
+      cursor, n = list.next_cursor, n + 1
+      if type(cursor) ~= "string" then cursor = nil end
+      if between then between(n) end
+    until not cursor
+    return names
+  end
+
+  setup(function()
+    for i, name in ipairs { "DELTA", "ALPHA", "CHARLIE", "BRAVO", "ECHO" } do add(name, 100 * (i % 3)) end
+  end)
+
+  it("is sorted as asked, with a defined order among equals", function()
+    assert.same({ "ALPHA", "BRAVO", "CHARLIE", "DELTA", "ECHO" }, walk("sort=name", 2))
+    assert.same({ "ECHO", "DELTA", "CHARLIE", "BRAVO", "ALPHA" }, walk("sort=-name", 2))
+    assert.same({ "CHARLIE", "BRAVO", "DELTA", "ALPHA", "ECHO" }, walk("sort=price", 2))
+    assert.same({ "ECHO", "ALPHA", "DELTA", "BRAVO", "CHARLIE" }, walk("sort=-price", 2))
+    assert.same({ "ECHO", "BRAVO", "CHARLIE", "ALPHA", "DELTA" }, walk("sort=newest", 2))
+  end)
+
+  it("goes on where it was, whatever is added or taken away before", function()
+    local seen = walk("sort=name", 2, function(n)
+      if n == 1 then add("AARDVARK", 100) end
+      if n == 2 then add("DINGO", 100) end
+    end)
+    assert.same({ "ALPHA", "BRAVO", "CHARLIE", "DELTA", "DINGO", "ECHO" }, seen)
+  end)
+
+  it("refuses a cursor that is not its own", function()
+    local function sent(parts, sort)
+      local cursor = type(parts) == "string" and parts or fastr.crypto.base64url(fastr.json.encode(parts))
+      local status, wrong = send("GET", "/api/v1/products?sort=" .. sort .. "&cursor=" .. cursor)
+      return { status, wrong.code }
+    end
+    local refused = { 400, "cursor_invalid" }
+    assert.same(refused, sent("nonsense", "name"))
+    assert.same(refused, sent({ "price", "12", "A" }, "name"))
+    assert.same(refused, sent({ "price", "1'; drop table", "A" }, "price"))
+    assert.same(refused, sent({ "price", ("9"):rep(30), "A" }, "price"))
+    assert.same(refused, sent({ "price", 12, "A" }, "price"))
+    assert.same(refused, sent({ "price" }, "price"))
+  end)
+end)
+
+describe("a search", function()
+  local function find(q)
+    local status, list = send("GET", "/api/v1/products?limit=5&q=" .. require("lib.url").encode(q),
+      { headers = { ["Fastr-Session"] = fastr.task.get("spec_lsn") } })
+    assert.equal(200, status)
+    local skus = {}
+    for i, item in ipairs(list.items) do skus[i] = item.sku end
+    return skus
+  end
+
+  it("finds words of name, category and description, also of other alphabets, and the SKU itself", function()
+    local sku = sku_of "FIND"
+    local _, _, reply = put(sku, { name = "ZQX" .. run .. " CAFÉ Свеча 蝋燭", description = "Grönwald" .. run })
+    fastr.task.set("spec_lsn", reply["Fastr-Session"])
+    for _, q in ipairs { "zqx" .. run, "ZQX" .. run .. " café", "zqx" .. run .. " свеча", "grönwald" .. run, sku,
+      sku:lower(), '"zqx' .. run .. ' café"' } do
+      assert.same({ sku }, find(q), q)
+    end
+    assert.same({}, find("zqx" .. run .. " -café"))
+  end)
+
+  it("takes whatever people type", function()
+    for _, q in ipairs { "'; drop table products; --", '"open', "((((", "&|!:*", "\\", "%", "-", "OR", "AND", "the",
+      "🕯️", "\226\128\174abc", ("x"):rep(200), "<script>", "a & !b | c:*" } do
+      find(q)
+    end
+  end)
+end)
