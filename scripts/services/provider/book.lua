@@ -77,4 +77,86 @@ function M.charge(tx, c)
   return store.charge_in(tx, charge.id), false
 end
 
+-- ---- captures, refunds, voids -------------------------------------------------------------------------------------
+
+local function left_to_capture(charge)
+  return charge.amount - charge.captured - charge.voided
+end
+
+local function left_to_refund(charge)
+  return charge.captured - charge.refunded
+end
+
+-- kind = in which states, how much is left, and the states and event that follow.
+local MOVES = {
+  capture = { from = { authorised = true, captured = true }, left = left_to_capture, event = "charge.captured",
+    to = function() return "captured" end },
+  refund = { from = { captured = true }, left = left_to_refund, event = "charge.refunded",
+    to = function(charge, amount) return amount == left_to_refund(charge) and "refunded" or "captured" end },
+  void = { from = { authorised = true, captured = true }, left = left_to_capture, event = "charge.voided",
+    to = function(charge) return charge.captured > 0 and "captured" or "voided" end },
+}
+
+local function refuse(charge, kind)
+  return problem.new("charge_state", { detail = ("It is %s; there is nothing to %s."):format(charge.status, kind) })
+end
+
+local function move_money(tx, charge, m)
+  local move = MOVES[m.kind]
+  local left = move.left(charge)
+  if not move.from[charge.status] or left == 0 then return nil, refuse(charge, m.kind) end
+  local amount = m.amount or left -- a void is of all that is left
+  if amount > left then
+    return nil, problem.new("amount_too_large", { detail = ("%d minor units are left to %s."):format(left, m.kind),
+      left = left })
+  end
+  local status, entry = move.to(charge, amount), enter(tx, charge, m.kind, amount, m.key)
+  turn_to(tx, charge, status)
+  webhooks.queue(tx, charge.id, move.event, entry)
+  return { charge = store.charge_in(tx, charge.id), entry = entry }
+end
+
+-- What was never approved is voided without a movement of money; what is voided already stays so.
+local function void_nothing(tx, charge)
+  if charge.status == "requires_action" then
+    turn_to(tx, charge, "voided")
+    webhooks.queue(tx, charge.id, "charge.voided")
+  end
+  return { charge = store.charge_in(tx, charge.id) }
+end
+
+-- Captures, refunds or voids: `m` {charge = id, endpoint, kind, key, fingerprint, amount}. Returns {charge, entry} and
+-- whether that key had done it before, or nil, problem.
+function M.move(tx, m)
+  local row = store.claim(tx, m.charge .. "/" .. m.endpoint, m.key, m.fingerprint, m.charge, now())
+  if row then
+    local ok, wrong = same(row, m.fingerprint)
+    if not ok then return nil, wrong end
+    return { charge = store.charge_in(tx, m.charge), entry = store.entry_of_key(tx, m.charge, m.kind, m.key) }, true
+  end
+  local charge = store.lock(tx, m.charge)
+  if not charge then return nil, problem.new("charge_not_found") end
+  local is_empty = charge.status == "requires_action" or charge.status == "voided"
+  if m.kind == "void" and is_empty then return void_nothing(tx, charge) end
+  return move_money(tx, charge, m)
+end
+
+-- ---- keys and challenges ------------------------------------------------------------------------------------------
+
+-- Makes sure that no charge will be made with the key: {} when none was and none will be, {charge} when one was.
+function M.cancel_key(tx, key)
+  local row = store.claim(tx, "charges", key, nil, nil, now())
+  if not row or not row.fingerprint then return {} end
+  return { charge = store.charge_in(tx, row.charge) }
+end
+
+-- The shopper's answer to a challenge; the first one counts. Returns the charge.
+function M.answer(tx, id, is_approved)
+  local charge = store.lock(tx, id)
+  if charge.status == "requires_action" then
+    if is_approved then approve(tx, charge) else decline(tx, charge, "challenge_refused") end
+  end
+  return store.charge_in(tx, id)
+end
+
 return M

@@ -5,6 +5,7 @@ local problem = require "lib.problem"
 local session = require "platform.session"
 local book = require "services.provider.book"
 local cards = require "services.provider.cards"
+local challenge = require "services.provider.challenge"
 local store = require "services.provider.store"
 local view = require "services.provider.view"
 
@@ -66,16 +67,10 @@ local function request_of(ctx, key)
   return c
 end
 
--- Runs fn in a transaction. An unknown COMMIT is told as such: the caller asks with the same key again.
+-- Runs the book's function in a transaction. A COMMIT whose outcome is unknown is a 503: the caller asks with the same
+-- key again, and hears then whether it was.
 local function within(fn)
-  local made_before = false
-  local charge, wrong = db():transaction(function(tx)
-    local row, other = fn(tx)
-    if not row then return nil, other end
-    made_before = other
-    return row
-  end)
-  return charge, wrong, made_before
+  return db():transaction(fn)
 end
 
 local function reply(charge, made_before, entry)
@@ -89,16 +84,55 @@ function M.charge(ctx)
   local ok
   ok, wrong = check_card(ctx.body.card)
   if not ok then return nil, wrong end
+  if ctx.body.return_url and not challenge.is_ours(ctx.body.return_url) then
+    return nil, problem.new("return_url_foreign")
+  end
   local request = request_of(ctx, key)
   local behaviour = cards.behaviour(request.card)
   if behaviour.silent then
     fastr.time.sleep(SILENT_MS)
     return nil, problem.new("timeout")
   end
-  local charge, failed, made_before = within(function(tx) return book.charge(tx, request) end)
-  if not charge then return nil, failed end
+  local charge, made_before = within(function(tx) return book.charge(tx, request) end)
+  if not charge then return nil, made_before end
   if behaviour.answer_ms and not made_before then fastr.time.sleep(behaviour.answer_ms) end
   return reply(charge, made_before)
+end
+
+-- ---- moving what was charged --------------------------------------------------------------------------------------
+
+local function mover(kind, endpoint)
+  return function(ctx)
+    local key, wrong = admit_named(ctx)
+    if not key then return nil, wrong end
+    local m = { charge = ctx.params.id, kind = kind, endpoint = endpoint, key = key, fingerprint = fingerprint(ctx),
+      amount = ctx.body and ctx.body.amount }
+    local moved, made_before = within(function(tx) return book.move(tx, m) end)
+    if not moved then return nil, made_before end
+    return reply(moved.charge, made_before, moved.entry)
+  end
+end
+
+M.capture, M.refund, M.void = mover("capture", "captures"), mover("refund", "refunds"), mover("void", "voids")
+
+function M.cancel_key(ctx)
+  local ok, wrong = admit(ctx)
+  if not ok then return nil, wrong end
+  local found = within(function(tx) return book.cancel_key(tx, ctx.params.key) end)
+  return 200, { cancelled = found.charge == nil, charge = found.charge and view.charge(found.charge) }
+end
+
+-- ---- the shopper's page -------------------------------------------------------------------------------------------
+
+function M.challenge(ctx)
+  return challenge.page(store.charge_of_challenge(db(), ctx.params.token))
+end
+
+function M.answer(ctx)
+  local charge = store.charge_of_challenge(db(), ctx.params.token)
+  if not charge then return challenge.page(nil) end
+  local is_approved = ctx.params.answer == "approve"
+  return challenge.go_on(within(function(tx) return book.answer(tx, charge.id, is_approved) end))
 end
 
 -- ---- looking up ---------------------------------------------------------------------------------------------------

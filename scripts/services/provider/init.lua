@@ -7,6 +7,7 @@ local uuid = shape.text { format = "uuid" }
 local amount = shape.integer { min = 1, max = 99999999999, doc = "minor units" }
 local currency = shape.text { format = "currency" }
 local id = shape.object { id = uuid }
+local token = shape.text { min = 1, max = 64, doc = "a capability: who has it may answer" }
 
 local entry = shape.object { id = uuid, kind = shape.enum { "authorise", "capture", "void", "refund" },
   amount = amount }
@@ -36,11 +37,40 @@ return {
         return_url = shape.optional(shape.text { max = 2000, doc = "where the shopper goes on after a challenge" }) },
       replies = { [200] = charge, [201] = charge } },
 
+    { method = "POST", path = "/provider/charges/{id}/captures", handler = "capture", scope = "public",
+      credentials = false, doc = "Takes (a part of) what was authorised", params = id,
+      body = shape.object { amount = amount }, replies = { [200] = charge, [201] = charge } },
+
+    { method = "POST", path = "/provider/charges/{id}/refunds", handler = "refund", scope = "public",
+      credentials = false, doc = "Gives back (a part of) what was captured", params = id,
+      body = shape.object { amount = amount }, replies = { [200] = charge, [201] = charge } },
+
+    { method = "POST", path = "/provider/charges/{id}/voids", handler = "void", scope = "public", credentials = false,
+      doc = "Lets go of all that was authorised and not captured", params = id,
+      body = shape.optional(shape.object {}), replies = { [200] = charge, [201] = charge } },
+
+    { method = "POST", path = "/provider/keys/{key}/cancel", handler = "cancel_key", scope = "public",
+      credentials = false, doc = "No charge will be made with this key, unless one was: then it is in the answer",
+      params = { key = shape.text { min = 1, max = 255 } },
+      replies = { [200] = shape.object { cancelled = shape.boolean, charge = shape.optional(charge) } } },
+
+    { method = "GET", path = "/provider/challenges/{token}", handler = "challenge", scope = "public",
+      credentials = false, doc = "The shopper's page: approve or refuse", params = { token = token } },
+
+    { method = "POST", path = "/provider/challenges/{token}/{answer}", handler = "answer", scope = "public",
+      credentials = false, doc = "The shopper's answer; the first one counts",
+      params = { token = token, answer = shape.enum { "approve", "refuse" } } },
+
     { method = "GET", path = "/provider/charges", handler = "find", scope = "public", credentials = false,
       doc = "The charge that was made with a key, if one was", query = { key = shape.text { min = 1, max = 255 } },
       replies = { [200] = charge } },
 
     { method = "GET", path = "/provider/charges/{id}", handler = "show", scope = "public", credentials = false,
       doc = "One charge", params = id, replies = { [200] = charge } },
+  },
+  schedules = {
+    { name = "webhooks", every_ms = 10, job = "deliver", one = true, doc = "Sends the webhooks that are due" },
+    { name = "sweep", every_ms = 3600000, job = "sweep", one = true,
+      doc = "Forgets webhooks that were delivered a week ago" },
   },
 }

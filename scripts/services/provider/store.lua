@@ -59,6 +59,12 @@ function M.add_entry(tx, e, now)
     e.id, e.charge, e.kind, e.amount, e.key, now)
 end
 
+-- The entry that a key has made: {id, kind, amount}, or nil.
+function M.entry_of_key(tx, charge, kind, key)
+  return tx:query("select id, kind, amount from entries where charge_id = $1 and kind = $2 and key = $3", charge, kind,
+    key)[1]
+end
+
 -- ---- keys ---------------------------------------------------------------------------------------------------------
 
 -- Names an action: nil if this is the first with that key, else the row {fingerprint, charge}, committed by another.
@@ -80,6 +86,29 @@ end
 function M.add_webhook(tx, w, now)
   tx:query([[insert into webhooks (event_id, charge_id, sequence, type, body, due_at, created_at)
     values ($1, $2, $3, $4, $5, $6, $7)]], w.event, w.charge, w.sequence, w.type, w.body, w.due_at, now)
+end
+
+-- Takes for sending what is due and free at t.now and not older than t.oldest, at most t.limit, until t.lease_until.
+-- Returns rows {id, event, charge, body, tries}, in any order.
+function M.take_webhooks(db, t)
+  return db:write([[update webhooks set lease_until = $2, tries = tries + 1 where id in (
+      select id from webhooks where delivered_at is null and due_at <= $1 and created_at > $4
+        and (lease_until is null or lease_until <= $1)
+      order by due_at, id limit $3 for update skip locked)
+    returning id, event_id as event, charge_id as charge, body, tries]], t.now, t.lease_until, t.limit, t.oldest)
+end
+
+function M.delivered(db, id, answer, now)
+  db:write("update webhooks set delivered_at = $3, last_answer = $2, lease_until = null where id = $1", id, answer, now)
+end
+
+-- Not this time: again at `due_at`.
+function M.put_off(db, id, answer, due_at)
+  db:write("update webhooks set due_at = $3, last_answer = $2, lease_until = null where id = $1", id, answer, due_at)
+end
+
+function M.forget_delivered(db, before)
+  db:write("delete from webhooks where delivered_at < $1", before)
 end
 
 return M

@@ -1,0 +1,74 @@
+-- challenge: the page on which a shopper approves or refuses a payment, as a card's issuer would ask it. Plain HTML: no
+-- script, nothing from elsewhere. Who has its address may answer, once.
+
+local money = require "lib.money"
+local view = require "services.provider.view"
+
+local M = {}
+
+local HEADERS = { ["Content-Type"] = "text/html; charset=utf-8", ["Cache-Control"] = "no-store",
+  ["Content-Security-Policy"] = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; "
+    .. "frame-ancestors 'none'",
+  ["X-Content-Type-Options"] = "nosniff", ["Referrer-Policy"] = "no-referrer" }
+
+local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
+
+local OUTCOMES = { authorised = "You have approved it.", captured = "You have approved it.",
+  refunded = "You have approved it. It was refunded since.", declined = "It was refused. Nothing was charged.",
+  voided = "It is not waiting any more. Nothing is charged." }
+
+local function escape(text)
+  return (text:gsub("[&<>\"']", ENTITIES))
+end
+
+-- Is `url` an address of the shop, so that a shopper may be sent there? Scheme, host and port are compared as a whole;
+-- what could hide another host (user names, backslashes, control characters) does not pass.
+function M.is_ours(url)
+  local base = fastr.setting("public_url", "")
+  if base == "" or url:find("[^\33-\126]") or url:find("\\", 1, true) then return false end
+  return url == base or (url:sub(1, #base) == base and url:sub(#base + 1, #base + 1):find("^[/?#]") ~= nil)
+end
+
+local function page(status, title, text, rest)
+  local fields = { title = escape(title), text = escape(text), rest = rest or "" }
+  local html = fastr.asset("services/provider/templates/challenge.html")
+  local headers = {}
+  for name, value in pairs(HEADERS) do headers[name] = value end
+  return status, (html:gsub("{{(%l+)}}", fields)), headers
+end
+
+local function button(token, answer, label)
+  return ('<form method="post" action="%s/%s"><button type="submit" class="%s">%s</button></form>\n'):format(
+    escape(token), answer, answer, label) -- relative to the page's own address
+end
+
+local function way_back(charge)
+  if not charge.return_url or not M.is_ours(charge.return_url) then return "" end
+  return ('<p><a href="%s">Back to the shop</a></p>'):format(escape(charge.return_url))
+end
+
+local function sentence(charge)
+  return ("%s, with the card that ends in %s, for the reference %s."):format(
+    money.text(charge.amount, charge.currency), charge.last4, charge.reference)
+end
+
+-- The page of a charge as it stands (nil: there is none): status, HTML, headers.
+function M.page(charge)
+  if not charge then
+    return page(404, "No such payment", "This address belongs to no payment. Go back to the shop and pay again.")
+  end
+  if charge.status ~= "requires_action" then
+    return page(200, "This payment is decided", OUTCOMES[charge.status] .. " " .. sentence(charge), way_back(charge))
+  end
+  return page(200, "Approve this payment?", sentence(charge),
+    button(charge.challenge, "approve", "Approve") .. button(charge.challenge, "refuse", "Refuse"))
+end
+
+-- Where the shopper goes when he has answered: back to the shop if it said where, else to the page again, by a GET.
+function M.go_on(charge)
+  local to = charge.return_url
+  if not to or not M.is_ours(to) then to = view.challenge_url(charge.challenge) end
+  return 303, nil, { Location = to, ["Cache-Control"] = "no-store" }
+end
+
+return M
