@@ -253,14 +253,36 @@ static int push_failure(lua_State *L, const struct pg_failure *failure)
     return count + 1;
 }
 
-/* The session has seen what it wrote: later reads of this task must, too. */
+static uint64_t lsn_number(const char *text)
+{
+    unsigned high, low;
+    return text && sscanf(text, "%X/%X", &high, &low) == 2 ? (uint64_t)high << 32 | low : 0;
+}
+
+static uint64_t lsn_of_task(struct fastr_task *task)
+{
+    return lsn_number(fastr_task_get(task, "lsn"));
+}
+
+/* The session has seen what it wrote: later reads of this task must, too. A branch of fastr.all may have been later. */
 static void keep_lsn(struct pg_op *op)
 {
-    if (*op->lsn_text)
+    if (lsn_number(op->lsn_text) > lsn_of_task(op->task))
         fastr_task_set(op->task, "lsn", op->lsn_text);
 }
 
-static int finish_rows(lua_State *L, struct fastr_wait *wait)
+static void push_rows(lua_State *L, const struct pg_op *op)
+{
+    pg_push_rows(L, op->result);
+}
+
+static void push_lsn(lua_State *L, const struct pg_op *op)
+{
+    lua_pushstring(L, op->lsn_text);
+}
+
+/* The end of an operation: its failure, or what `push` makes of it. */
+static int finish(lua_State *L, struct fastr_wait *wait, void (*push)(lua_State *L, const struct pg_op *op))
 {
     struct pg_op *op = (struct pg_op *)wait;
     int count = 0;
@@ -268,11 +290,21 @@ static int finish_rows(lua_State *L, struct fastr_wait *wait)
         count = push_failure(L, op->failure);
     } else if (L) {
         keep_lsn(op);
-        pg_push_rows(L, op->result);
+        push(L, op);
         count = 1;
     }
     pg_op_free(op);
     return count;
+}
+
+static int finish_rows(lua_State *L, struct fastr_wait *wait)
+{
+    return finish(L, wait, push_rows);
+}
+
+static int finish_commit(lua_State *L, struct fastr_wait *wait)
+{
+    return finish(L, wait, push_lsn);
 }
 
 static void cancel(struct fastr_wait *wait)
@@ -309,13 +341,6 @@ static struct pg_op *statement_op(lua_State *L, struct pg_pool *pool, const stru
     pg_op_free(op);
     fastr_push_error(L, err.code, "%s", err.text);
     return NULL;
-}
-
-static uint64_t lsn_of_task(struct fastr_task *task)
-{
-    unsigned high, low;
-    const char *text = fastr_task_get(task, "lsn");
-    return text && sscanf(text, "%X/%X", &high, &low) == 2 ? (uint64_t)high << 32 | low : 0;
 }
 
 /* ---- db ----------------------------------------------------------------------------------------------------------- */
@@ -567,21 +592,6 @@ static int tx_script(lua_State *L)
         return push_lost(L);
     struct pg_op *op = statement_op(L, tx->conn->pool, &pg_lane_class);
     return op ? run_in_tx(L, tx, op, PG_STEP_SCRIPT) : 3;
-}
-
-static int finish_commit(lua_State *L, struct fastr_wait *wait)
-{
-    struct pg_op *op = (struct pg_op *)wait;
-    int count = 0;
-    if (L && op->failure) {
-        count = push_failure(L, op->failure);
-    } else if (L) {
-        keep_lsn(op);
-        lua_pushstring(L, op->lsn_text);
-        count = 1;
-    }
-    pg_op_free(op);
-    return count;
 }
 
 /* tx:commit() (waits) -> the position in the log up to which a reader must have replayed to see it (text; "" if nothing

@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "bindings/util.h"
+#include "runtime/lines.h"
 #include "runtime/sandbox.h"
-#include "runtime/state.h"
 
 enum { ABI = 1 }; /* the version of the C arithmetic that an order's price was made with */
 
@@ -132,14 +132,7 @@ static struct fastr_bundle *read_source(const char *source, struct fastr_err *er
         free(path);
         return stored;
     }
-    struct fastr_bundle *bundle = fastr_bundle_read(source, err);
-    char *lib = fastr_format("%s/lib", fastr_setting("scripts", "scripts"));
-    if (bundle && fastr_bundle_add(bundle, lib, "lib", err) != 0) {
-        fastr_bundle_free(bundle);
-        bundle = NULL;
-    }
-    free(lib);
-    return bundle;
+    return fastr_lines_read_pack(source, err);
 }
 
 /* rules.open(source) -> a pack of its own state, not proved. source: a folder, or "sha256:HASH" of a stored pack. Blocks

@@ -131,7 +131,8 @@ void fastr_task_defer(struct fastr_task *task, struct fastr_cleanup *cleanup);
 void fastr_task_undefer(struct fastr_task *task, struct fastr_cleanup *cleanup);
 
 /* A small per-task word store that bindings and Lua share (fastr.task.get/set): the session's LSN, the principal.
- * Values are copied; NULL deletes. Keys are at most 31 bytes, values at most 1023. */
+ * Values are copied; NULL deletes. Keys are at most 31 bytes, values at most 1023. A branch of fastr.all begins with a
+ * copy of its parent's words; "lsn" alone is one word for all tasks of a request. */
 void fastr_task_set(struct fastr_task *task, const char *key, const char *value);
 const char *fastr_task_get(struct fastr_task *task, const char *key); /* NULL if unset */
 

@@ -29,21 +29,26 @@ int fastr_lines_open(const char *process_name, struct fastr_err *err)
     return rc;
 }
 
-struct fastr_bundle *fastr_lines_read(const char *line, struct fastr_err *err)
+struct fastr_bundle *fastr_lines_read_pack(const char *folder, struct fastr_err *err)
 {
-    const char *scripts = fastr_setting("scripts", "scripts");
-    if (!strcmp(line, "scripts"))
-        return fastr_bundle_read_without(scripts, "rules", err);
-    struct fastr_bundle *bundle = fastr_bundle_read(fastr_setting("rules_dir", "scripts/rules"), err);
+    struct fastr_bundle *bundle = fastr_bundle_read(folder, err);
     if (!bundle)
         return NULL;
-    char *lib = fastr_format("%s/lib", scripts);
+    char *lib = fastr_format("%s/lib", fastr_setting("scripts", "scripts"));
     int rc = fastr_bundle_add(bundle, lib, "lib", err);
     free(lib);
     if (rc == 0)
         return bundle;
     fastr_bundle_free(bundle);
     return NULL;
+}
+
+struct fastr_bundle *fastr_lines_read(const char *line, struct fastr_err *err)
+{
+    const char *scripts = fastr_setting("scripts", "scripts");
+    if (!strcmp(line, "scripts"))
+        return fastr_bundle_read_without(scripts, "rules", err);
+    return fastr_lines_read_pack(fastr_setting("rules_dir", "scripts/rules"), err);
 }
 
 int fastr_lines_prove(const char *line, const struct fastr_bundle *bundle, struct fastr_err *err)

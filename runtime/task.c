@@ -19,8 +19,19 @@ enum { SLICE = 256, GRACE_MS = 1000, LINES_PINNED = 4 };
 
 struct word {
     struct word *next;
+    size_t room;  /* of value */
     char key[32];
     char value[]; /* NUL-terminated */
+};
+
+/* The words that belong to a request as a whole: its branches (fastr.all) read and write the same ones, so that what one
+ * of them has written is seen by the others and by their parent. */
+static const char *const SHARED[] = {"lsn"};
+
+struct shared {
+    int tasks;
+    struct fastr_arena *arena;
+    struct word *words;
 };
 
 struct fastr_task {
@@ -32,6 +43,7 @@ struct fastr_task {
     struct fastr_arena *arena; /* made at first use */
     struct fastr_cleanup *cleanups;
     struct word *words; /* in the arena */
+    struct shared *shared; /* made at first use */
     struct fastr_wait *wait;
     struct event timer;
     uint64_t deadline_us; /* 0: none */
@@ -296,6 +308,24 @@ static void run_cleanups(struct fastr_task *task)
     }
 }
 
+static struct shared *shared_of(struct fastr_task *task)
+{
+    if (!task->shared) {
+        task->shared = fastr_zalloc(sizeof *task->shared);
+        task->shared->tasks = 1;
+        task->shared->arena = fastr_arena_new();
+    }
+    return task->shared;
+}
+
+static void leave_shared(struct shared *shared)
+{
+    if (!shared || --shared->tasks > 0)
+        return;
+    fastr_arena_free(shared->arena);
+    free(shared);
+}
+
 /* The end, for whatever reason. `error` NULL: `results` values are on the coroutine's stack. */
 static void end(struct fastr_task *task, int results, const char *error)
 {
@@ -314,6 +344,7 @@ static void end(struct fastr_task *task, int results, const char *error)
         fastr_version_unpin(task->pinned[i]);
     fastr_version_unpin(task->scripts);
     fastr_arena_free(task->arena);
+    leave_shared(task->shared);
     unlink_task(task);
     free(task);
 }
@@ -484,30 +515,58 @@ void fastr_task_undefer(struct fastr_task *task, struct fastr_cleanup *cleanup)
     }
 }
 
-void fastr_task_set(struct fastr_task *task, const char *key, const char *value)
+static bool is_shared(const char *key)
 {
-    struct word **at = &task->words;
+    for (size_t i = 0; i < sizeof SHARED / sizeof *SHARED; i++)
+        if (!strcmp(SHARED[i], key))
+            return true;
+    return false;
+}
+
+static void write_word(struct word *word, const char *value, size_t length)
+{
+    memcpy(word->value, value, length);
+    word->value[length] = '\0';
+}
+
+/* A new value takes the old one's place where it fits, so that a task that lives long does not grow. */
+static void set_word(struct word **words, struct fastr_arena *arena, const char *key, const char *value)
+{
+    size_t length = value ? strnlen(value, 1023) : 0;
+    struct word **at = words;
     while (*at && strcmp((*at)->key, key))
         at = &(*at)->next;
+    if (*at && value && length < (*at)->room) {
+        write_word(*at, value, length);
+        return;
+    }
     if (*at)
         *at = (*at)->next; /* its memory goes with the arena */
     if (!value)
         return;
-    size_t length = strnlen(value, 1023);
-    struct word *word = fastr_arena_alloc(fastr_task_arena(task), sizeof *word + length + 1);
+    size_t room = length < 31 ? 32 : length + 1;
+    struct word *word = fastr_arena_alloc(arena, sizeof *word + room);
+    *word = (struct word){.next = *words, .room = room};
     snprintf(word->key, sizeof word->key, "%s", key);
-    memcpy(word->value, value, length);
-    word->value[length] = '\0';
-    word->next = task->words;
-    task->words = word;
+    write_word(word, value, length);
+    *words = word;
+}
+
+void fastr_task_set(struct fastr_task *task, const char *key, const char *value)
+{
+    struct shared *shared = is_shared(key) ? shared_of(task) : NULL;
+    if (shared)
+        set_word(&shared->words, shared->arena, key, value);
+    else
+        set_word(&task->words, fastr_task_arena(task), key, value);
 }
 
 const char *fastr_task_get(struct fastr_task *task, const char *key)
 {
-    for (struct word *word = task->words; word; word = word->next)
-        if (!strcmp(word->key, key))
-            return word->value;
-    return NULL;
+    struct word *word = !is_shared(key) ? task->words : task->shared ? task->shared->words : NULL;
+    while (word && strcmp(word->key, key))
+        word = word->next;
+    return word ? word->value : NULL;
 }
 
 void *fastr_pinned(const char *name, const char **hash)
@@ -667,6 +726,8 @@ static struct fastr_task *branch_new(struct fastr_task *parent, struct branch *b
         task->pinned[i] = fastr_version_share(parent->pinned[i]);
     for (struct word *word = parent->words; word; word = word->next)
         fastr_task_set(task, word->key, word->value);
+    task->shared = shared_of(parent);
+    task->shared->tasks++;
     return task;
 }
 

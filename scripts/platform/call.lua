@@ -6,7 +6,8 @@
 -- A service in this process is called without a socket; one elsewhere by HTTP to the setting services.NAME. Both ways
 -- the body is encoded and decoded, and the token is verified: what works in one process works in nine.
 -- Returns body, status, headers for a 2xx; nil, problem for all else: the callee's document, or "unavailable",
--- "busy", "timeout". Raises inside a transaction: a row lock must not wait for somebody else's answer.
+-- "busy", "timeout". Raises inside a transaction (a row lock must not wait for somebody else's answer), and for a body
+-- that JSON has no form for, with its place.
 -- options: key (Idempotency-Key), headers (more of them), timeout_ms, retry (times; default 1 for GET and with a key).
 
 local problem = require "lib.problem"
@@ -92,6 +93,14 @@ local function dispatch(service, out)
   return status, body, lower_keys(headers or {})
 end
 
+-- A reply without a JSON form is the callee's bug, here as by HTTP.
+local function encoded(service, out, status, body, headers)
+  local text, message = json.encode(body)
+  if text then return status, text, headers end
+  fastr.log.error("a called handler's reply has no JSON form", { service = service, op = out.target, error = message })
+  return 500, json.encode(problem.new("internal")), {}
+end
+
 -- What the callee may change of the caller's task, and must not.
 local OWN = { "service", "token", "lsn_sent" }
 
@@ -100,7 +109,7 @@ local function call_here(service, out)
   for i, key in ipairs(OWN) do kept[i] = task.get(key) end
   local status, body, headers = dispatch(service, out)
   for i, key in ipairs(OWN) do task.set(key, kept[i]) end
-  if type(body) == "table" then body = json.encode(body) end
+  if type(body) == "table" then return encoded(service, out, status, body, headers) end
   return status, body, headers
 end
 
@@ -166,8 +175,14 @@ local function headers_of(out, options)
   return headers
 end
 
+local function body_of(service, op, body)
+  if body == nil then return nil end
+  local text, message = json.encode(body)
+  return text or error("fastr.call(" .. service .. ", " .. op .. "): the body has no JSON form: " .. message, 0)
+end
+
 local function request_of(service, op, body, options)
-  local out = { body = body ~= nil and json.encode(body) or nil }
+  local out = { body = body_of(service, op, body) }
   local method, target = op:match("^(%u+) (/.*)$")
   out.is_public = method ~= nil
   out.method = method or "POST"

@@ -295,6 +295,23 @@ describe("a transaction", function()
     assert.truthy(row(1))
   end)
 
+  it("of a branch of fastr.all is seen by its parent and its siblings, though replicas are behind", function()
+    fresh_session()
+    on_replicas("select pg_wal_replay_pause()")
+    finally(function() on_replicas("select pg_wal_replay_resume()") end)
+    local written = false
+    local seen = results_of {
+      function() insert(1, "first") written = true end,
+      function()
+        while not written do fastr.time.sleep(1) end
+        return #assert(db:read("select id from pg_spec"))
+      end,
+    }
+    assert.equal(1, seen[2][1])
+    assert.truthy(fastr.task.get("lsn"))
+    assert.equal(1, #assert(db:read("select id from pg_spec")))
+  end)
+
   it("leaves nothing when it is rolled back", function()
     local tx = begin()
     assert(tx:query("insert into pg_spec (id) values (1)"))

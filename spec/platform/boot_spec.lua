@@ -28,6 +28,15 @@ local handlers = {
     local reply, wrong = fastr.call("user", "echo", { n = ctx.query.n })
     return reply and 200 or nil, reply or wrong
   end,
+  send_function = function()
+    local reply, wrong = fastr.call("user", "echo", { n = 1, deep = { 2, print } })
+    return reply and 200 or nil, reply or wrong
+  end,
+  answer_function = function() return 200, { print } end,
+  call_broken = function()
+    local reply, wrong = fastr.call("user", "answer_function", {})
+    return reply and 200 or nil, reply or wrong
+  end,
   echo = function(ctx) return 200, { n = ctx.body.n, who = ctx.principal.id, kind = ctx.principal.kind } end,
 }
 
@@ -41,6 +50,9 @@ local send, built = program.build("user", { routes = {
   { method = "GET", path = "/fail", handler = "fail", scope = "public", doc = "x" },
   { method = "GET", path = "/call", handler = "call", scope = "public", doc = "x",
     query = { n = shape.integer {} } },
+  { method = "GET", path = "/send-function", handler = "send_function", scope = "public", doc = "x" },
+  { method = "GET", path = "/call-broken", handler = "call_broken", scope = "public", doc = "x" },
+  { internal = true, handler = "answer_function", scope = "user:answer_function", body = shape.object {} },
   { internal = true, handler = "echo", scope = "user:echo", body = shape.object { n = shape.integer { max = 9 } } },
 } }, handlers)
 
@@ -162,6 +174,29 @@ describe("fastr.call in one process", function()
     assert.same({ n = 3, who = "user", kind = "service" }, body)
     local status, wrong = send("GET", "/api/v1/call?n=10")
     assert.same({ 422, "validation" }, { status, wrong.code })
+  end)
+end)
+
+describe("fastr.call with what JSON has no form for", function()
+  local fetch = session.service_token
+
+  before_each(function()
+    session.service_token = function(caller, target)
+      return keys.sign({ kind = "service", aud = target, sub = caller, scope = target .. ":*" }, 60)
+    end
+  end)
+  after_each(function() session.service_token = fetch end)
+
+  it("raises and says where it is in the body, and sends nothing", function()
+    local ok, message = pcall(send, "GET", "/api/v1/send-function")
+    assert.is_false(ok)
+    assert.truthy(message:find("fastr.call(user, echo): the body has no JSON form: ", 1, true), message)
+    assert.truthy(message:find("function", 1, true), message)
+  end)
+
+  it("answers 500 for a reply of that kind, as by HTTP", function()
+    local status, body = send("GET", "/api/v1/call-broken")
+    assert.same({ 500, "internal" }, { status, body.code })
   end)
 end)
 
