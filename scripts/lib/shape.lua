@@ -57,6 +57,15 @@ local function join(name, path)
   return name .. "." .. path
 end
 
+-- A name that somebody sent, as an error may repeat it: only what looks like a name. Anything else may be a secret in
+-- the wrong place, or long.
+local function shown(name)
+  if #name <= 64 and find(name, "^[%a_][%w_.-]*$") and not find(name, "%d%d%d%d%d%d") then return name end
+  return "(a name not shown here)"
+end
+
+M.shown = shown
+
 local function collect(errors, below, name)
   errors = errors or {}
   for _, e in ipairs(below) do
@@ -296,7 +305,7 @@ function M.object(fields, options)
   local function unknown(value, errors)
     for _, name in ipairs(sorted_keys(value)) do
       if not fields[name] then
-        errors = collect(errors, wrong("is not known here; known: " .. table.concat(names, ", ")), name)
+        errors = collect(errors, wrong("is not known here; known: " .. table.concat(names, ", ")), shown(name))
       end
     end
     return errors

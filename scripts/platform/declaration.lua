@@ -11,7 +11,8 @@ local IDEMPOTENCY = { transaction = true, saga = true, required_transaction = tr
 
 local ROUTE = { method = "string", path = "string", internal = "boolean", root = "boolean", handler = "string",
   scope = "string", doc = "string", params = "table", query = "table", body = "table", replies = "table",
-  idempotency = "string", prepare = "string", replay = "string", sensitive = "boolean", credentials = "boolean",
+  idempotency = "string", prepare = "string", replay = "string", fingerprint = "string",
+  sensitive = "boolean", credentials = "boolean",
   timeout_ms = "number", concurrency = "number", body_bytes = "number", stream = "boolean" }
 local SERVICE = { name = "string", doc = "string", routes = "table", produces = "table", consumes = "table",
   schedules = "table" }
@@ -118,6 +119,7 @@ local function check_route(say, service, route, i, loaded)
   need_function(say, where, loaded, "handlers", "handler", route.handler)
   need_function(say, where, loaded, "handlers", "prepare", route.prepare)
   need_function(say, where, loaded, "handlers", "replay", route.replay)
+  need_function(say, where, loaded, "handlers", "fingerprint", route.fingerprint)
   if route.internal then
     route.method, route.path = "POST", "/internal/" .. service .. "/" .. tostring(route.handler)
   else

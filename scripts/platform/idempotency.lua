@@ -48,15 +48,17 @@ local function principal_of(ctx)
   return "guest@" .. request.client(ctx.request)
 end
 
-local function fingerprint(service, ctx)
+local function fingerprint(service, route, ctx)
+  local body = ctx.body
+  if route.fingerprint then body = service.handlers[route.fingerprint](ctx) end
   local text = table.concat({ ctx.request.method, ctx.request.path, url.query(ctx.query),
-    ctx.body ~= nil and json.canonical(ctx.body) or "" }, "\n")
-  return fastr.crypto.hmac(session.secret(service), text)
+    body ~= nil and json.canonical(body) or "" }, "\n")
+  return fastr.crypto.hmac(session.secret(service.name), text)
 end
 
-local function name_action(service, ctx, key)
-  return { service = service, principal = principal_of(ctx), key = key,
-    endpoint = ctx.request.method .. " " .. ctx.request.path, fingerprint = fingerprint(service, ctx) }
+local function name_action(service, route, ctx, key)
+  return { service = service.name, principal = principal_of(ctx), key = key,
+    endpoint = ctx.request.method .. " " .. ctx.request.path, fingerprint = fingerprint(service, route, ctx) }
 end
 
 -- ---- rows ---------------------------------------------------------------------------------------------------------
@@ -252,7 +254,7 @@ function M.wrap(service, route)
   return function(ctx)
     local key, wrong = key_of(ctx, required)
     if wrong then return nil, wrong end
-    return run(service, route, ctx, key and name_action(service.name, ctx, key) or nil)
+    return run(service, route, ctx, key and name_action(service, route, ctx, key) or nil)
   end
 end
 

@@ -24,7 +24,8 @@ function M.texts(place, object, texts)
   if not object then
     local name = next(texts or NOTHING)
     if name == nil or place == "path" then return texts or {} end
-    return nil, invalid(place, { { path = name, problem = "is not known here; this route takes no query" } })
+    return nil, invalid(place, { { path = shape.shown(name),
+      problem = "is not known here; this route takes no query" } })
   end
   local value, errors = shape.check_texts(object, texts or NOTHING)
   if not value then return nil, invalid(place, errors) end
@@ -47,7 +48,10 @@ function M.body(route, req)
   end
   if not is_json(req:header("content-type") or "") then return nil, problem.new("unsupported_media_type") end
   local value, message = json.decode(text)
-  if value == nil then return nil, problem.new("body_not_json", { detail = message }) end
+  if value == nil then
+    if route.sensitive then message = message:gsub(' ".*', "") end -- a doubled name is quoted, and may be anything
+    return nil, problem.new("body_not_json", { detail = message })
+  end
   local errors = of.check(value)
   if errors then return nil, invalid("body", errors) end
   return value, nil, text

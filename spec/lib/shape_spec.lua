@@ -117,3 +117,11 @@ describe("shape", function()
     assert.has_error(function() shape.object { a = "text" } end)
   end)
 end)
+
+it("a name that is not one is not repeated: it may be a secret in the wrong place, or long", function()
+  local of = shape.object { a = shape.optional(shape.integer {}) }
+  for _, name in ipairs { "4242424242424242", "x4242424242424242", ("n"):rep(65), "a\nb", "" } do
+    assert.equal("(a name not shown here) is not known here; known: a", errors(of, { [name] = 1 }))
+  end
+  assert.equal("post_code2 is not known here; known: a", errors(of, { post_code2 = 1 }))
+end)

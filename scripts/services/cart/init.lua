@@ -101,7 +101,7 @@ return {
       doc = "Buys the cart for expected_total. After 402 declined or 202 unknown the order stays open: check out again",
       timeout_ms = 15000, params = params,
       body = shape.object {
-        payment_method = shape.optional(shape.text { min = 1, max = 64, doc = "its id; not for a total of 0" }),
+        payment_method = shape.optional(shape.text { format = "uuid", doc = "its id; not for a total of 0" }),
         expected_total = shape.money { doc = "totals.total of the view that the shopper agreed to" },
         email = shape.optional(email), shipping_address = shape.optional(address.shape),
         shipping_method = shape.optional(method) },

@@ -44,6 +44,12 @@ function M.save_method(ctx)
   return is_new and 201 or 200, view(row), { Location = PATH .. row.id }
 end
 
+-- Two requests of one key must agree in the card. Its security code is left out: nothing made from it may be kept.
+function M.same_card(ctx)
+  local card = ctx.body.card
+  return { number = card.number, exp_month = card.exp_month, exp_year = card.exp_year }
+end
+
 -- The reply of a key that is sent again: beside a card no body is stored, so the method is read again.
 function M.saved_method(ctx)
   local stored = ctx.stored

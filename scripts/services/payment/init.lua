@@ -60,7 +60,8 @@ return {
   doc = "Saved cards; payments, captures and refunds.",
   routes = {
     { method = "POST", path = "/payment-methods", handler = "save_method", scope = "payment_method:write",
-      idempotency = "transaction", sensitive = true, replay = "saved_method", body_bytes = 4096,
+      idempotency = "transaction", sensitive = true, replay = "saved_method", fingerprint = "same_card",
+      body_bytes = 4096,
       doc = "Saves a card, encrypted; 200 if it was saved before. A guest's is for the next hour, by its id",
       body = shape.object { card = card }, replies = { [201] = method, [200] = method } },
 

@@ -1,6 +1,7 @@
 -- keys: the vault's keys, in two files of var/secrets (mode 0600) made at the first start and shared by the instances.
 --
---   vault_keys         key-encryption keys, newest first; the first one wraps, all of them unwrap
+--   vault_keys         key-encryption keys, newest first; the first one wraps, all of them unwrap. Two while a
+--                      rotation is under way: it ends when nothing is wrapped by the older one
 --   vault_fingerprint  the key of the fingerprints; it stays, or a card saved again would no longer be recognised
 --
 -- Files are read anew each time (they are small): a rotation is seen at once by every worker.
@@ -27,10 +28,19 @@ local function new_kek()
   return { id = crypto.hex(crypto.random(8)), key = crypto.hex(crypto.random(32)), created_at = fastr.time.now() }
 end
 
--- The list of {id, key (hex), created_at}, newest first.
+-- The list of {id, key (hex), created_at}, newest first. Raises for a file that is none of ours.
 local function all()
-  local text = read_or_make(KEKS, function() return json.encode { keys = { new_kek() } } end)
-  return assert(json.decode(text), "vault: secrets/vault_keys is damaged").keys
+  local value = json.decode(read_or_make(KEKS, function() return json.encode { keys = { new_kek() } } end))
+  local list = type(value) == "table" and value.keys
+  if type(list) ~= "table" or not list[1] then
+    error("vault: " .. KEKS .. " is damaged: restore it from a backup", 0)
+  end
+  return list
+end
+
+local function write(list)
+  local ok, message = file.write(KEKS, json.encode { keys = list })
+  if not ok then error("vault: " .. message, 0) end
 end
 
 local function usable(kek)
@@ -47,6 +57,20 @@ function M.find(id)
   for _, kek in ipairs(all()) do
     if kek.id == id then return usable(kek) end
   end
+end
+
+-- Begins a rotation: puts a new key in front. If one is under way already, it goes on: false. Under the caller's lock.
+function M.begin_rotation()
+  local list = all()
+  if #list > 1 then return false end
+  write { new_kek(), list[1] }
+  return true
+end
+
+-- Ends it: forgets all keys but the first. Under the caller's lock, and only when nothing is wrapped by them.
+function M.end_rotation()
+  local list = all()
+  if #list > 1 then write { list[1] } end
 end
 
 -- HMAC-SHA-256 of a card's number, in hexadecimal.

@@ -25,12 +25,15 @@ local function bound_to(what, row)
   return table.concat({ "fastr vault", what, row.id, row.owner or "guest" }, "\n")
 end
 
+local function wrap(row, data_key, kek)
+  row.kek, row.wrapped_key = kek.id, crypto.base64url(crypto.seal(kek.key, data_key, bound_to("key", row)))
+end
+
 -- Encrypts the card into `row` {id, owner}, under a new data key.
 local function seal(row, card)
-  local kek, data_key = keys.current(), crypto.random(32)
+  local data_key = crypto.random(32)
   local text = json.encode { number = card.number, exp_month = card.exp_month, exp_year = card.exp_year }
-  row.kek = kek.id
-  row.wrapped_key = crypto.base64url(crypto.seal(kek.key, data_key, bound_to("key", row)))
+  wrap(row, data_key, keys.current())
   row.sealed_card = crypto.base64url(crypto.seal(data_key, text, bound_to("card", row)))
 end
 
@@ -111,25 +114,28 @@ function M.method_in(tx, id, customer)
   return usable(store.find_in(tx, id, fastr.time.now()), customer)
 end
 
+local function unfit(why)
+  return nil, problem.new("card_invalid", { detail = "The saved card " .. why .. ".",
+    errors = json.array { { path = "payment_method", problem = why } } })
+end
+
 -- The card of a method, to be charged: {number, exp_month, exp_year, brand, last4, fingerprint}. `customer` nil: a
--- guest. Waits. Returns nil, problem: payment_method_not_found (another's, deleted, a guest's after an hour),
--- card_invalid (it has expired since), internal (its key is lost or the row was changed; logged).
+-- guest. Waits. Returns nil, problem: payment_method_not_found (another's, deleted, a guest's after an hour), or
+-- card_invalid (it has expired since; or its key is lost or its row was changed, which is logged).
 function M.card(db, id, customer)
   local row, wrong = M.method(db, id, customer)
   if not row then return nil, wrong end
-  if cards.has_expired(row.exp_month, row.exp_year, fastr.time.now()) then
-    return nil, problem.new("card_invalid", { detail = "The card has expired.",
-      errors = json.array { { path = "payment_method", problem = "has expired" } } })
-  end
+  if cards.has_expired(row.exp_month, row.exp_year, fastr.time.now()) then return unfit("has expired") end
   local card = open(row)
   if not card then
     -- Between the row and the key file a rotation may have ended: the row tells of the new key now.
-    row = store.find(db, id, fastr.time.now())
-    card = row and open(row)
+    row, wrong = M.method(db, id, customer)
+    if not row then return nil, wrong end
+    card = open(row)
   end
   if not card then
-    fastr.log.error("a saved card does not open: its key is missing, or its row was changed", { method = id })
-    return nil, problem.new("internal")
+    fastr.log.error("a saved card does not open: its key is missing, or its row was changed", { kek = row.kek })
+    return unfit("cannot be read any more: save the card again")
   end
   card.brand, card.last4, card.fingerprint = row.brand, row.last4, row.fingerprint
   return card
@@ -151,6 +157,67 @@ end
 -- Shreds what guests left. Returns how many.
 function M.shred_expired(db)
   return store.shred_expired(db, fastr.time.now())
+end
+
+-- ---- rotation ------------------------------------------------------------------------------------------------------
+
+local BATCH = 100
+local LEAST_ID = "00000000-0000-0000-0000-000000000000"
+
+-- Wraps the next batch of data keys anew; the ciphers under them stay. Returns the last id (nil: there was none left),
+-- how many were done, and how many do not open under their own key.
+local function rewrap_batch(tx, after)
+  store.share_keys(tx)
+  local kek, done, broken = keys.current(), 0, 0
+  local rows = store.wrapped_by_others(tx, kek.id, after, BATCH)
+  for _, row in ipairs(rows) do
+    local data_key = unwrap(row)
+    if data_key then
+      wrap(row, data_key, kek)
+      store.rewrap(tx, row)
+      done = done + 1
+    else
+      broken = broken + 1
+    end
+  end
+  return { last = #rows > 0 and rows[#rows].id or nil, done = done, broken = broken }
+end
+
+local function rewrap_all(db)
+  local after, done, broken = LEAST_ID, 0, 0
+  while after do
+    local batch = db:transaction(function(tx) return rewrap_batch(tx, after) end)
+    after, done, broken = batch.last, done + batch.done, broken + batch.broken
+  end
+  return done, broken
+end
+
+-- Forgets the older key if nothing needs it: no card is stored meanwhile. False if something does.
+local function give_up_older(db)
+  return db:transaction(function(tx)
+    store.lock_keys(tx)
+    if #store.wrapped_by_others(tx, keys.current().id, LEAST_ID, 1) > 0 then return false end
+    keys.end_rotation()
+    return true
+  end)
+end
+
+-- Replaces the key-encryption key: a new one is made, every data key is wrapped by it, the older one is forgotten.
+-- Until then both open cards. What was interrupted goes on with the next call. Waits. Returns {resumed, done, broken,
+-- finished}: finished is false while `broken` cards, which the older key does not open either, keep it.
+function M.rotate(db)
+  local is_new = db:transaction(function(tx)
+    store.lock_keys(tx)
+    return keys.begin_rotation()
+  end)
+  local result = { resumed = not is_new, done = 0 }
+  repeat
+    local done
+    done, result.broken = rewrap_all(db)
+    result.done = result.done + done
+    result.finished = give_up_older(db)
+  until result.finished or result.broken > 0
+  return result
 end
 
 return M

@@ -62,6 +62,16 @@ function M.lock(tx, id)
   return tx:query("select " .. SHOWN .. ", deleted_at from payment_methods where id = $1 for update", id)[1]
 end
 
+-- Up to `limit` methods after `id` whose data key is wrapped by another key than `kek`, locked.
+function M.wrapped_by_others(tx, kek, id, limit)
+  return tx:query("select id, owner, kek, wrapped_key from payment_methods where deleted_at is null and kek <> $1"
+    .. " and id > $2 order by id limit $3 for update", kek, id, limit)
+end
+
+function M.rewrap(tx, row)
+  tx:query("update payment_methods set kek = $2, wrapped_key = $3 where id = $1", row.id, row.kek, row.wrapped_key)
+end
+
 local SHRED = "update payment_methods set deleted_at = $1, fingerprint = null, kek = null, wrapped_key = null,"
   .. " sealed_card = null where deleted_at is null and "
 
