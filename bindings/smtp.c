@@ -40,13 +40,22 @@ static size_t read_message(char *to, size_t size, size_t count, void *data)
     return length;
 }
 
-/* What the server said last decides: 5xx will not change (RFC 5321 section 4.2.1), anything else may. */
+/* A 5xx to the sender, the recipient or the message will not change (RFC 5321 section 4.2.1). Anything else may, also a
+ * 5xx to the connection or to our password: that is no fault of the mail. */
+static bool is_final(const struct mail *mail, CURLcode result, long reply)
+{
+    bool is_told_last = result == CURLE_WEIRD_SERVER_REPLY && mail->sent == mail->message.length;
+    return reply >= 500 && (result == CURLE_SEND_ERROR || is_told_last);
+}
+
 static void describe_failure(struct mail *mail, CURLcode result)
 {
     long reply = 0;
     curl_easy_getinfo(mail->transfer.easy, CURLINFO_RESPONSE_CODE, &reply);
     const char *problem = *mail->transfer.problem ? mail->transfer.problem : curl_easy_strerror(result);
-    const char *code = result == CURLE_OPERATION_TIMEDOUT ? "timeout" : reply >= 500 ? "refused" : "unavailable";
+    const char *code = result == CURLE_OPERATION_TIMEDOUT          ? "timeout"
+                       : is_final(mail, result, reply) ? "refused"
+                                                              : "unavailable";
     fastr_fail(&mail->failure, code, "%s (last reply %ld)", problem, reply);
     fastr_metric_add(smtp.failures, 1);
     if (strcmp(code, "refused") != 0)
@@ -174,8 +183,8 @@ static const char *check_message(lua_State *L, size_t *length)
  * @param message     RFC 5322 text, headers and body, at most 10 MiB; any line ends
  * @param timeout_ms  1 to 600,000, 10,000 if absent; never past the task's deadline
  * @return  true when the server has taken it for every recipient
- * Errors (nil, message, code): "refused" (the server said 5xx: sending it again will not help), "unavailable" (no
- *   connection, 4xx), "timeout" (it may have been sent), "busy" (256 mails are on their way).
+ * Errors (nil, message, code): "refused" (the server said 5xx to this mail: sending it again will not help),
+ *   "unavailable" (no connection, no sign-in, 4xx), "timeout" (it may have been sent), "busy" (256 mails are on their way).
  * Raises: an option of another type or range, a character in an address that no address may have (so no one can add
  *   commands), waiting where that is illegal. */
 static int lua_send(lua_State *L)

@@ -9,6 +9,8 @@ usage: inbox.py FOLDER SMTP_PORT WEB_PORT
   DELETE /email/{id}, DELETE /email/all
   GET /healthz           true
 
+Mail to no-such-user@... is refused (550), mail to busy@... put off (451): for trying out what comes of it.
+
 A mail is a file in FOLDER (ID.eml, its envelope in two headers on top), so it outlives a restart. The newest KEEP stay.
 """
 import asyncio
@@ -202,6 +204,13 @@ class Receiver:
 
     def __init__(self, box):
         self.box = box
+
+    async def handle_RCPT(self, server, session, envelope, address, options):
+        refusal = {"no-such-user": "550 5.1.1 no such user", "busy": "451 4.3.2 try later"}.get(address.split("@")[0])
+        if refusal:
+            return refusal
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 ok"
 
     async def handle_DATA(self, server, session, envelope):
         top = f"{ENVELOPE[0]}: {envelope.mail_from}\r\n{ENVELOPE[1]}: {' '.join(envelope.rcpt_tos)}\r\n"

@@ -9,6 +9,9 @@ local GAUGES = {
   { "fastr_outbox_oldest_seconds", "oldest unsent event, seconds", function(n) return n > 60 end,
     "bin/up (is Kafka running?)" },
   { "fastr_parked_events", "parked events", function(n) return n > 0 end, "see docs/operations.md, parked events" },
+  { "fastr_mails_oldest_seconds", "oldest mail not sent, seconds", function(n) return n > 300 end,
+    "bin/up (is the mail server running?)" },
+  { "fastr_mails_refused", "mails refused by the mail server", function() return false end, "" },
   { "fastr_kafka_lag", "events not yet consumed", function(n) return n > 10000 end, "FASTR_INSTANCES=4 bin/up" },
 }
 
