@@ -50,7 +50,7 @@ nginx_upstreams() {
 # auth's tokens keep no keys. An error_page here replaces the server's, so all are named.
 nginx_keyed() {
   [ "$1" != auth ] || return 0
-  printf 'error_page 400 408 411 414 494 = @malformed; error_page 413 = @too_large; error_page 502 503 504 = @unavailable; error_page 418 = @%s_keyed; if ($http_idempotency_key) { return 418; } ' "$1"
+  printf 'error_page 400 408 411 414 494 = /malformed; error_page 413 = @too_large; error_page 502 503 504 = @unavailable; error_page 418 = @%s_keyed; if ($http_idempotency_key) { return 418; } ' "$1"
 }
 
 nginx_keyed_locations() {
