@@ -1,0 +1,91 @@
+"""report: the figures of a run as the tables of bench/RESULTS.md, with the machine and the versions they belong to."""
+import json
+import os
+import re
+import statistics
+import subprocess
+import time
+
+TITLES = {"fixed": "a fixed JSON reply", "quote": "`/pricing/quote`, a cart of 10 lines", "redis": "a product from Redis",
+          "replica": "a product from a replica"}
+
+
+def median(rounds, name):
+    return statistics.median(entry[name] for entry in rounds)
+
+
+def times(figures, other, name):
+    """fastr against another by the median of the rounds' own ratios: more is better for fastr."""
+    pairs = zip(figures["fastr"], figures[other])
+    return statistics.median(a["rate"] / b["rate"] if name == "rate" else b["cpu"] / a["cpu"] for a, b in pairs)
+
+
+def line(row, name, rounds, figures, counts):
+    cells = [TITLES[row] if name == "fastr" else "", name, f"{median(rounds, 'rate'):,.0f}", f"{median(rounds, 'cpu'):.1f}",
+             f"{median(rounds, 'busy') * 100:.0f} %"]
+    cells.append("" if name == "fastr" else f"{times(figures, name, 'rate'):.2f}")
+    cells.append("" if name == "fastr" else f"{times(figures, name, 'cpu'):.2f}")
+    cells.append(f"{counts[row]:,.0f}" if name == "fastr" and row in counts else "")
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(figures, counts):
+    """The table of the rows that were run; "" without any."""
+    if not figures:
+        return ""
+    lines = ["| row | server | requests/s | CPU µs/request | core busy | fastr is × by requests/s | fastr is × by CPU | "
+             "instructions/request |", "|---|---|---:|---:|---:|---:|---:|---:|"]
+    for row, of in figures.items():
+        lines += [line(row, name, rounds, of, counts) for name, rounds in of.items()]
+    return "\n".join(lines)
+
+
+# ---- the machine -----------------------------------------------------------------------------------------------------
+
+
+def output(*command):
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return "?"
+    return (done.stdout or done.stderr).strip()
+
+
+def cpu_model():
+    with open("/proc/cpuinfo", encoding="ascii") as file:
+        found = re.search(r"^model name\s*: (.*)$", file.read(), re.M)
+    return found[1] if found else "?"
+
+
+def packages():
+    with open("bench/fastify/package.json", encoding="ascii") as file:
+        return json.load(file)["dependencies"]
+
+
+def versions():
+    return {"fastr": output("git", "describe", "--always", "--dirty"), "LuaJIT": output("luajit", "-v").split(" -- ")[0],
+            "PostgreSQL": output("psql", "--version").split()[2], "Redis": output("redis-server", "--version").split()[2][2:],
+            "NGINX": output("nginx", "-v").split("/")[-1], "wrk": output("wrk", "-v").split(" [")[0].replace("wrk ", ""),
+            "Node": output("node", "--version")[1:], **packages()}
+
+
+def preamble(options, took, used):
+    cores = os.cpu_count()
+    pairs = ", ".join(f"{name} {version}" for name, version in versions().items())
+    return f"""# What fastr reaches
+
+Written by `bin/bench` on {time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())}; do not edit.
+
+Machine: {cpu_model()}, {cores} cores, Linux {os.uname().release}. The two cores were {used / took / cores * 100:.0f} % busy over the
+whole run, load average at its end {os.getloadavg()[0]:.1f}. Versions: {pairs}.
+
+Each server is one process (or worker) on the first core; wrk with 32 connections and the engines are on the second.
+{options.rounds} rounds of {options.seconds} s, the servers in turns; medians. CPU is that of the server's process with all its threads, user and
+system; "fastr is ×" is the median of each round's own ratio, so that other load on the machine falls on both sides alike.
+Instructions are those of fastr's worker outside the kernel, counted by valgrind: a figure that other load does not change.
+"""
+
+
+def write(path, text, options, took, used):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(preamble(options, took, used) + "\n" + text + "\n")
