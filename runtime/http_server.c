@@ -40,6 +40,7 @@ enum {
     LINGER_BYTES = 1 << 20, /* thrown away after a close, at most */
     COPY_BYTES = 32768,     /* a body up to here is copied behind its head */
     KEEP_OUT = 8192,        /* buffers above this are not kept */
+    REST_MS = 100,          /* without a descriptor to accept with */
 };
 
 enum state {
@@ -116,11 +117,12 @@ struct fastr_http_server {
     struct fastr_http_handler handler;
     struct listener *listeners;
     bool listening, draining;
+    bool starved; /* the last accept found no descriptor; said once */
     int count, paused; /* connections; those not read from */
     struct connection *connections, *doomed;
     struct list timers[TIMERS];
     uint32_t wait_ms[TIMERS];
-    struct event tick, reap;
+    struct event tick, reap, rest;
     struct fastr_metric *gauge;
     char input[INPUT];
 };
@@ -160,7 +162,7 @@ static void set_timer(struct connection *c, enum timer timer)
     c->restart = false;
     untime(c);
     if (timer == T_NONE) return;
-    if (timer == T_IDLE && !c->server->draining) set_listening(c->server, true);
+    if (timer == T_IDLE && !c->server->draining) set_listening(c->server, true); /* it can make room */
     struct list *list = &c->server->timers[timer];
     c->due = now_ms() + c->server->wait_ms[timer];
     c->timed = (struct links){list->last, NULL};
@@ -560,13 +562,40 @@ void fastr_http_server_adopt(struct fastr_http_server *server, int fd)
     set_timer(c, T_HEADER); /* its first byte is due soon; later ones may take idle_ms */
 }
 
-/* Room for one more: the connection idle longest makes it. */
-static bool make_room(struct fastr_http_server *server)
+static bool drop_idlest(struct fastr_http_server *server)
 {
-    if (server->count < server->limits.connections) return true;
     struct connection *idlest = server->timers[T_IDLE].first;
     if (idlest) lose(idlest);
     return idlest != NULL;
+}
+
+/* Room for one more: the connection idle longest makes it. */
+static bool make_room(struct fastr_http_server *server)
+{
+    return server->count < server->limits.connections || drop_idlest(server);
+}
+
+/* No descriptor is left: the connection idle longest gives its own, else accepting rests, or the loop would spin on a
+ * listener that stays readable. A connection that ends wakes it, too. */
+static void rest(struct fastr_http_server *server)
+{
+    if (!server->starved)
+        fastr_log(FASTR_WARN, "no descriptor for another connection: clients wait (raise ulimit -n)");
+    server->starved = true;
+    struct timeval pause = {0, REST_MS * 1000};
+    set_listening(server, false);
+    event_add(&server->rest, &pause);
+}
+
+static void on_rested(evutil_socket_t fd, short what, void *arg)
+{
+    struct fastr_http_server *server = arg;
+    if (!server->draining) set_listening(server, true);
+}
+
+static bool is_starved(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
@@ -580,11 +609,12 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
             return;
         }
         int accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), yes = 1;
-        if (accepted < 0 && (errno == EMFILE || errno == ENFILE) && server->count > 0) {
-            fastr_log(FASTR_WARN, "no descriptor for another connection: accepting pauses (raise ulimit -n)");
-            set_listening(server, false);
+        if (accepted < 0 && is_starved(errno)) {
+            if (!drop_idlest(server)) rest(server);
+            return;
         }
         if (accepted < 0) return;
+        server->starved = false;
         setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
         fastr_http_server_adopt(server, accepted);
     }
@@ -655,6 +685,7 @@ struct fastr_http_server *fastr_http_server_new(struct event_base *base, int lis
     set_limits(server, limits);
     event_assign(&server->tick, base, -1, EV_PERSIST, on_tick, server);
     event_assign(&server->reap, base, -1, 0, on_reap, server);
+    event_assign(&server->rest, base, -1, 0, on_rested, server);
     fastr_http_server_add_listener(server, listen_fd);
     return server;
 }
@@ -690,6 +721,7 @@ void fastr_http_server_free(struct fastr_http_server *server)
     server->draining = true;
     set_listening(server, false);
     event_del(&server->reap);
+    event_del(&server->rest);
     while (server->connections) lose(server->connections);
     while (server->listeners) fastr_http_server_remove_listener(server, server->listeners->fd);
     event_del(&server->tick);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -628,6 +629,64 @@ static void bounds_connections(void **state)
     close(idle), close(third), close(fourth);
 }
 
+/* From here on no descriptor can be made; returns the limit as it was. */
+static rlim_t leave_no_descriptor(void)
+{
+    struct rlimit limit;
+    int lowest = dup(listener);
+    close(lowest);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = (rlim_t)lowest;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    return before;
+}
+
+static int count_lines(FILE *file, const char *text)
+{
+    char line[1024];
+    int count = 0;
+    rewind(file);
+    while (fgets(line, sizeof line, file)) count += strstr(line, text) != NULL;
+    return count;
+}
+
+static void rests_without_a_descriptor_and_says_so_once(void **state)
+{
+    struct rlimit limit;
+    FILE *log = tmpfile();
+    int fd = dial(), stderr_before = dup(STDERR_FILENO), turns = 0;
+    say(fd, GET("/one"));
+    dup2(fileno(log), STDERR_FILENO);
+    rlim_t before = leave_no_descriptor();
+    for (uint64_t began = fastr_clock_us(); fastr_clock_us() - began < 350000; turns++) event_base_loop(base, EVLOOP_ONCE);
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = before;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    dup2(stderr_before, STDERR_FILENO);
+    assert_in_range(turns, 1, 30);
+    assert_int_equal(count_lines(log, "no descriptor"), 1);
+    free(hear(fd, "GET /one "));
+    fclose(log);
+    close(stderr_before), close(fd);
+}
+
+static void gives_an_idle_connections_descriptor_to_a_new_one(void **state)
+{
+    struct rlimit limit;
+    int idle = dial();
+    expect_reply(idle, GET("/a"), "GET /a ");
+    int fd = dial();
+    say(fd, GET("/one"));
+    rlim_t before = leave_no_descriptor();
+    free(hear(fd, "GET /one "));
+    free(hear_all(idle));
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = before;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    close(idle), close(fd);
+}
+
 static void accepts_for_a_sibling(void **state)
 {
     int own = port, sibling = socket(AF_INET, SOCK_STREAM, 0);
@@ -763,6 +822,8 @@ int main(void)
         TEST(tells_when_a_client_left),
         TEST(drains),
         TEST(bounds_connections),
+        TEST(rests_without_a_descriptor_and_says_so_once),
+        TEST(gives_an_idle_connections_descriptor_to_a_new_one),
         TEST(accepts_for_a_sibling),
         TEST(refuses_replies_that_would_split),
         TEST(streams),
