@@ -20,7 +20,8 @@ return {
   },
   redis = { address = "127.0.0.1:6379" },
   kafka = { brokers = "127.0.0.1:9092" },
-  smtp = { url = "smtp://127.0.0.1:1025", from = "Shop <orders@shop.example>" },
+  -- A user and a password go over TLS only: smtps://host:465, or smtp://host:587 where STARTTLS is then required.
+  smtp = { url = "smtp://127.0.0.1:1025", from = "Shop <orders@shop.example>", user = "", password_file = "" },
 
   auth = {
     scrypt_n = 131072,      -- work for a new password: a power of two; 131072 takes half a second and 128 MiB
