@@ -1,5 +1,7 @@
--- events: what the order service does with its own events: every worker feeds the streams that watch the order.
+-- events: what the order service does with its own events (every worker feeds the streams that watch the order), and
+-- with payment's: an order that waits for one is looked at again at once.
 
+local store = require "services.order.store"
 local view = require "services.order.view"
 
 local M = {}
@@ -10,6 +12,11 @@ function M.stream(_, event)
   fastr.stream.publish("order:" .. data.order, view.stream_event({ sequence = event.version, status = data.status,
     at = data.at, reason = data.reason }))
   return true
+end
+
+-- The news is only that there is some: what became of the attempt is asked of payment, as always.
+function M.payment_moved(tx, event)
+  store.wake(tx, event.data.order, fastr.time.now())
 end
 
 return M

@@ -113,6 +113,9 @@ return {
     ["order.shipped.v1"] = changed, ["order.delivered.v1"] = changed, ["order.cancelled.v1"] = changed,
     ["order.shortfall.v1"] = shape.object { order = uuid, attempt = uuid, detail = shape.text {}, at = time } } } },
   consumes = {
+    { topic = "payment", doc = "what waits for a payment is looked at again", events = {
+      ["payment.authorised.v1"] = "payment_moved", ["payment.captured.v1"] = "payment_moved",
+      ["payment.declined.v1"] = "payment_moved", ["payment.voided.v1"] = "payment_moved" } },
     { topic = "order", broadcast = true, doc = "feeds the streams of GET /orders/{id}/events", events = {
       ["order.placed.v1"] = "stream", ["order.paid.v1"] = "stream", ["order.fulfilling.v1"] = "stream",
       ["order.shipped.v1"] = "stream", ["order.delivered.v1"] = "stream", ["order.cancelled.v1"] = "stream" } },

@@ -123,6 +123,11 @@ function M.due(db, now, limit)
     and (lease_until is null or lease_until <= $1) order by next_try_at limit $2]], now, limit)
 end
 
+-- Makes an order's work due now, if there is any.
+function M.wake(tx, id, now)
+  tx:query("update orders set next_try_at = $2 where id = $1 and work is not null", id, now)
+end
+
 function M.abandoned(db, before, limit)
   return db:latest([[select id from orders where status = 'placing' and work is null and updated_at < $1
     order by updated_at limit $2]], before, limit)

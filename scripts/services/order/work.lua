@@ -244,9 +244,9 @@ local function pay(db, order, attempt, said)
     attempt.next_action = given(reply.next_action)
   end
   if attempt.status == "authorised" or attempt.status == "captured" then return true end
-  if attempt.status == "declined" then
+  if GIVEN_BACK[attempt.status] then -- declined, or nothing was kept of it
     said.outcome = "declined"
-    return declined(db, order, attempt, reply.reason)
+    return declined(db, order, attempt, given(reply.reason))
   end
   return wait_for_payment(db, order, attempt, said)
 end
