@@ -380,7 +380,8 @@ def quiet():
     while time.monotonic() < end:
         left = sql("select (select count(*) from \"order\".orders where work is not null)"
                    " + (select count(*) from \"order\".outbox where sent_at is null)"
-                   " + (select count(*) from product.outbox where sent_at is null)")
+                   " + (select count(*) from product.outbox where sent_at is null)"
+                   " + (select count(*) from payment.outbox where sent_at is null)")
         if left[0][0] == "0":
             return 0
         time.sleep(0.5)
@@ -399,11 +400,16 @@ def check_money(replay):
     paid = sql(with_orders(replay, """select coalesce(sum(a.amount), 0), count(*) from "order".attempts a
         join placed p on p.id = a.order_id where a.status in ('authorised', 'captured')"""))[0]
     yield "paid by their payments", agreed, int(paid[0])
-    if sql("select to_regclass('payment.ledger') is not null")[0][0] == "t":
-        booked = sql(with_orders(replay, """select coalesce(sum(l.amount), 0) from payment.ledger l
-            join payment.attempts t on t.id = l.attempt_id join placed p on p.id = t.order_id
-            where l.type = 'charge' and l.result = 'success'"""))[0]
-        yield "charged in payment's ledger", agreed, int(booked[0])
+    booked = sql(with_orders(replay, """select coalesce(sum(l.amount) filter (where l.kind = 'capture'), 0)
+          - coalesce(sum(l.amount) filter (where l.kind = 'refund'), 0)
+        from payment.ledger l join payment.payments y on y.id = l.payment_id join placed p on p.id = y.order_id
+        where l.state = 'succeeded'"""))[0]
+    yield "captured and kept in payment's ledger", agreed, int(booked[0])
+    book = sql(with_orders(replay, """select coalesce(sum(e.amount) filter (where e.kind = 'capture'), 0)
+          - coalesce(sum(e.amount) filter (where e.kind = 'refund'), 0)
+        from provider.entries e join provider.charges c on c.id = e.charge_id
+        join placed p on p.id::text = c.reference"""))[0]
+    yield "captured and kept in the provider's book", agreed, int(book[0])
 
 
 def check_stock(replay):

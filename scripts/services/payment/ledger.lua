@@ -47,13 +47,13 @@ end
 -- What may still be asked for, in minor units. Money that was asked for is spoken for, whatever comes of it.
 local LEFT = {
   capture = function(b)
-    if b.done.void + b.asked.void > 0 then return 0 end
-    return b.done.authorise - b.done.capture - b.asked.capture
+    if b.asked.void > 0 then return 0 end
+    return b.done.authorise - b.done.capture - b.asked.capture - b.done.void
   end,
   refund = function(b) return b.done.capture - b.done.refund - b.asked.refund end,
-  void = function(b)
-    if b.done.capture + b.asked.capture + b.asked.void + b.done.void > 0 then return 0 end
-    return b.done.authorise
+  void = function(b) -- all that is not captured, and nobody is about to
+    if b.asked.capture + b.asked.void > 0 then return 0 end
+    return b.done.authorise - b.done.capture - b.done.void
   end,
 }
 
