@@ -57,7 +57,7 @@ struct selection {
 };
 
 struct entry {
-    const char *rule, *stage, *outcome, *condition, *other, *unit;
+    const char *rule, *stage, *outcome, *condition, *other, *unit, *doc;
     struct text actual_text, wanted_text;
     double actual, wanted;
     int64_t amount;
@@ -556,9 +556,9 @@ static const char *keep_optional(lua_State *L, struct ledger *ledger, int index)
     return lua_type(L, index) == LUA_TSTRING ? keep(ledger, lua_tostring(L, index), lua_objlen(L, index)) : NULL;
 }
 
-/* ledger:passed(rule, stage, outcome, condition, actual, wanted, other, unit): a rule that did not apply, for the full
- * trace: outcome "not_applied" (with the condition that failed and both operands, numbers or texts, and what they count) or
- * "lost" (to the rule `other`) */
+/* ledger:passed(rule, stage, outcome, condition, actual, wanted, other, unit, doc): a rule that did not apply, for the
+ * full trace: outcome "not_applied" (with the condition that failed and both operands, numbers or texts, what they count,
+ * and what the rule is) or "lost" (to the rule `other`) */
 static int l_passed(lua_State *L) {
     struct ledger *ledger = check_ledger(L);
     fastr_sandbox_charge(L, 4);
@@ -576,6 +576,7 @@ static int l_passed(lua_State *L) {
     note_operand(L, ledger, 7, &entry->wanted, &entry->wanted_text);
     entry->other = keep_optional(L, ledger, 8);
     entry->unit = keep_optional(L, ledger, 9);
+    entry->doc = keep_optional(L, ledger, 10);
     return 0;
 }
 
@@ -1261,6 +1262,7 @@ static void put_entry(lua_State *to, const struct entry *entry) {
     put_text(to, "condition", entry->condition);
     put_text(to, "to", entry->other);
     put_text(to, "unit", entry->unit);
+    put_text(to, "doc", entry->doc);
     put_operand(to, "actual", entry->actual, entry->actual_text);
     put_operand(to, "wanted", entry->wanted, entry->wanted_text);
 }

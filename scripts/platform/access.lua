@@ -13,8 +13,8 @@ local GUEST = { "catalog:read", "cart:*", "checkout:*", "order:read", "order:own
 
 local ROLES = {
   customer = { "self:*", "account:self" },
-  support = { "account:read", "user:read", "order:*", "payment:*", "notification:read", "stock:read" },
-  catalogue = { "product:*", "stock:*", "category:*" },
+  support = { "account:read", "user:*", "coupon:read", "order:*", "payment:*", "notification:read", "stock:read" },
+  catalogue = { "product:*", "stock:*", "category:*", "coupon:*" },
   rule_author = { "rules:read", "rules:write", "rules:test" },
   rule_approver = { "rules:*" },
   operator = { "ops:*", "notification:*", "events:*", "stock:read", "order:read", "payment:read", "rules:read",

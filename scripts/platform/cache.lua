@@ -66,7 +66,7 @@ end
 -- cache.fetch(key, {ttl_ms=, version=, settle_ms=}, fn) (waits) -> the cached value, or what fn() returns.
 -- A table or other JSON value is kept for about ttl_ms; nil, false and `nil, failed` of fn are passed on and not kept.
 -- `version`: an entry whose value has a lower (or no) field `version` is passed by.
--- `settle_ms`: for so long after a forget nothing is kept, because the replica that fn reads may not have the change yet.
+-- `settle_ms`: for so long after a forget nothing is kept: the replica that fn reads may not have the change yet.
 -- What fn raises is raised. A cached table is the caller's own copy.
 function M.fetch(key, options, fn)
   local entry, generation = look(key, options.version)

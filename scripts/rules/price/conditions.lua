@@ -81,16 +81,31 @@ function M.nth_order(wanted)
   end
 end
 
--- Tried in this order, so that the same cart always names the same failing condition.
-M.order = { "customer_group", "nth_order", "min_items_total", "max_items_total", "min_quantity", "min_line_quantity",
-  "contains_skus_any", "contains_categories_any", "sku_quantity", "category_quantity", "category_items_total" }
+-- Tried in this order, so that the same cart always names the same failing condition. Amounts to reach come last: where
+-- one is named, everything else holds, and it is true that spending more is all that is missing.
+M.order = { "customer_group", "nth_order", "max_items_total", "min_quantity", "min_line_quantity",
+  "contains_skus_any", "contains_categories_any", "sku_quantity", "category_quantity", "category_items_total",
+  "min_items_total" }
 
--- List of { name, test } for a definition's conditions.
+local MONEY = { category_items_total = "money", min_items_total = "money" }
+
+-- List of { name, test, unit = of the operands } for a definition's conditions.
 function M.compile(conditions)
   local list = {}
   for _, name in ipairs(M.order) do
     local wanted = conditions and conditions[name]
-    if wanted ~= nil then list[#list + 1] = { name, M[name](wanted) } end
+    if wanted ~= nil then list[#list + 1] = { name, M[name](wanted), unit = MONEY[name] } end
+  end
+  return list
+end
+
+-- The same conditions, those of money last.
+function M.sorted(conditions)
+  local list = {}
+  for _, is_money in ipairs { false, true } do
+    for _, condition in ipairs(conditions) do
+      if (condition.unit == "money") == is_money then list[#list + 1] = condition end
+    end
   end
   return list
 end

@@ -44,7 +44,8 @@ function M.compile(definition, index, path)
   end
   local usage, budget = definition.usage or {}, definition.budget
   return {
-    id = definition.id or ("promotion " .. index), index = index, priority = definition.priority or 0,
+    id = definition.id or ("promotion " .. index), doc = definition.doc, index = index,
+    priority = definition.priority or 0,
     exclusive = definition.exclusive, coupon = definition.coupon, currency = definition.currency,
     off = definition.enabled == false, undiscounted = definition.applies_to_discounted == false,
     usage = usage, budget = budget, conditions = conditions.compile(definition.conditions), stages = stages,

@@ -33,7 +33,8 @@ local function holds(cart, promotion, stage)
   for _, condition in ipairs(promotion.conditions) do
     local good, actual, wanted = condition[2](cart)
     if not good then
-      cart.ledger:passed(promotion.id, stage, "not_applied", condition[1], actual, wanted)
+      cart.ledger:passed(promotion.id, stage, "not_applied", condition[1], actual, wanted, nil, condition.unit,
+        condition.unit and promotion.doc)
       return false
     end
   end

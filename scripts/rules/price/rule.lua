@@ -3,6 +3,7 @@
 --
 --   return rule { doc =, stage =, from =, to =, when = { conditions }, apply = function(cart) end, examples = { } }
 
+local conditions = require "price.conditions"
 local window = require "engine.window"
 
 local M = { words = {} }
@@ -29,7 +30,7 @@ function words.spend_at_least(amount, of)
   return { "spend_at_least " .. amount .. " on " .. named(of), function(cart)
     local actual = cart.ledger:total(cart.lines_for(of))
     return actual >= amount, actual, amount
-  end, of = of }
+  end, of = of, unit = "money" }
 end
 
 function words.customer_in(group)
@@ -119,9 +120,9 @@ function M.compile(definition, file, index)
   check(definition, file)
   local id = file:sub(#"promotions/" + 1, -5)
   return {
-    id = id, index = index, priority = definition.priority or 0, exclusive = definition.exclusive,
+    id = id, doc = definition.doc, index = index, priority = definition.priority or 0, exclusive = definition.exclusive,
       coupon = definition.coupon,
-    currency = definition.currency, usage = {}, conditions = definition.when or {},
+    currency = definition.currency, usage = {}, conditions = conditions.sorted(definition.when or {}),
     period = window.period(definition.from, definition.to, file),
     stages = { [definition.stage] = { { kind = { stage = definition.stage, apply = apply_rule(definition) },
       action = {} } } },

@@ -10,6 +10,7 @@
 local problem = require "lib.problem"
 local outbox = require "platform.outbox"
 local request = require "platform.request"
+local coupons = require "services.cart.coupons"
 local pricing = require "services.cart.pricing"
 local store = require "services.cart.store"
 local view = require "services.cart.view"
@@ -61,8 +62,8 @@ local function bring_along(tx, ctx)
   return cart
 end
 
-local function price_fresh(cart)
-  local gathered, failed = pricing.gather(cart, nil, true)
+local function price_fresh(db, cart)
+  local gathered, failed = pricing.gather(db, cart, { fresh = true })
   if not gathered then return nil, failed end
   local priced
   priced, failed = pricing.price(cart, gathered)
@@ -72,15 +73,24 @@ local function price_fresh(cart)
   return priced
 end
 
--- Closes the cart to changes; false if it is no longer the one that was priced.
-local function close(tx, cart)
-  local now = store.lock(tx, cart.id)
-  if now.version ~= cart.version then return false end
+-- Closes the cart to changes and claims its coupons: {true}; {false} if it is no longer the one that was priced; nil
+-- and a problem if a coupon has been used up meanwhile.
+local function close(tx, cart, priced)
+  local now = store.lock_exactly(tx, cart.id)
+  if now.version ~= cart.version then return { false } end
   if now.state == "open" then
     now.state, now.paying_since = "paying", math.floor(fastr.time.unix_ms() / 1000)
     store.save(tx, now, fastr.time.now())
   end
-  return true
+  local ok, failed = coupons.claim(tx, now, priced)
+  if not ok then return nil, failed end
+  return { true }
+end
+
+-- Opens a locked cart to changes, and gives back what its checkout claimed. The caller saves it.
+function M.open(tx, cart)
+  cart.state, cart.paying_since = "open", nil
+  store.release_coupons(tx, cart.id)
 end
 
 -- The cart, closed, and its price of now; or nil and a problem.
@@ -90,9 +100,11 @@ local function freeze(db, ctx)
     if not cart then return nil, failed end
     if cart.state == "done" then return cart end
     local priced
-    priced, failed = price_fresh(cart)
+    priced, failed = price_fresh(db, cart)
     if not priced then return nil, failed end
-    local closed = db:transaction(function(tx) return { close(tx, cart) } end)
+    local closed
+    closed, failed = db:transaction(function(tx) return close(tx, cart, priced) end)
+    if not closed then return nil, failed end
     if closed[1] then return cart, priced end
   end
   return nil, problem.new("conflict", { detail = "The cart keeps changing", retry_after = 1 })
@@ -107,8 +119,8 @@ local function order_token(cart_id)
 end
 
 -- Adds the headers that open the order of a checkout's reply: one for programs, one for browsers.
-function M.headers(cart_id, body, headers)
-  local path, token = "/api/v1/orders/" .. (body.id or body.order), order_token(cart_id)
+function M.headers(body, headers)
+  local path, token = "/api/v1/orders/" .. (body.id or body.order), body.order_token
   headers["Fastr-Order"], headers.Location = token, path
   headers["Set-Cookie"] = "fastr_order=" .. token .. "; Path=" .. path .. "; Max-Age=7776000; HttpOnly; SameSite=Lax"
   return headers
@@ -140,19 +152,19 @@ local function reply(cart, outcome, order)
   local token = order_token(cart.id)
   if outcome ~= "declined" then
     order.order_token = token
-    return STATUS[outcome], order, M.headers(cart.id, order, {})
+    return STATUS[outcome], order, M.headers(order, {})
   end
   local body = setmetatable(problem.new("payment_declined", { order = order.id, order_token = token,
     reason = order.payments[#order.payments].reason }), nil)
-  return 402, body, M.headers(cart.id, body, { ["Content-Type"] = "application/problem+json" })
+  return 402, body, M.headers(body, { ["Content-Type"] = "application/problem+json" })
 end
 
 -- No order came of it, and none is under way: the shopper may change the cart again.
 local function reopen(db, cart)
   db:transaction(function(tx)
-    local now = store.lock(tx, cart.id)
+    local now = store.lock_exactly(tx, cart.id)
     if now.state ~= "paying" then return true end
-    now.state, now.paying_since = "open", nil
+    M.open(tx, now)
     store.save(tx, now, fastr.time.now())
     return true
   end)
@@ -173,19 +185,38 @@ function M.run(db, ctx)
   return nil, failed
 end
 
+-- The order of a cart that is done was cancelled: its coupons may be used again. It stays done.
+local function undone(tx, cart, body)
+  if body.outcome == "open" and cart.order == body.order then store.release_coupons(tx, cart.id) end
+  return cart.state
+end
+
 -- Order's last word: `body` is {cart, order, outcome}. Returns the cart's state. Repeating it changes nothing.
 function M.settle(tx, body)
-  local cart = store.lock(tx, body.cart)
+  local cart = store.lock_exactly(tx, body.cart)
   if not cart then return "gone" end
-  if cart.state == "done" or cart.state == "open" and body.outcome == "open" then return cart.state end
-  cart.state, cart.paying_since = body.outcome, nil
+  if cart.state == "done" then return undone(tx, cart, body) end
+  if cart.state == "open" and body.outcome == "open" then return cart.state end
   cart.version = cart.version + 1
-  if body.outcome == "done" then
-    cart.order = body.order
+  if body.outcome == "open" then
+    M.open(tx, cart)
+  else
+    cart.state, cart.paying_since, cart.order = "done", nil, body.order
     outbox.add(tx, { topic = "cart", key = body.order, type = "cart.checked_out.v1", data = { order = body.order } })
   end
   store.save(tx, cart, fastr.time.now())
   return cart.state
+end
+
+-- A checkout of which nothing was heard for long (its process died): order says what became of it.
+function M.heal(db, id)
+  local known, failed = fastr.call("order", "of_cart", { cart = id })
+  if not known then return nil, failed end
+  if known.in_flight then return false end
+  local is_bought = known.outcome == "paid" or known.outcome == "placed"
+  return db:transaction(function(tx)
+    return M.settle(tx, { cart = id, outcome = is_bought and "done" or "open", order = is_bought and known.order.id })
+  end)
 end
 
 return M

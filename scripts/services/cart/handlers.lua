@@ -6,6 +6,7 @@ local problem = require "lib.problem"
 local database = require "platform.db"
 local request = require "platform.request"
 local checkout = require "services.cart.checkout"
+local merge = require "services.cart.merge"
 local pricing = require "services.cart.pricing"
 local store = require "services.cart.store"
 local view = require "services.cart.view"
@@ -22,6 +23,11 @@ local function db()
   return database.open("cart")
 end
 
+local function given(value)
+  if value == null then return nil end
+  return value
+end
+
 local function not_found()
   return problem.new("cart_not_found")
 end
@@ -36,10 +42,16 @@ local function is_abandoned(cart)
   return not reply.in_flight
 end
 
-local function gather(ctx, more)
+-- Who will own the cart: whoever changes it while he is signed in, if nobody does.
+local function shopper(ctx)
+  return ctx.principal.kind == "customer" and ctx.principal.id or nil
+end
+
+local function gather(ctx, options)
   local cart = store.load(db(), ctx.params.id)
   if not cart then return nil, not_found() end
-  local gathered, failed = pricing.gather(cart, more)
+  options.customer = options.customer or shopper(ctx)
+  local gathered, failed = pricing.gather(db(), cart, options)
   if not gathered then return nil, failed end
   gathered.abandoned, failed = is_abandoned(cart)
   if failed then return nil, failed end
@@ -47,7 +59,11 @@ local function gather(ctx, more)
 end
 
 function M.prepare(ctx)
-  return gather(ctx)
+  return gather(ctx, {})
+end
+
+function M.prepare_coupon(ctx)
+  return gather(ctx, { coupons = { ctx.body.code } })
 end
 
 -- The lines of the body as a list, whichever form it has.
@@ -69,7 +85,7 @@ end
 function M.prepare_lines(ctx)
   local lines, skus = wanted_lines(ctx.body), {}
   for i, line in ipairs(lines) do skus[i] = line.sku end
-  local gathered, failed = gather(ctx, skus)
+  local gathered, failed = gather(ctx, { skus = skus })
   if not gathered then return nil, failed end
   failed = unknown_products(lines, gathered.products)
   if failed then return nil, failed end
@@ -111,8 +127,8 @@ local function change(ctx, apply)
   local ok
   ok, failed = request.matches(ctx, cart.version)
   if not ok then return nil, failed end
-  cart.state, cart.paying_since = "open", nil
-  if ctx.principal.kind == "customer" then cart.customer = cart.customer or ctx.principal.id end
+  if cart.state == "paying" then checkout.open(ctx.tx, cart) end
+  cart.customer = cart.customer or shopper(ctx)
   ok, failed = apply(cart)
   if not ok then return nil, failed end
   local priced
@@ -205,11 +221,10 @@ function M.create(ctx)
   if currency ~= home then
     return nil, problem.new("currency_not_supported", { detail = "Prices are in " .. home .. ", not in " .. currency })
   end
-  local customer = ctx.principal.kind == "customer" and ctx.principal.id or nil
-  local cart = { id = fastr.crypto.base64url(fastr.crypto.random(16)), currency = currency, customer = customer,
+  local cart = { id = fastr.crypto.base64url(fastr.crypto.random(16)), currency = currency, customer = shopper(ctx),
     version = 0, state = "open", lines = {}, coupons = {}, last_position = 0 }
   store.create(ctx.tx, cart, fastr.time.now())
-  local priced, failed = save(ctx.tx, cart, { asked = {}, products = {} })
+  local priced, failed = save(ctx.tx, cart, { asked = {}, products = {}, exhausted = {} })
   if not priced then return nil, failed end
   local status, body, headers = reply(201, cart, priced)
   headers.Location = "/api/v1/carts/" .. cart.id
@@ -219,10 +234,10 @@ end
 function M.show(ctx)
   local cart = store.load(db(), ctx.params.id)
   if not cart then return nil, not_found() end
-  local gathered, failed = pricing.gather(cart)
+  local gathered, failed = pricing.gather(db(), cart, {})
   if not gathered then return nil, failed end
   local priced
-  priced, failed = pricing.price(cart, gathered, ctx.query.explain)
+  priced, failed = pricing.price(cart, gathered)
   if not priced then return nil, failed end
   return reply(200, cart, priced, ctx.query.explain == "full")
 end
@@ -254,18 +269,35 @@ function M.patch(ctx)
   end)
 end
 
+-- ---- claimed at sign-in -------------------------------------------------------------------------------------------
+
+function M.prepare_claim(ctx)
+  if ctx.principal.kind == "guest" then return nil, problem.new("unauthenticated") end
+  local me = ctx.principal.id
+  return gather(ctx, { customer = me, skus = store.skus_of_others(db(), me, ctx.params.id) })
+end
+
+-- The shopper's other open carts go into this one; their ids lead here from now on.
 function M.claim(ctx)
-  if ctx.principal.kind ~= "customer" then return nil, problem.new("unauthenticated") end
-  return change(ctx, function(cart)
-    if cart.customer == ctx.principal.id then return true end
-    return nil, not_found() -- another customer's: as if it did not exist
+  local me, refused = ctx.principal.id, {}
+  store.lock_customer(ctx.tx, me)
+  local status, body, headers = change(ctx, function(cart)
+    cart.customer = cart.customer or me
+    if cart.customer ~= me then return nil, not_found() end -- another customer's: as if it did not exist
+    local stayed_out, failed = merge.into(ctx.tx, cart, store.lock_others(ctx.tx, me, cart.id), ctx.prepared)
+    if not stayed_out then return nil, failed end
+    refused = stayed_out
+    return true
   end)
+  if not status then return nil, body end
+  for _, each in ipairs(refused) do body.problems[#body.problems + 1] = each end
+  return status, body, headers
 end
 
 function M.shipping_options(ctx)
   local cart = store.load(db(), ctx.params.id)
   if not cart then return nil, not_found() end
-  local gathered, failed = pricing.gather(cart)
+  local gathered, failed = pricing.gather(db(), cart, {})
   if not gathered then return nil, failed end
   local options
   options, failed = pricing.shipping_options(cart, gathered)
@@ -286,19 +318,25 @@ local function index_of(list, value)
   end
 end
 
+local WHY_NOT = setmetatable({
+  unknown = "There is no coupon %s; upper and lower case differ",
+  not_started = "The coupon %s is not valid yet", expired = "The coupon %s is no longer valid",
+  used_up = "The coupon %s has been used up", used_up_for_customer = "You have used the coupon %s already",
+  budget_spent = "The coupon %s has been used up",
+  replaced_by_exclusive = "The coupon %s does not go with another offer that applies",
+}, { __index = function() return "The coupon %s is not for this cart or customer" end })
+
 -- What the rules say of this code in this cart: true, or nil and the problem with their reason.
 local function accepted(cart, code, gathered)
   local priced, failed = pricing.price(cart, gathered)
   if not priced then return nil, failed end
-  for _, coupon in ipairs(priced.decision.coupons or {}) do
-    if coupon.code == code then
-      if coupon.accepted then return true end
+  for _, coupon in ipairs(priced.coupons) do
+    if coupon.code == code and not coupon.accepted then
       return nil, problem.new("coupon_refused", { reason = coupon.reason, coupon = code,
-        detail = "The coupon " .. code .. " does not apply: " .. tostring(coupon.reason) })
+        detail = WHY_NOT[coupon.reason]:format(code) })
     end
   end
-  return nil, problem.new("coupon_refused", { reason = "unknown", coupon = code,
-    detail = "There is no coupon " .. code })
+  return true
 end
 
 function M.add_coupon(ctx)
@@ -321,6 +359,33 @@ function M.remove_coupon(ctx)
   end)
 end
 
+-- ---- staff issue coupons ------------------------------------------------------------------------------------------
+
+local function show_coupon(row)
+  return { code = row.code, limit = row.limit or null, limit_per_customer = row.limit_per_customer or null,
+    used = row.used }
+end
+
+function M.put_coupon(ctx)
+  local body = ctx.body
+  local row, is_new = store.put_coupon(ctx.tx, ctx.params.code, given(body.limit), given(body.limit_per_customer),
+    fastr.time.now())
+  return is_new and 201 or 200, show_coupon(row)
+end
+
+function M.show_coupon(ctx)
+  local row = store.coupon(db(), ctx.params.code)
+  if not row then return nil, problem.new("coupon_not_found") end
+  return 200, show_coupon(row)
+end
+
+function M.list_coupons(ctx)
+  local size = ctx.query.limit or 20
+  local rows, items = store.coupons(db(), ctx.query.cursor, size + 1), {}
+  for i = 1, math.min(size, #rows) do items[i] = show_coupon(rows[i]) end
+  return 200, { items = array(items), next_cursor = rows[size + 1] and items[size].code or null }
+end
+
 -- ---- checkout -----------------------------------------------------------------------------------------------------
 
 function M.checkout(ctx)
@@ -329,7 +394,7 @@ end
 
 -- The stored reply, with the headers that are not stored.
 function M.replay_checkout(ctx)
-  return ctx.stored.status, ctx.stored.body, checkout.headers(ctx.params.id, ctx.stored.body, ctx.stored.headers)
+  return ctx.stored.status, ctx.stored.body, checkout.headers(ctx.stored.body, ctx.stored.headers)
 end
 
 function M.settle(ctx)

@@ -34,11 +34,18 @@ local cart = shape.object({
   totals = totals,
   coupons = shape.list(shape.object { code = code, accepted = shape.boolean, reason = shape.optional(shape.text {}) }),
   problems = shape.list(shape.any { doc = "what stands against buying this now: {code, detail, sku?, ...}" }),
-  thresholds = shape.list(shape.any { doc = "what is missing to the next advantage" }),
+  thresholds = shape.list(shape.object { kind = shape.enum { "free_shipping", "promotion" },
+    method = shape.optional(shape.text {}), promotion = shape.optional(shape.text {}),
+    missing = shape.money { doc = "to spend on top" }, detail = shape.text { doc = "for people" } }),
   rules = shape.object { pack = shape.text { doc = "hash of the rules that priced it" },
     abi = shape.optional(shape.integer {}), trace = shape.optional(shape.any) },
   order = shape.nullable(uuid, { doc = "what it became" }),
 }, { name = "Cart" })
+
+local coupon = shape.object({
+  code = code, limit = shape.nullable(shape.integer {}), limit_per_customer = shape.nullable(shape.integer {}),
+  used = shape.integer { doc = "uses so far, those of checkouts under way included" },
+}, { name = "Coupon" })
 
 local new_line = shape.object { sku = sku, quantity = quantity }
 local explain = shape.object {
@@ -71,8 +78,8 @@ return {
         shipping_address = shape.optional(shape.nullable(address.shape)),
         shipping_method = shape.optional(shape.nullable(method)) } },
 
-    change { method = "POST", path = "/carts/{id}/claim", handler = "claim",
-      doc = "Makes an anonymous cart the signed-in shopper's" },
+    change { method = "POST", path = "/carts/{id}/claim", handler = "claim", prepare = "prepare_claim",
+      doc = "Makes an anonymous cart the signed-in shopper's; his other open carts go into it, their ids lead here" },
 
     change { method = "POST", path = "/carts/{id}/lines", handler = "add_lines", prepare = "prepare_lines",
       doc = "Adds a line or a list of them; to a line that is there already its units are added", body_bytes = 262144,
@@ -89,12 +96,31 @@ return {
       replies = { [200] = shape.object { items = shape.list(shape.object { method = method, name = shape.text {},
         fee = shape.money }) } } },
 
-    change { method = "POST", path = "/carts/{id}/coupons", handler = "add_coupon",
+    change { method = "POST", path = "/carts/{id}/coupons", handler = "add_coupon", prepare = "prepare_coupon",
       doc = "Enters a coupon code; one that does not apply is refused with its reason",
       body = shape.object { code = code } },
 
     change { method = "DELETE", path = "/carts/{id}/coupons/{code}", handler = "remove_coupon",
       doc = "Takes a coupon code out", params = shape.object { id = id, code = code } },
+
+    { method = "PUT", path = "/coupons/{code}", handler = "put_coupon", scope = "coupon:write",
+      idempotency = "transaction", params = { code = code },
+      doc = "Staff: issues a code, or changes how often it may be used; what it gives is a rule's with that code",
+      body = shape.object {
+        limit = shape.optional(shape.nullable(shape.integer { min = 0, max = 1000000000 },
+          { doc = "uses altogether; null or absent: no limit; 0 stops it" })),
+        limit_per_customer = shape.optional(shape.nullable(shape.integer { min = 1, max = 1000000000 },
+          { doc = "uses by one account or e-mail; null or absent: no limit" })) },
+      replies = { [200] = coupon, [201] = coupon } },
+
+    { method = "GET", path = "/coupons/{code}", handler = "show_coupon", scope = "coupon:read",
+      doc = "Staff: an issued code and how often it was used", params = { code = code }, replies = { [200] = coupon } },
+
+    { method = "GET", path = "/coupons", handler = "list_coupons", scope = "coupon:read",
+      doc = "Staff: the issued codes, by code",
+      query = shape.object { limit = shape.optional(shape.integer { min = 1, max = 100 }),
+        cursor = shape.optional(code) },
+      replies = { [200] = shape.object { items = shape.list(coupon), next_cursor = shape.nullable(shape.text {}) } } },
 
     { method = "POST", path = "/carts/{id}/checkout", handler = "checkout", replay = "replay_checkout",
       scope = "public", idempotency = "required_saga",
@@ -115,7 +141,9 @@ return {
   produces = { cart = { doc = "A cart became an order", key = "order id", events = {
     ["cart.checked_out.v1"] = shape.object { order = uuid } } } },
   schedules = {
+    { name = "heal", every_ms = 15000, job = "heal", one = true,
+      doc = "Opens or ends carts whose checkout died before it could; their coupons come back" },
     { name = "expire", every_ms = 600000, job = "expire", one = true,
-      doc = "Deletes anonymous carts that nobody has touched for 30 days" },
+      doc = "Deletes anonymous and merged carts that nobody has touched for 30 days" },
   },
 }

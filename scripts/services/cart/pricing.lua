@@ -1,6 +1,8 @@
 -- pricing: gathers the facts of a cart (waits), then lets the rules decide (never waits): two separate steps, so that a
 -- change can be priced while the cart's row is locked.
 
+local coupons = require "services.cart.coupons"
+local money = require "lib.money"
 local problem = require "lib.problem"
 
 local M = {}
@@ -17,31 +19,49 @@ local function product_facts(skus, currency, fresh)
   return known
 end
 
--- What the rules may know of a customer: a pseudonymous id and counts. Nil for a guest.
-local function customer_facts(customer)
-  if not customer then return nil end
-  local reply, failed = fastr.call("order", "customer_facts", { customer = customer })
-  if not reply then return nil, failed end
-  return { id = customer, orders_placed = reply.orders_placed }
+local function given(value)
+  if value == fastr.json.null then return nil end
+  return value
 end
 
--- Everything that decisions on this cart need of other services: {asked = {[sku] = true}, products = {[sku] = facts},
--- customer}. `more` lists SKUs about to be added; `fresh` reads prices and stock from the primary.
-function M.gather(cart, more, fresh)
+-- What the rules may know of a customer: a pseudonymous id, the group and a count. Nil for a guest.
+local function customer_facts(customer, fresh)
+  if not customer then return nil end
+  local past, person = unpack(fastr.all {
+    function() return fastr.call("order", "customer_facts", { customer = customer, fresh = fresh }) end,
+    function() return fastr.call("user", "customer_facts", { user = customer, fresh = fresh }) end,
+  })
+  if not past[1] or not person[1] then return nil, past[2] or person[2] end
+  return { id = customer, group = given(person[1].group), orders_placed = past[1].orders_placed }
+end
+
+local function wanted_skus(cart, more)
   local skus, asked = {}, {}
-  local function ask(sku)
-    if not asked[sku] then
-      asked[sku], skus[#skus + 1] = true, sku
+  for _, list in ipairs { cart.lines, more or {} } do
+    for _, each in ipairs(list) do
+      local sku = each.sku or each
+      if not asked[sku] then
+        asked[sku], skus[#skus + 1] = true, sku
+      end
     end
   end
-  for _, line in ipairs(cart.lines) do ask(line.sku) end
-  for _, sku in ipairs(more or {}) do ask(sku) end
-  local products, failed = product_facts(skus, cart.currency, fresh)
-  if not products then return nil, failed end
-  local customer
-  customer, failed = customer_facts(cart.customer)
-  if failed then return nil, failed end
-  return { asked = asked, products = products, customer = customer }
+  return skus, asked
+end
+
+-- Everything that decisions on this cart need of others: {asked = {[sku] = true}, products = {[sku] = facts}, customer,
+-- exhausted = {[coupon code] = reason}}. `options`: skus and coupons, lists of what is about to be added; customer, who
+-- is about to own it; fresh, to read from the primary. Or nil and a problem.
+function M.gather(db, cart, options)
+  local skus, asked = wanted_skus(cart, options.skus)
+  local got = fastr.all {
+    function() return product_facts(skus, cart.currency, options.fresh) end,
+    function() return customer_facts(cart.customer or options.customer, options.fresh) end,
+    function() return coupons.exhausted(db, cart, options.coupons) end,
+  }
+  for _, result in ipairs(got) do
+    if result[1] == nil and result[2] then return nil, result[2] end
+  end
+  return { asked = asked, products = got[1][1], customer = got[2][1], exhausted = got[3][1] }
 end
 
 -- ---- deciding: nothing below waits --------------------------------------------------------------------------------
@@ -83,10 +103,19 @@ function M.shipping_options(cart, gathered)
   return decision.options
 end
 
+local function first_that_can_be_free(options)
+  for _, option in ipairs(options) do
+    if option.missing_for_free then return option end
+  end
+end
+
+-- The shipments of the chosen method (none where it is not offered), and the option to tell of: the chosen one, or,
+-- while none is chosen, the first that spending more makes free. Nil and a problem if the rules fail.
 local function chosen_shipping(cart, gathered)
-  if not cart.shipping_method then return {} end
+  if #cart.lines == 0 then return {} end
   local options, failed = M.shipping_options(cart, gathered)
   if not options then return nil, failed end
+  if not cart.shipping_method then return {}, first_that_can_be_free(options) end
   for _, option in ipairs(options) do
     if option.method == cart.shipping_method then
       return { { method = option.method, fee = option.fee, tax_category = option.tax_category } }, option
@@ -95,25 +124,73 @@ local function chosen_shipping(cart, gathered)
   return {}
 end
 
--- What is missing to the next advantage, as far as the chosen way of shipping knows.
-local function thresholds_of(option)
-  if not option or not option.missing_for_free then return {} end
-  return { { kind = "free_shipping", method = option.method, missing = option.missing_for_free } }
+-- ---- what is missing to the next advantage ------------------------------------------------------------------------
+
+local function spend(missing, currency, what)
+  return ("Spend %s more: %s"):format(money.text(missing, currency), what)
 end
 
--- Prices the cart: {facts, decision, pack, abi, trace, gone, products, thresholds}, or nil and a problem. `explain` is
--- "full" for a trace that also has the rules that did not apply, and why.
-function M.price(cart, gathered, explain)
+-- A promotion of which everything holds but the amount: the rules name that condition last.
+local function threshold_of(entry, currency)
+  if entry.outcome ~= "not_applied" or entry.unit ~= "money" or entry.wanted <= entry.actual then return nil end
+  local missing = entry.wanted - entry.actual
+  return { kind = "promotion", promotion = entry.rule, missing = missing,
+    detail = spend(missing, currency, entry.doc or entry.rule) }
+end
+
+local function thresholds_of(option, trace, currency)
+  local list = {}
+  if option and option.missing_for_free then
+    list[1] = { kind = "free_shipping", method = option.method, missing = option.missing_for_free,
+      detail = spend(option.missing_for_free, currency, "no fee for " .. (option.name or option.method)) }
+  end
+  for _, entry in ipairs(trace) do list[#list + 1] = threshold_of(entry, currency) end
+  return list
+end
+
+-- ---- the price ----------------------------------------------------------------------------------------------------
+
+-- The cart's codes, but for those that were used as often as they may be.
+local function usable(cart, gathered)
+  local codes = {}
+  for _, code in ipairs(cart.coupons) do
+    if not gathered.exhausted[code] then codes[#codes + 1] = code end
+  end
+  return array(codes)
+end
+
+-- What became of each code, in the order of entry.
+local function verdicts(cart, gathered, decision)
+  local known, list = {}, {}
+  for _, coupon in ipairs(decision.coupons or {}) do known[coupon.code] = coupon end
+  for i, code in ipairs(cart.coupons) do
+    list[i] = known[code] or { code = code, accepted = false, reason = gathered.exhausted[code] or "unknown" }
+  end
+  return list
+end
+
+local function applied(trace)
+  local list = {}
+  for _, entry in ipairs(trace) do
+    if entry.outcome == "applied" then list[#list + 1] = entry end
+  end
+  return array(list)
+end
+
+-- Prices the cart: {facts, decision, coupons, pack, abi, trace (what applied), full (all that was considered, and why
+-- not), gone, products, thresholds}, or nil and a problem.
+function M.price(cart, gathered)
   local facts, gone = base_facts(cart, gathered)
   local shipping, option = chosen_shipping(cart, gathered)
   if not shipping then return nil, option end
-  facts.shipping, facts.coupons = array(shipping), array(cart.coupons)
-  local decision, info = decide("price.cart", facts, explain and { explain = explain })
+  facts.shipping, facts.coupons = array(shipping), usable(cart, gathered)
+  local decision, info = decide("price.cart", facts, { explain = "full" })
   if not decision then return nil, info end
   local products = {}
   for _, line in ipairs(cart.lines) do products[line.sku] = facts_of(line, gathered) end
-  return { facts = facts, decision = decision, pack = info.pack, abi = info.abi, trace = info.trace, gone = gone,
-    products = products, thresholds = thresholds_of(option) }
+  return { facts = facts, decision = decision, coupons = verdicts(cart, gathered, decision), pack = info.pack,
+    abi = info.abi, trace = applied(info.trace), full = info.trace, gone = gone, products = products,
+    thresholds = #cart.lines > 0 and thresholds_of(option, info.trace, cart.currency) or {} }
 end
 
 -- May the cart be so? `cart` is as the change would leave it; `change` is {kind, lines = {{sku, quantity}, ...}}.

@@ -75,7 +75,7 @@ local function price_problems(cart, priced, problems)
 end
 
 local function coupon_problems(priced, problems)
-  for _, coupon in ipairs(priced.decision.coupons or {}) do
+  for _, coupon in ipairs(priced.coupons) do
     if not coupon.accepted then
       problems[#problems + 1] = { code = "coupon_refused", coupon = coupon.code, reason = coupon.reason,
         detail = "The coupon " .. coupon.code .. " does not apply: " .. tostring(coupon.reason) }
@@ -99,7 +99,8 @@ end
 local function show_thresholds(cart, priced)
   local shown = {}
   for i, each in ipairs(priced.thresholds) do
-    shown[i] = { kind = each.kind, method = each.method, missing = { amount = each.missing, currency = cart.currency } }
+    shown[i] = { kind = each.kind, method = each.method, promotion = each.promotion, detail = each.detail,
+      missing = { amount = each.missing, currency = cart.currency } }
   end
   return array(shown)
 end
@@ -112,9 +113,9 @@ function M.cart(cart, priced, full)
     id = cart.id, version = cart.version, state = cart.state, currency = cart.currency, email = cart.email or null,
     customer = cart.customer or null, lines = show_lines(cart, priced),
     shipping_address = cart.shipping_address or null, shipping_method = cart.shipping_method or null,
-    totals = totals(priced.decision), coupons = array(priced.decision.coupons or {}),
+    totals = totals(priced.decision), coupons = array(priced.coupons),
     problems = array(M.problems(cart, priced)), thresholds = show_thresholds(cart, priced),
-    rules = { pack = priced.pack, abi = priced.abi, trace = full and priced.trace or nil },
+    rules = { pack = priced.pack, abi = priced.abi, trace = full and priced.full or nil },
     order = cart.order or null,
   }
 end

@@ -143,7 +143,7 @@ function M.of_cart(ctx)
 end
 
 function M.customer_facts(ctx)
-  return 200, { orders_placed = store.orders_placed(db(), ctx.body.customer) }
+  return 200, { orders_placed = store.orders_placed(db(), ctx.body.customer, ctx.body.fresh) }
 end
 
 return M

@@ -105,7 +105,7 @@ return {
 
     { internal = true, handler = "customer_facts", scope = "order:facts",
       doc = "What rules may know of a customer's past",
-      body = shape.object { customer = uuid },
+      body = shape.object { customer = uuid, fresh = shape.optional(shape.boolean { doc = "from the primary" }) },
       replies = { [200] = shape.object { orders_placed = shape.integer { min = 0 } } } },
   },
   produces = { order = { doc = "Everything that happens to an order", key = "order id", events = {

@@ -45,9 +45,10 @@ function M.of_cart(db, cart, now)
     where cart_id = $1 and status <> 'cancelled']], cart, now)[1]
 end
 
-function M.orders_placed(db, customer)
-  return db:read([[select count(*) as n from orders where customer_id = $1 and status not in ('placing', 'cancelled')]],
-    customer)[1].n
+-- How many orders the customer placed and did not cancel. `fresh` asks the primary.
+function M.orders_placed(db, customer, fresh)
+  local sql = "select count(*) as n from orders where customer_id = $1 and status not in ('placing', 'cancelled')"
+  return (fresh and db:latest(sql, customer) or db:read(sql, customer))[1].n
 end
 
 -- A page of orders, newest first (their ids are in the order of time): of `customer`, or of all where it is nil.

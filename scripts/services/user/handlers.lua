@@ -63,6 +63,21 @@ function M.contact(ctx)
   return 200, { email = user.email, name = user.name }
 end
 
+-- Staff put a customer into a group, which prices may know; null takes him out.
+function M.set_group(ctx)
+  local group = ctx.body.group
+  if group == fastr.json.null then group = nil end
+  if not store.set_group(ctx.tx, ctx.params.id, group) then
+    return nil, problem.new("account_not_found", { detail = "There is no user " .. ctx.params.id })
+  end
+  return 200, { user = ctx.params.id, group = ctx.body.group }
+end
+
+-- Who has an account and no profile is in no group.
+function M.customer_facts(ctx)
+  return 200, { group = store.group(ctx.body.user, ctx.body.fresh) or fastr.json.null }
+end
+
 -- ---- addresses ----------------------------------------------------------------------------------------------------
 
 local function view(row)

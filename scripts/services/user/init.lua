@@ -16,6 +16,8 @@ local entry = shape.object({
   version = shape.integer { doc = "the ETag" },
 }, { name = "AddressEntry" })
 
+local group = shape.nullable(shape.text { min = 1, max = 40, format = "token" })
+
 local told = shape.object { user = id, email = shape.text {}, name = name, version = shape.integer {} }
 
 return {
@@ -51,6 +53,15 @@ return {
 
     { method = "DELETE", path = "/users/me/addresses/{id}", handler = "delete_address", scope = "self:write",
       idempotency = "transaction", params = { id = id }, doc = "Deletes an address; repeating it is no error" },
+
+    { method = "PUT", path = "/users/{id}/group", handler = "set_group", scope = "user:write",
+      idempotency = "transaction", params = { id = id },
+      doc = "Staff: puts a customer into a group that prices may know, as wholesale; null takes him out",
+      body = shape.object { group = group }, replies = { [200] = shape.object { user = id, group = group } } },
+
+    { internal = true, handler = "customer_facts", scope = "user:facts", doc = "What rules may know of a customer",
+      body = shape.object { user = id, fresh = shape.optional(shape.boolean { doc = "from the primary" }) },
+      replies = { [200] = shape.object { group = group } } },
 
     { internal = true, handler = "contact", scope = "user:contact", doc = "E-mail and name, for mails",
       body = shape.object { user = id },

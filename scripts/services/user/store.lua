@@ -29,6 +29,19 @@ function M.latest_user(id)
   return db:latest("select " .. USER .. " from users where id = $1", id)[1]
 end
 
+-- The customer's group, or nil; nil too for who has no profile. `fresh` asks the primary.
+function M.group(id, fresh)
+  local sql = "select customer_group from users where id = $1"
+  local row = (fresh and db:latest(sql, id) or db:read(sql, id))[1]
+  return row and row.customer_group
+end
+
+-- false if there is no such user.
+function M.set_group(tx, id, group)
+  return tx:query("update users set customer_group = $2, updated_at = $3 where id = $1 returning 1 as done", id, group,
+    now())[1] ~= nil
+end
+
 -- The user made by this call, with its event; nil if there was one already.
 function M.add_user(id, email, name)
   return db:transaction(function(tx)
