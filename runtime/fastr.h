@@ -121,7 +121,8 @@ const char *fastr_task_traceparent(struct fastr_task *task); /* W3C trace contex
 void fastr_task_enter_transaction(struct fastr_task *task);
 void fastr_task_leave_transaction(struct fastr_task *task);
 
-/* Runs `run` when the task ends for whatever reason, last hung first; it must not call Lua. Embed it in what you own.
+/* Runs `run` when the task ends for whatever reason, after its reply, last hung first; it must not call Lua. Embed it in
+ * what you own.
  * fastr_task_undefer takes it off again. */
 struct fastr_cleanup {
     void (*run)(struct fastr_cleanup *cleanup);

@@ -232,36 +232,19 @@ static void read_fields(lua_State *L, int index, struct fields *fields)
     }
 }
 
-static const char *event_field(lua_State *L, const char *name)
-{
-    lua_getfield(L, -1, name);
-    const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : NULL;
-    lua_pop(L, 1);
-    return text;
-}
-
-/* The reply's body is what fastr.stream.open gave: {channel=, replay={{id=, event=, data=}, ...}}. */
+/* The reply's body is what fastr.stream.open gave (bindings/stream.c): a pointer to the stream, which is ours now. */
 static int reply_stream(lua_State *L, struct fastr_http_request *request, const struct fields *fields,
                         struct fastr_err *err)
 {
-    lua_getfield(L, 2, "replay");
-    int count = lua_istable(L, -1) ? (int)lua_objlen(L, -1) : 0;
-    struct fastr_stream_event *replay = fastr_zalloc(sizeof *replay * (size_t)(count + 1));
-    for (int i = 0; i < count; i++) {
-        lua_rawgeti(L, -1, i + 1);
-        replay[i] = (struct fastr_stream_event){event_field(L, "id"), event_field(L, "event"), event_field(L, "data")};
-        lua_pop(L, 1);
-    }
-    lua_getfield(L, 2, "channel");
-    int rc = fastr_stream_open(request, lua_tostring(L, -1), fields->list, fields->count, replay, (size_t)count, err);
-    lua_pop(L, 2);
-    free(replay);
-    return rc;
+    struct fastr_stream *stream = *(struct fastr_stream **)lua_touserdata(L, 2);
+    if (!stream)
+        return fastr_fail(err, "invalid", "a handler returned a stream of another request");
+    return fastr_stream_reply(stream, request, fields->list, fields->count, err);
 }
 
 static bool is_stream(lua_State *L, int index)
 {
-    if (!lua_istable(L, index) || !lua_getmetatable(L, index))
+    if (!lua_isuserdata(L, index) || !lua_getmetatable(L, index))
         return false;
     luaL_getmetatable(L, "fastr.stream");
     bool same = lua_rawequal(L, -1, -2);
@@ -329,10 +312,13 @@ static void log_failure(const struct call *call, const char *error)
     fastr_buffer_free(&fields);
 }
 
-static void reply_failure(struct fastr_http_request *request, struct fastr_task *task)
+/* `code` is of what could not be replied, or "". */
+static void reply_failure(struct fastr_http_request *request, struct fastr_task *task, const char *code)
 {
     struct fastr_http_field id = {"X-Request-Id", fastr_task_id(task)};
-    if (fastr_task_expired(task))
+    if (!strcmp(code, "busy") || !strcmp(code, "closed"))
+        reply_problem(request, FASTR_BUSY, "No stream can be opened at the moment; try again.", &id);
+    else if (fastr_task_expired(task))
         reply_problem(request, FASTR_TIMEOUT, "This took longer than it may; it is not known how far it went.", &id);
     else
         reply_problem(request, FASTR_INTERNAL, "It has been logged under this reply's X-Request-Id.", &id);
@@ -342,7 +328,7 @@ static void on_ended(struct fastr_task *task, lua_State *L, int results, const c
 {
     struct call *call = data;
     struct fastr_http_request *request = fastr_task_request(task);
-    struct fastr_err err;
+    struct fastr_err err = {{0}, {0}};
     int status = 500;
     call->route->running--;
     if (request) {
@@ -357,7 +343,7 @@ static void on_ended(struct fastr_task *task, lua_State *L, int results, const c
     if (error && strncmp(error, "cancelled: the client", 21))
         log_failure(call, error);
     if (request && error)
-        reply_failure(request, task);
+        reply_failure(request, task, err.code);
     if (status >= 500)
         fastr_metric_add(call->route->failures, 1);
     free(call);

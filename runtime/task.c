@@ -331,11 +331,11 @@ static void end(struct fastr_task *task, int results, const char *error)
 {
     evtimer_del(&task->timer);
     detach(task);
-    run_cleanups(task);
     struct fastr_task *outer = current;
     current = task;
     task->ended(task, task->coroutine.L, error ? -1 : results, error, task->data);
     current = outer;
+    run_cleanups(task);
     if (error)
         fastr_program_drop(program_of(task), task->coroutine);
     else

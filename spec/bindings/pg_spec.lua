@@ -492,9 +492,9 @@ describe("a COMMIT that no standby confirms", function()
         function() return select(3, db:write("insert into pg_spec (id) values ($1)", i)) end,
         function()
           eventually("it waits", function()
-            -- Ours alone: the shop's own writes wait too.
-            return admin("select " .. act .. "(pid) from pg_stat_activity where wait_event = 'SyncRep' "
-              .. "and query like '%pg_spec%'") ~= ""
+            -- Ours alone, known by its lock: the shop's own writes wait too, and all say COMMIT.
+            return admin("select " .. act .. "(a.pid) from pg_stat_activity a join pg_locks l using (pid) "
+              .. "where a.wait_event = 'SyncRep' and l.relation = 'cart.pg_spec'::regclass limit 1") ~= ""
           end)
         end }
       assert.equal("commit_unknown", results[1][1])

@@ -21,17 +21,47 @@ static struct fastr_http_server *server;
 static int listener, opened, refused;
 static struct fastr_err last_error;
 
-/* Opens a stream on the channel that the path names; "/replay" with two events of the past. */
-static void on_request(void *data, struct fastr_http_request *request)
+static int publish(const char *channel, const char *id, const char *event, const char *data)
+{
+    return fastr_stream_publish(channel, &(struct fastr_stream_event){id, event, data}, &last_error);
+}
+
+/* What happens between a subscription and the reply: by the channel's name. */
+static void meanwhile(const char *channel, struct fastr_stream *stream)
 {
     static const struct fastr_stream_event past[] = {{"1", "placed", "{}"}, {"2", NULL, "two\nlines"}};
+    if (strcmp(channel, "between") == 0) {
+        publish(channel, "2", NULL, "two again");
+        publish(channel, "3", NULL, "three");
+    }
+    if (strcmp(channel, "flood") == 0) {
+        static char piece[100000];
+        memset(piece, 'p', sizeof piece - 1);
+        for (int i = 0; i < 3; i++)
+            publish(channel, NULL, NULL, piece);
+    }
+    if (strcmp(channel, "between") == 0 || strcmp(channel, "replay") == 0)
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(fastr_stream_replay(stream, &past[i], &last_error), 0);
+    if (strcmp(channel, "late") == 0)
+        fastr_stream_drain();
+}
+
+/* Opens a stream on the channel that the path names. */
+static void on_request(void *data, struct fastr_http_request *request)
+{
     static const struct fastr_http_field cors = {"Access-Control-Allow-Origin", "*"};
     const char *channel = fastr_http_request_message(request)->target.text + 1;
-    size_t count = strcmp(channel, "replay") == 0 ? 2 : 0;
-    if (fastr_stream_open(request, channel, &cors, 1, past, count, &last_error) == 0) {
+    struct fastr_stream *stream;
+    if (fastr_stream_subscribe(channel, &stream, &last_error) == 0)
+        meanwhile(channel, stream);
+    if (stream && fastr_stream_reply(stream, request, &cors, 1, &last_error) == 0) {
+        assert_null(stream);
         opened++;
         return;
     }
+    fastr_stream_drop(stream);
+    assert_null(stream);
     refused++;
     fastr_http_reply(request, 503, NULL, 0, NULL, 0, NULL);
 }
@@ -107,11 +137,6 @@ static char *hear(int fd, const char *text)
     return heard.data;
 }
 
-static int publish(const char *channel, const char *id, const char *event, const char *data)
-{
-    return fastr_stream_publish(channel, &(struct fastr_stream_event){id, event, data}, &last_error);
-}
-
 static void sends_events_in_their_form(void **state)
 {
     int fd = follow("order");
@@ -170,6 +195,43 @@ static void replays_the_past_first(void **state)
     assert_non_null(past);
     assert_true(past < strstr(heard, "id: 3"));
     free(heard);
+    close(fd);
+}
+
+static int count_of(const char *text, const char *part)
+{
+    int count = 0;
+    for (const char *p = text; (p = strstr(p, part)); p++)
+        count++;
+    return count;
+}
+
+/* An event that is published while the handler reads the past is not lost, and one that is in both comes once. */
+static void loses_nothing_between_the_past_and_its_opening(void **state)
+{
+    int fd = follow("between");
+    publish("between", "3", NULL, "three again");
+    publish("between", "4", NULL, "four");
+    char *heard = hear(fd, "data: four\n\n");
+    assert_non_null(strstr(heard, "id: 1\nevent: placed\ndata: {}\n\nid: 2\ndata: two\ndata: lines\n\nid: 3\ndata: three\n\n"));
+    assert_int_equal(count_of(heard, "id: "), 4);
+    free(heard);
+    close(fd);
+}
+
+static void refuses_a_stream_whose_past_takes_too_long(void **state)
+{
+    int fd = follow("flood");
+    assert_string_equal(last_error.code, "busy");
+    free(hear(fd, "HTTP/1.1 503"));
+    close(fd);
+}
+
+static void refuses_a_stream_that_was_drained_before_it_was_answered(void **state)
+{
+    int fd = follow("late");
+    assert_string_equal(last_error.code, "closed");
+    assert_int_equal(fastr_stream_count(), 0);
     close(fd);
 }
 
@@ -235,6 +297,9 @@ int main(void)
         TEST(says_what_a_browser_and_a_proxy_need),
         TEST(reaches_every_stream_of_a_channel_and_no_other),
         TEST(replays_the_past_first),
+        TEST(loses_nothing_between_the_past_and_its_opening),
+        TEST(refuses_a_stream_whose_past_takes_too_long),
+        TEST(refuses_a_stream_that_was_drained_before_it_was_answered),
         TEST(beats),
         TEST(cuts_off_a_slow_reader_alone),
         TEST(bounds_streams_and_names),

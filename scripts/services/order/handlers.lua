@@ -70,15 +70,18 @@ function M.list(ctx)
   return 200, { items = array(items), next_cursor = more and rows[size].id or null }
 end
 
--- What has happened since the client was last told, then what happens.
+-- What has happened since the client was last told, then what happens. The stream is opened first and the history is read
+-- behind it, so that a change between the two is in one of them.
 function M.watch(ctx)
   local order, failed = own_order(ctx)
   if not order then return nil, failed end
-  local last, replay = tonumber(ctx.request:header("last-event-id") or "") or -1, {}
-  for _, entry in ipairs(order.history) do
-    if entry.sequence > last then replay[#replay + 1] = view.stream_event(entry) end
+  local stream, _, code = fastr.stream.open("order:" .. order.id)
+  if not stream then return nil, problem.of_error(code) end
+  local last, past = tonumber(ctx.request:header("last-event-id") or "") or -1, {}
+  for _, entry in ipairs(store.load(db(), order.id).history) do
+    if entry.sequence > last then past[#past + 1] = view.stream_event(entry) end
   end
-  return 200, fastr.stream.open("order:" .. order.id, { replay = replay })
+  return 200, stream:replay(past)
 end
 
 -- ---- changing -----------------------------------------------------------------------------------------------------
