@@ -374,14 +374,15 @@ def with_orders(replay, statement):
     return f"with placed(id, total) as (values {rows}) {statement}"
 
 
-def quiet():
-    """Waits until no order is worked on and every event is published; how long at most: one minute."""
+def quiet(replay):
+    """Waits until none of the orders is worked on and every event is published; how long at most: one minute."""
     end = time.monotonic() + 60
     while time.monotonic() < end:
-        left = sql("select (select count(*) from \"order\".orders where work is not null)"
+        left = sql(with_orders(replay, "select (select count(*) from \"order\".orders join placed using (id)"
+                   "   where work is not null)"
                    " + (select count(*) from \"order\".outbox where sent_at is null)"
                    " + (select count(*) from product.outbox where sent_at is null)"
-                   " + (select count(*) from payment.outbox where sent_at is null)")
+                   " + (select count(*) from payment.outbox where sent_at is null)"))
         if left[0][0] == "0":
             return 0
         time.sleep(0.5)
@@ -468,7 +469,7 @@ def check_events(replay, since_ms):
 def check(replay, since_ms):
     """Prints each check; returns how many do not add up."""
     bad = 0
-    yielded = [("orders or events still under way", 0, quiet())]
+    yielded = [("orders or events still under way", 0, quiet(replay))]
     for part in (check_money(replay), check_stock(replay), check_events(replay, since_ms)):
         yielded.extend(part)
     for what, expected, found in yielded:
