@@ -1,9 +1,11 @@
 /* rules.c: fastr.rules, decisions by the pack that the running task has pinned or by one that was opened by name; the
  * builder of its versions. Leans on runtime/sandbox.h. */
+#include <errno.h>
 #include <lauxlib.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "bindings/util.h"
 #include "runtime/lines.h"
@@ -149,6 +151,18 @@ static int l_open(lua_State *L) {
     return pack->sandbox ? 1 : fastr_push_err(L, &err);
 }
 
+/* rules.hash(folder) -> "sha256:..." of what the folder would be opened as now; it is neither compiled nor run. Blocks. Returns
+ * nil, message, code "unavailable" or "invalid". */
+static int l_hash(lua_State *L) {
+    struct fastr_err err;
+    struct fastr_bundle *bundle = read_source(luaL_checkstring(L, 1), &err);
+    if (!bundle)
+        return fastr_push_err(L, &err);
+    lua_pushfstring(L, "sha256:%s", fastr_bundle_hash(bundle));
+    fastr_bundle_free(bundle);
+    return 1;
+}
+
 /* pack:decide(point, facts, {explain =, exact = false}) -> decision, info, as rules.decide. exact: instructions are
  * counted one by one, which is slow. Returns nil, message, code: "facts_invalid", "rules_error", "rules_budget". */
 static int pack_decide(lua_State *L) {
@@ -198,7 +212,8 @@ static int pack_files(lua_State *L) {
 static int pack_store(lua_State *L) {
     struct fastr_err err;
     char *folder = fastr_format("%s/packs", fastr_setting("var", "var"));
-    int rc = fastr_bundle_store(check_pack(L)->bundle, folder, &err);
+    int rc = mkdir(folder, 0700) == 0 || errno == EEXIST ? fastr_bundle_store(check_pack(L)->bundle, folder, &err)
+                                                         : fastr_fail(&err, "unavailable", "%s: %s", folder, strerror(errno));
     free(folder);
     if (rc != 0)
         return fastr_push_err(L, &err);
@@ -214,7 +229,7 @@ static int pack_close(lua_State *L) {
 
 /* ---- the module ------------------------------------------------------------------------------------------------ */
 
-static const luaL_Reg functions[] = {{"decide", l_decide}, {"open", l_open}, {"pack", l_pack}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"decide", l_decide}, {"open", l_open}, {"hash", l_hash}, {"pack", l_pack}, {NULL, NULL}};
 static const luaL_Reg methods[] = {{"decide", pack_decide}, {"prove", pack_prove}, {"hash", pack_hash}, {"files", pack_files},
                                    {"store", pack_store},   {"close", pack_close}, {NULL, NULL}};
 

@@ -149,4 +149,11 @@ function M.customer_facts(ctx)
   return 200, { orders_placed = store.orders_placed(db(), ctx.body.customer, ctx.body.fresh) }
 end
 
+function M.recorded(ctx)
+  local body = ctx.body
+  local items = store.recorded(db(), body.after, body.since, body.number, body.limit)
+  items.affected = nil
+  return 200, { items = array(items) }
+end
+
 return M

@@ -107,6 +107,15 @@ return {
       doc = "What rules may know of a customer's past",
       body = shape.object { customer = uuid, fresh = shape.optional(shape.boolean { doc = "from the primary" }) },
       replies = { [200] = shape.object { orders_placed = shape.integer { min = 0 } } } },
+
+    { internal = true, handler = "recorded", scope = "order:recorded", timeout_ms = 20000,
+      doc = "Placed orders with the facts that their prices were decided from, oldest first: what rules are proved on",
+      body = shape.object { after = shape.optional(uuid), since = shape.optional(time),
+        number = shape.optional(shape.text { max = 20, doc = "this order alone" }),
+        limit = shape.integer { min = 1, max = 500 } },
+      replies = { [200] = shape.object { items = shape.list(shape.object { id = uuid, number = shape.text {},
+        placed_at = time, total = shape.integer {}, currency = shape.text {}, facts = shape.any, trace = shape.any,
+        pack = shape.text {}, abi = shape.integer {}, line_totals = shape.list(shape.integer {}) }) } } },
   },
   produces = { order = { doc = "Everything that happens to an order", key = "order id", events = {
     ["order.placed.v1"] = changed, ["order.paid.v1"] = changed, ["order.fulfilling.v1"] = changed,

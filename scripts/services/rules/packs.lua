@@ -10,18 +10,18 @@ end
 
 -- ---- errors -------------------------------------------------------------------------------------------------------
 
-local function line_of(path, number)
+-- The line that a message is about, and its number: the one it gives, or that of the example it names.
+local function line_of(path, number, message)
   local file = io.open(path, "r")
   if not file then return nil end
-  local at = 0
+  local example = message:match("^example %d+ %((.-)%)")
+  local at, found = 0, nil
   for line in file:lines() do
     at = at + 1
-    if at == number then
-      file:close()
-      return line
-    end
+    if at == number or (example and line:find('"' .. example .. '"', 1, true)) then found, number = line, at end
   end
   file:close()
+  return found, number
 end
 
 -- Where in the line the message points: what it names, or all of it.
@@ -38,11 +38,12 @@ function M.shown(message, folder)
   local file, number, what = message:match("^([%w_./-]+%.lua):(%d+): (.*)$")
   if not file then return message end
   local path = file:match("^lib/") and fastr.setting("scripts", "scripts") .. "/" .. file or folder .. "/" .. file
-  local line = line_of(path, tonumber(number))
+  local line
+  line, number = line_of(path, tonumber(number), what)
   if not line or not line:find("%S") then return message end
   local from, to = spot(line, what)
-  local margin = (" "):rep(#number)
-  return ("%s:%s:%d: %s\n  %s | %s\n  %s | %s^%s"):format(path, number, from, what, number, line, margin,
+  local margin = (" "):rep(#tostring(number))
+  return ("%s:%d:%d: %s\n  %d | %s\n  %s | %s^%s"):format(path, number, from, what, number, line, margin,
     line:sub(1, from - 1):gsub("[^\t]", " "), ("~"):rep(to - from))
 end
 
@@ -61,17 +62,42 @@ function M.open(source, proved)
   return nil, M.shown(message, source)
 end
 
--- What is live on this host by its leading master: { hash, by, since }, or nil and why not.
+-- ---- what is live --------------------------------------------------------------------------------------------------
+
+local NOBODY = "no master runs on this host, so no rules are live: start one with bin/up or `fastr serve`"
+
+-- Asks the master that leads this host: its reply, or nil and why not.
+local function ask_leader(command)
+  local leader = fastr.file.read("run/leader")
+  if not leader then return nil, NOBODY end
+  local reply, message = fastr.control(leader:match("^[^\n]*"), command)
+  if not reply then return nil, NOBODY .. " (" .. message .. ")" end
+  if not reply.ok then return nil, reply.error end
+  return reply
+end
+
+-- What is live on this host: { hash, by, since }, or nil and why not.
 function M.live()
-  for _, name in ipairs(fastr.masters()) do
-    local status = fastr.control(name, "status")
-    for _, line in ipairs(status and status.lines or {}) do
-      if line.line == "rules" and line.live ~= "" then
-        return { hash = "sha256:" .. line.live, by = line.by, since = fastr.time.iso(line.at_ms), master = name }
-      end
+  local status, message = ask_leader("status")
+  if not status then return nil, message end
+  for _, line in ipairs(status.lines) do
+    if line.line == "rules" and line.live ~= "" then
+      return { hash = "sha256:" .. line.live, by = line.by, since = fastr.time.iso(line.at_ms) }
     end
   end
-  return nil, "no master runs on this host, so no rules are live: start one with bin/up or `fastr serve`"
+  return nil, "no rules are live on this host"
+end
+
+-- Who asks, for the record.
+function M.user()
+  return os.getenv("SUDO_USER") or os.getenv("USER") or "somebody"
+end
+
+-- Makes an opened pack live on this host: in all workers, or nil and which worker, file and line refused it.
+function M.activate(pack)
+  local stored, message = pack:store()
+  if not stored then return nil, message end
+  return ask_leader(("activate rules %s %s"):format(pack:hash():sub(8), M.user()))
 end
 
 return M

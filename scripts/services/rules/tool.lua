@@ -3,7 +3,7 @@
 
 local M = {}
 
-local VERBS = { "check", "decide" }
+local VERBS = { "check", "decide", "try", "explain", "watch", "replay" }
 
 local function help(out, verbs)
   for _, verb in ipairs(verbs) do

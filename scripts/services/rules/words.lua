@@ -1,0 +1,65 @@
+-- words: what decisions and their differences are called on a terminal.
+
+local M = {}
+
+local PLACES = { JPY = 0, KRW = 0, VND = 0, BHD = 3, JOD = 3, KWD = 3, OMR = 3, TND = 3 }
+
+-- 1234 -> "12.34"; the places are the currency's.
+function M.amount(minor, currency)
+  local places = PLACES[currency] or 2
+  local unit = 10 ^ places
+  local whole, sign = math.abs(minor), minor < 0 and "-" or ""
+  if places == 0 then return ("%s%d"):format(sign, whole) end
+  return ("%s%d.%0" .. places .. "d"):format(sign, math.floor(whole / unit), whole % unit)
+end
+
+-- The same with a sign always: "+1.20", "-18.20".
+function M.change(minor, currency)
+  return (minor > 0 and "+" or "") .. M.amount(minor, currency)
+end
+
+-- 4200 -> "4,200"
+function M.count(n)
+  local text = ("%d"):format(n)
+  local head, tail = text:match("^(-?%d%d?%d?)(%d*)$")
+  while #tail % 3 ~= 0 do head, tail = text:sub(1, #head - 1), text:sub(#head) end
+  return head .. tail:gsub("%d%d%d", ",%0")
+end
+
+function M.hash(text)
+  return text:gsub("^sha256:", ""):sub(1, 7)
+end
+
+local MONEY = { min_items_total = true, max_items_total = true, category_items_total = true }
+
+local function operand(entry, value, currency)
+  local money = MONEY[entry.condition] or tostring(entry.condition):find("^spend_at_least") ~= nil
+  if money and type(value) == "number" then return M.amount(value, currency) end
+  return tostring(value)
+end
+
+-- An entry of a trace in words: "not applied: at_least 3 of lighting/candles: has 2".
+function M.entry(entry, currency)
+  if not entry then return "takes no part" end
+  if entry.outcome == "applied" then return "applied " .. M.change(-entry.amount, currency) end
+  if entry.outcome == "lost" then return "lost to " .. tostring(entry.to) .. ", which is exclusive" end
+  local text = entry.outcome:gsub("_", " ")
+  if entry.condition then text = text .. ": " .. entry.condition end
+  if entry.actual ~= nil then
+    text = ("%s: has %s, needs %s"):format(text, operand(entry, entry.actual, currency),
+      operand(entry, entry.wanted, currency))
+  end
+  return text
+end
+
+-- Where two traces part, in words.
+function M.parting(trace, currency)
+  local rule = (trace.before or trace.after).rule
+  if trace.before and trace.after and trace.before.rule ~= trace.after.rule then
+    return ("entry %d: %s %s; now %s %s"):format(trace.index, trace.before.rule, M.entry(trace.before, currency),
+      trace.after.rule, M.entry(trace.after, currency))
+  end
+  return ("%s: %s; now %s"):format(rule, M.entry(trace.before, currency), M.entry(trace.after, currency))
+end
+
+return M

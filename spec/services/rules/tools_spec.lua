@@ -1,0 +1,218 @@
+-- fastr rules check, try, explain, replay, watch: as a rule developer types them, over a pack of his own and the
+-- retailer's invoices, with no server.
+package.path = "spec/support/?.lua;" .. package.path
+local invoices = require "invoices"
+
+local home, folder
+
+local function sh(command)
+  local pipe = io.popen(command .. " 2>&1; echo $?")
+  local text = pipe:read("*a")
+  pipe:close()
+  local out, code = text:match("^(.-)(%d+)\n$")
+  return tonumber(code), out
+end
+
+-- exit code, and what it said on both outputs
+local function rules(words)
+  return sh(("FASTR_VAR=%s FASTR_RULES_DIR=%s bin/fastr rules %s"):format(home, folder, words))
+end
+
+local function read(path)
+  local file = assert(io.open(path))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+local function write(path, text)
+  local file = assert(io.open(path .. ".new", "w"))
+  assert(file:write(text))
+  file:close()
+  assert(os.rename(path .. ".new", path))
+end
+
+-- Edits a file of the pack: each plain text `from` becomes `to`.
+local function edit(name, from, to)
+  local text = read(folder .. "/" .. name)
+  local at, stop = text:find(from, 1, true)
+  assert(at, name .. " has no " .. from)
+  write(folder .. "/" .. name, text:sub(1, at - 1) .. to .. text:sub(stop + 1))
+end
+
+local function save_orders(orders)
+  local lines = {}
+  for i, order in ipairs(orders) do lines[i] = fastr.json.encode(order) end
+  write(home .. "/orders", table.concat(lines, "\n") .. "\n")
+end
+
+local orders -- decided once: they are the same for every spec
+
+local function lines_of(text)
+  local list = {}
+  for line in text:gmatch("[^\n]+") do list[#list + 1] = line end
+  return list
+end
+
+before_each(function()
+  home = os.tmpname()
+  os.remove(home)
+  folder = home .. "/rules"
+  assert(sh(("mkdir -p %s/packs && cp -r scripts/rules %s"):format(home, folder)) == 0)
+  local pack = assert(fastr.rules.open("scripts/rules"))
+  orders = orders or invoices.orders(pack)
+  -- Stored where this installation's packs are, then copied to the spec's own.
+  assert(pack:store())
+  local stored = fastr.setting("var", "var") .. "/packs/" .. pack:hash():sub(8)
+  assert(sh(("cp %s %s/packs/"):format(stored, home)) == 0)
+end)
+
+after_each(function() sh("rm -rf " .. home) end)
+
+describe("fastr rules check", function()
+  it("counts files and examples", function()
+    local code, said = rules("check")
+    assert.equal(0, code, said)
+    assert.truthy(said:find("^ok   %d+ files, %d+ examples"), said)
+  end)
+
+  it("shows an unknown name with its line, column, a caret and the likely cure, where no example reaches it", function()
+    edit("promotions/three_for_two_candles.lua", "function(cart)", "function(cart) if cart.x then catgory() end")
+    local code, said = rules("check")
+    assert.equal(1, code)
+    local shown = lines_of(said)
+    assert.truthy(shown[1]:find("promotions/three_for_two_candles.lua:%d+:%d+: unknown name 'catgory' %(did you mean "
+      .. "'category'%?%)$"), said)
+    local column = tonumber(shown[1]:match(":%d+:(%d+):"))
+    local margin = #shown[2]:match("^ +%d+ | ")
+    assert.equal("catgory", shown[2]:sub(margin + column, margin + column + 6))
+    assert.equal("^~~~~~~", shown[3]:sub(margin + column))
+  end)
+
+  it("points at the example that does not hold", function()
+    edit("promotions/three_for_two_candles.lua", "every = 3", "every = 2")
+    local code, said = rules("check")
+    assert.equal(1, code)
+    assert.truthy(said:find("total is 300, expected 400", 1, true), said)
+    assert.truthy(said:find('| %s+{ "six candles, two free"'), said)
+  end)
+
+  it("names a file that is cut off in the middle", function()
+    write(folder .. "/promotions/half.lua", "return rule {\n  doc = \"half")
+    local code, said = rules("check")
+    assert.equal(1, code)
+    assert.truthy(said:find("promotions/half.lua:2", 1, true), said)
+  end)
+end)
+
+describe("fastr rules try", function()
+  it("prices the catalogue's products and says why a rule did not apply", function()
+    local code, said = rules("try 84077*6 85123A --at 2026-11-27T12:00Z --coupon WELCOME --orders 0")
+    assert.equal(0, code, said)
+    assert.truthy(said:find("84077  6 x 0.29", 1, true), said)
+    assert.truthy(said:find("three_for_two_candles +not applied: at_least 3 of lighting/candles: has 0, needs 3"), said)
+    assert.truthy(said:find("welcome +applied %-0.21"), said)
+    assert.truthy(said:find("total GBP +8.43"), said)
+  end)
+
+  it("refuses what is not in the catalogue, and a time that is none", function()
+    assert.same({ 1, true }, { rules("try NOSUCH"), select(2, rules("try NOSUCH")):find("no product 'NOSUCH'") ~= nil })
+    assert.truthy(select(2, rules("try 84077 --at tomorrow")):find("--at: a time", 1, true))
+    assert.equal(2, (rules("try")))
+    assert.equal(2, (rules("try 84077 --colour red")))
+  end)
+end)
+
+describe("fastr rules replay", function()
+  it("proves that every order costs what it did", function()
+    save_orders(orders)
+    local code, said = rules("replay --orders " .. home .. "/orders")
+    assert.equal(0, code, said)
+    assert.truthy(said:find(#orders .. " orders by 1 packs: every one as it was", 1, true), said)
+  end)
+
+  it("exits with 1 and names the order when one digit of its stored facts is another", function()
+    local forged = fastr.json.decode(fastr.json.encode(orders[7]))
+    forged.facts.lines[1].quantity = forged.facts.lines[1].quantity + 1
+    save_orders { orders[6], forged, orders[8] }
+    local code, said = rules("replay --orders " .. home .. "/orders")
+    assert.equal(1, code)
+    assert.truthy(said:find("order " .. forged.number, 1, true), said)
+  end)
+
+  it("says when the rules that decided an order are not kept", function()
+    save_orders(orders)
+    sh("rm " .. home .. "/packs/*")
+    local code, said = rules("replay --orders " .. home .. "/orders")
+    assert.equal(1, code)
+    assert.truthy(said:find("order " .. orders[1].number, 1, true), said)
+  end)
+
+  it("adds up what an edit would have changed, to the penny", function()
+    edit("definitions/promotions.lua", "value = 10", "value = 12")
+    save_orders(orders)
+    local code, said = rules(("replay --with %s --orders %s/orders"):format(folder, home))
+    assert.equal(0, code, said)
+    local draft, changed, delta = assert(fastr.rules.open(folder)), 0, 0
+    for _, order in ipairs(orders) do
+      local total = assert(draft:decide("price.cart", order.facts)).total
+      if total ~= order.total then changed, delta = changed + 1, delta + total - order.total end
+    end
+    assert.is_true(changed > 100)
+    local expected = ("%d real orders: %d change, %.2f GBP"):format(#orders, changed, delta / 100)
+    assert.truthy(said:find(expected, 1, true), said)
+  end)
+
+  it("says which order the edit cannot price", function()
+    edit("promotions/three_for_two_candles.lua", "apply = function(cart)", "apply = function(cart) "
+      .. "if cart.ledger:quantity() > 1000 then error('too many') end")
+    save_orders(orders)
+    local _, said = rules(("replay --with %s --orders %s/orders"):format(folder, home))
+    assert.truthy(said:find("FAIL, order %d+: .*three_for_two_candles.lua:%d+: too many"), said)
+  end)
+end)
+
+describe("fastr rules explain", function()
+  it("tells of every rule why it applied or did not", function()
+    save_orders(orders)
+    local code, said = rules(("explain %s --orders %s/orders"):format(orders[1].number, home))
+    assert.equal(0, code, said)
+    for _, name in ipairs { "welcome", "three_for_two_candles", "ten_off_over_150" } do
+      assert.truthy(said:find("\n  " .. name .. " +%l+"), name .. " in " .. said)
+    end
+  end)
+end)
+
+describe("fastr rules watch", function()
+  local pid
+
+  local function said() return read(home .. "/log") end
+
+  local function eventually(what)
+    local deadline = fastr.time.unix_ms() + 20000
+    while not said():find(what) do
+      if fastr.time.unix_ms() > deadline then error("waited in vain for '" .. what .. "' in: " .. said()) end
+      fastr.time.sleep(20)
+    end
+  end
+
+  after_each(function() if pid then sh("kill " .. pid) end end)
+
+  it("at each save says whether it is sound and what it would have changed, and survives nonsense", function()
+    save_orders(orders)
+    local _, out = sh(("FASTR_VAR=%s FASTR_RULES_DIR=%s bin/fastr rules watch --dry --orders %s/orders > %s/log 2>&1 & "
+      .. "echo $!"):format(home, folder, home, home))
+    pid = out:match("%d+")
+    eventually("watching .*" .. #orders .. " placed orders")
+    edit("definitions/promotions.lua", "value = 10", "value = 12")
+    eventually("saved definitions/promotions.lua   ok   %d+ examples, [%d,]+ instructions an order")
+    eventually("real orders: %d+ change, %-%d+%.%d+ GBP .* worst: %d+  %-")
+    edit("definitions/promotions.lua", "value = 12", "value = ")
+    eventually("definitions/promotions.lua:%d+:%d+: .*\n.*goes on")
+    edit("definitions/promotions.lua", "value = ", "value = 12")
+    write(folder .. "/promotions/third.lua", [[return rule { doc = "A pound off.", stage = "order", when = { at_least(1, sku "JAM") },
+      apply = function(cart) cart:order_amount_off { amount = 100 } end,
+      examples = { { "one pound", cart = { JAM = { 1, 500 } }, total = 400 } } }]])
+    eventually("saved promotions/third.lua   ok")
+  end)
+end)
