@@ -3,8 +3,8 @@
 BUILD_PACKAGES="gcc libc6-dev cmake ninja-build pkg-config libluajit-5.1-dev libevent-dev libpq-dev libhiredis-dev
   librdkafka-dev libcjson-dev libssl-dev libcurl4-openssl-dev"
 RUN_PACKAGES="ca-certificates curl procps luajit postgresql-15 postgresql-client-15 redis-server nginx supervisor python3
-  python3-aiosmtpd python3-confluent-kafka openjdk-17-jre-headless maven lua-busted"
-TEST_PACKAGES="libcmocka-dev lua-check clang libclang-rt-14-dev kcat jq python3-venv"
+  python3-aiosmtpd python3-confluent-kafka openjdk-17-jre-headless maven lua-busted jq kcat"
+TEST_PACKAGES="libcmocka-dev lua-check clang libclang-rt-14-dev python3-venv"
 
 # missing PACKAGE...: prints those that are not installed.
 missing() {

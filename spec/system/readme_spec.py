@@ -1,0 +1,90 @@
+"""The README's commands, exactly as they are printed: a purchase by curl, and a rule that is edited live.
+
+Only the places differ: this instance's folder for var/, and a copy for scripts/rules, so that no file is edited.
+"""
+import os
+import re
+import subprocess
+import unittest
+
+from support.door import until
+from support.stack import ROOT, VAR, copied, fastr, main
+
+
+def blocks(heading):
+    """The commands under a heading, one text for each block."""
+    with open(ROOT + "/README.md", encoding="utf-8") as file:
+        section = file.read().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    return re.findall(r"^```\n(.*?)^```$", section, re.S | re.M)
+
+
+class Shell:
+    """One bash in which block after block is typed; run() gives what a block printed on both outputs."""
+
+    END = "--- the end of a block ---"
+
+    def __init__(self, rules):
+        self.rules = rules
+        self.bash = subprocess.Popen(["bash"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                     cwd=ROOT, env={**os.environ, "FASTR_RULES_DIR": rules})
+
+    def run(self, block):
+        block = block.replace("var/shop.env", VAR + "/shop.env").replace("scripts/rules", self.rules)
+        block = re.sub(r"^git checkout .*$", "", block, flags=re.M)
+        self.bash.stdin.write(f"{block}\necho; echo '{self.END}'\n")
+        self.bash.stdin.flush()
+        printed = []
+        for line in self.bash.stdout:
+            if line.rstrip("\n") == self.END:
+                return "".join(printed)
+            printed.append(line)
+        raise AssertionError("the shell has ended: " + "".join(printed))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.bash.stdin.close()
+        self.bash.wait(timeout=30)
+        self.bash.stdout.close()
+
+
+class Readme(unittest.TestCase):
+    def test_every_command_does_what_the_text_around_it_says(self):
+        buy, look = blocks("A purchase by curl")
+        with copied("scripts/rules") as rules, Shell(rules) as shell:
+            self.assertIn('"status": "paid"', shell.run(buy))
+            self.looks(shell, look)
+            self.edits_a_rule(shell)
+
+    def looks(self, shell, look):
+        seen = until(30, "two mails", lambda: (text := shell.run(look)) and "\nPayment received for order" in text and text)
+        self.assertIn('{"type":"order.placed.v1","sequence":1}\n{"type":"order.paid.v1","sequence":2}\n', seen)
+        self.assertRegex(seen, r"\n *\d+ \| paid +\| +\d+\n")
+        self.assertIn("\nThank you for your order.\n", seen)
+
+    def edits_a_rule(self, shell):
+        price, refuse, live, buy, undo = blocks("A rule, edited live")
+        before = total(shell.run(price))
+        refused = shell.run(refuse)
+        self.assertIn("three_for_two_candles.lua", refused)
+        self.assertIn("expected 400", refused)
+        try:
+            told = shell.run(live)
+            self.assertLess(total(told), before)
+            self.assertIn('"rule":"three_for_two_candles"', told)
+            self.assertIn('"status": "paid"', shell.run(buy))
+        finally:
+            self.assertIn("rolled back", shell.run(undo))
+
+    def test_a_pack_is_checked_without_a_server(self):
+        self.assertEqual(fastr("rules", "check")[0], 0)
+
+
+def total(printed):
+    """The total's amount in what was printed of a cart's totals."""
+    return int(re.search(r'"total":{[^}]*?"amount":(\d+)', printed).group(1))
+
+
+if __name__ == "__main__":
+    main()
