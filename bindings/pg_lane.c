@@ -115,12 +115,23 @@ static bool all_late(const struct pg_lane *lane)
     return true;
 }
 
+static bool any_ready(const struct pg_lane *lane)
+{
+    for (int i = 0; i < lane->max; i++)
+        if (lane->conns[i].state == PG_READY)
+            return true;
+    return false;
+}
+
 void pg_lane_start(struct pg_lane *lane, struct pg_op *op)
 {
     op->stage = PG_QUEUED;
     op->queued_us = fastr_clock_us();
     if (all_late(lane)) {
         pg_op_fail(op, "unavailable", "PostgreSQL does not confirm commits: is a synchronous standby there?");
+        pg_op_finish(op);
+    } else if (lane->kind == PG_WRITE && !any_ready(lane) && pg_primary_gone()) {
+        pg_op_fail(op, "unavailable", "the primary is away: %s", pg_servers.primary.error);
         pg_op_finish(op);
     } else if (lane->waiting.count >= pg_limits.queue) {
         pg_op_fail(op, "busy", "%d operations wait for a connection already", lane->waiting.count);
@@ -255,14 +266,6 @@ static void check_conn(struct pg_conn *conn, uint64_t now)
         check_sent(conn, conn->ops.first, now);
     else if (!conn->busy && now > conn->since_us + IDLE_CLOSE_S * 1000000ull)
         pg_conn_close(conn);
-}
-
-static bool any_ready(const struct pg_lane *lane)
-{
-    for (int i = 0; i < lane->max; i++)
-        if (lane->conns[i].state == PG_READY)
-            return true;
-    return false;
 }
 
 static void give_up_waiting(struct pg_lane *lane, uint64_t now)

@@ -152,6 +152,13 @@ static bool any_replica_ok(void)
     return false;
 }
 
+/* Gone for longer than anybody waits for a connection: what needs it fails at once. Probes find it again. */
+bool pg_primary_gone(void)
+{
+    const struct pg_target *primary = &pg_servers.primary;
+    return primary->known && !primary->ok && fastr_clock_us() > primary->lost_us + (uint64_t)pg_limits.wait_ms * 1000;
+}
+
 struct pg_target *pg_read_target(struct pg_pool *pool, const struct pg_op *op)
 {
     for (int i = 0; i < pg_servers.replicas; i++) {
@@ -194,29 +201,44 @@ static bool place(struct pg_op *op)
     return true;
 }
 
+/* Can any healthy replica answer it? Then it stands in line with the others of its kind. What needs the primary, or a
+ * replica that has got far enough, may have to wait longer, and nobody waits behind it. */
+static bool is_plain(const struct pg_op *op)
+{
+    return !op->primary_only && !op->lsn;
+}
+
 void pg_read_start(struct pg_op *op)
 {
     struct pg_list *queue = &op->pool->reading;
     op->stage = PG_QUEUED;
     op->queued_us = fastr_clock_us();
-    if (!queue->first && place(op))
+    if (!(queue->last && is_plain(queue->last)) && place(op))
         return;
-    if (queue->count >= pg_limits.queue) {
+    if (op->primary_only && pg_primary_gone()) {
+        pg_op_fail(op, "unavailable", "the primary is away: %s", pg_servers.primary.error);
+        pg_op_finish(op);
+    } else if (queue->count >= pg_limits.queue) {
         pg_op_fail(op, "busy", "%d reads are waiting for PostgreSQL already", queue->count);
         pg_op_finish(op);
-        return;
+    } else {
+        pg_list_add(queue, op);
     }
-    pg_list_add(queue, op);
 }
 
 void pg_read_serve(struct pg_pool *pool)
 {
-    struct pg_op *op;
-    while ((op = pg_list_take(&pool->reading)))
+    struct pg_list left = {0};
+    for (struct pg_op *op; (op = pg_list_take(&pool->reading));)
         if (!place(op)) {
-            pg_list_first(&pool->reading, op);
-            return;
+            pg_list_add(&left, op);
+            if (is_plain(op))
+                break;
         }
+    for (struct pg_op *op; (op = left.last);) {
+        pg_list_remove(op);
+        pg_list_first(&pool->reading, op);
+    }
 }
 
 static void read_again(struct pg_op *op)

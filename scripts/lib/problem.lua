@@ -138,6 +138,9 @@ local CODES = {
 
 local Problem = {}
 
+-- For logs, where one is raised and nobody answers a client.
+function Problem:__tostring() return self.code .. ": " .. self.detail end
+
 -- A problem document for `code`, which must be in the catalogue (raises otherwise: a typo is a bug). `extra` adds
 -- members: `detail` (one sentence about this case, for people; never a secret), `errors` (list of {path, problem}),
 -- `retry_after` (seconds, becomes the header), and whatever the code promises.
