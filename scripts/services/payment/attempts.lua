@@ -290,13 +290,19 @@ end
 
 local BATCH = 20
 
--- Works on every payment that is due. One bad payment does not stop the others: it was put off when it was taken.
+local function resolve_one(db, id)
+  local ok, why = pcall(M.work, db, id)
+  if not ok then fastr.log.warn("cannot resolve a payment", { payment = id, why = tostring(why) }) end
+end
+
+-- Works on the payments that are due, side by side: a provider that hangs must not keep the others waiting. What fails
+-- was put off when it was taken.
 function M.resolve()
-  local db = database.open("payment")
-  for _, row in ipairs(store.take_due(db, now(), BATCH)) do
-    local ok, why = pcall(M.work, db, row.id)
-    if not ok then fastr.log.warn("cannot resolve a payment", { payment = row.id, why = tostring(why) }) end
+  local db, work = database.open("payment"), {}
+  for i, row in ipairs(store.take_due(db, now(), BATCH)) do
+    work[i] = function() resolve_one(db, row.id) end
   end
+  if #work > 0 then fastr.all(work) end
   return true
 end
 

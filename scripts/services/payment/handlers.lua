@@ -118,24 +118,42 @@ function M.show_payment(ctx)
   return 200, show_payment(p)
 end
 
+local function answer_operation(p, done)
+  return done.state == "succeeded" and 201 or 202, show_payment(p)
+end
+
+local function wrong_currency(amount, p)
+  if not amount or amount.currency == p.currency then return nil end
+  return problem.new("validation", { detail = "amount.currency must be " .. p.currency,
+    errors = array { { path = "amount.currency", problem = "must be " .. p.currency } } })
+end
+
 -- A route of staff that moves money: the saga's id names the operation at the provider, for ever.
 local function operation(kind)
   return function(ctx)
     local body = ctx.body or {}
     local p = store.load(db(), ctx.params.id)
     if not p or not p.order then return nil, problem.new("payment_not_found") end
-    if body.amount and body.amount.currency ~= p.currency then
-      return nil, problem.new("validation", { detail = "amount.currency must be " .. p.currency,
-        errors = array { { path = "amount.currency", problem = "must be " .. p.currency } } })
-    end
-    local done, failed = operations.run(db(), p.id, { kind = kind, key = ctx.saga, reason = body.reason,
-      amount = body.amount and body.amount.amount, actor = "staff:" .. tostring(ctx.principal.id) })
+    local failed = wrong_currency(body.amount, p)
+    if failed then return nil, failed end
+    local done
+    done, failed = operations.run(db(), p.id, { kind = kind, key = ctx.saga, reason = body.reason,
+      amount = body.amount and body.amount.amount, actor = "staff:" .. ctx.principal.id })
     if not done then return nil, failed end
-    return done.state == "succeeded" and 201 or 202, show_payment(store.load(db(), p.id))
+    return answer_operation(store.load(db(), p.id), done)
   end
 end
 
 M.capture, M.refund_payment, M.void_payment = operation("capture"), operation("refund"), operation("void")
+
+-- The same key again: what was not known yet may be known by now.
+function M.operation_again(ctx)
+  local p = store.load(db(), ctx.params.id)
+  for _, op in ipairs(ledger.fold(store.latest_entries(db(), p.id)).operations) do
+    if op.key == ctx.saga and op.state ~= "failed" then return answer_operation(p, op) end
+  end
+  return nil, problem.new("payment_state", { detail = "The provider refused it." })
+end
 
 -- ---- the provider's news ------------------------------------------------------------------------------------------
 

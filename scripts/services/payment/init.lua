@@ -39,6 +39,7 @@ local payment = shape.object({
 -- A route of staff that moves money.
 local function operation(route)
   route.method, route.idempotency, route.params, route.timeout_ms = "POST", "required_saga", params, 10000
+  route.replay = "operation_again"
   route.replies = { [201] = payment, [202] = payment }
   return route
 end
