@@ -103,6 +103,7 @@ local CODES = {
   order_refused = { 422, "The order was refused", "The detail says why." },
   order_transition_refused = { 409, "The order is not in a state that allows this",
     "Its status and history say where it is." },
+  return_too_large = { 409, "More would come back than was bought", "The member errors says how many are left." },
   -- payment
   card_invalid = { 422, "The card is not usable", "The member errors says which field." },
   payment_method_not_found = { 404, "There is no such payment method", "GET /api/v1/payment-methods lists yours." },

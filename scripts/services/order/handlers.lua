@@ -4,6 +4,7 @@ local access = require "platform.access"
 local database = require "platform.db"
 local problem = require "lib.problem"
 local place = require "services.order.place"
+local returns = require "services.order.returns"
 local store = require "services.order.store"
 local transition = require "services.order.transition"
 local view = require "services.order.view"
@@ -126,6 +127,19 @@ function M.ship(ctx)
   end
   store.ship(ctx.tx, shipment, fastr.time.now())
   return 200, view.order(store.load_in(ctx.tx, order.id))
+end
+
+-- The return is the saga's: stock and money go back once for its id, however often it is run.
+function M.take_back(ctx)
+  local order, failed = own_order(ctx)
+  if not order then return nil, failed end
+  local ok
+  ok, failed = db():transaction(function(tx)
+    return returns.accept(tx, store.lock(tx, order.id), ctx.saga, ctx.body, who(ctx))
+  end)
+  if not ok then return nil, failed end
+  returns.finish(db(), ctx.saga)
+  return 201, view.order(store.load(db(), order.id))
 end
 
 -- ---- for the other services ---------------------------------------------------------------------------------------

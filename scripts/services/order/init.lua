@@ -37,6 +37,12 @@ local order = shape.object({
   payments = shape.list(payment),
   history = shape.list(shape.object { sequence = shape.integer {}, status = shape.text {}, at = time,
     reason = shape.optional(shape.text {}) }),
+  shipments = shape.list(shape.object { carrier = shape.text {}, tracking = shape.text {},
+    shipped_at = shape.nullable(time), delivered_at = shape.nullable(time) }),
+  returns = shape.list(shape.object { id = uuid, status = shape.enum { "open", "done", "refused" },
+    lines = shape.list(shape.object { sku = sku, quantity = shape.integer {}, restock = shape.boolean,
+      refund = shape.money }),
+    refund = shape.money, at = time, reason = shape.optional(shape.text {}) }),
   created_at = time, placed_at = shape.nullable(time),
   order_token = shape.optional(shape.text {}),
 }, { name = "Order" })
@@ -56,7 +62,7 @@ local changed = shape.object {
   currency = shape.text {}, totals = totals,
   lines = shape.optional(shape.list(line)), shipping_address = shape.optional(address.shape),
   shipping_method = shape.optional(shape.text {}), payment = shape.optional(shape.any),
-  shipment = shape.optional(shape.any),
+  shipment = shape.optional(shape.any), ["return"] = shape.optional(shape.any { doc = "{id, lines, refund}" }),
 }
 
 return {
@@ -87,6 +93,16 @@ return {
       body = shape.object { status = shape.enum { "fulfilling", "shipped", "delivered" },
         carrier = shape.optional(shape.text { max = 80 }), tracking = shape.optional(shape.text { max = 120 }) },
       replies = { [200] = order } },
+
+    { method = "POST", path = "/orders/{id}/returns", handler = "take_back", scope = "order:own",
+      idempotency = "required_saga", timeout_ms = 20000, params = params,
+      doc = "Goods came back: to the stock, and what was paid for them to the customer. Who may is a rule's to say",
+      body = shape.object {
+        lines = shape.list(shape.object { sku = sku, quantity = shape.integer { min = 1, max = 9999 },
+          restock = shape.optional(shape.boolean { doc = "false: not fit to be sold again; true unless told" }) },
+          { min = 1, max = 1000 }),
+        reason = shape.optional(shape.text { max = 200 }) },
+      replies = { [201] = order } },
 
     { internal = true, handler = "place", scope = "order:place", timeout_ms = 13000, body_bytes = 4194304,
       doc = "One attempt at buying a cart; asking again with the same attempt goes on where it stands",
@@ -120,6 +136,7 @@ return {
   produces = { order = { doc = "Everything that happens to an order", key = "order id", events = {
     ["order.placed.v1"] = changed, ["order.paid.v1"] = changed, ["order.fulfilling.v1"] = changed,
     ["order.shipped.v1"] = changed, ["order.delivered.v1"] = changed, ["order.cancelled.v1"] = changed,
+    ["order.goods_returned.v1"] = changed, ["order.returned.v1"] = changed,
     ["order.shortfall.v1"] = shape.object { order = uuid, attempt = uuid, detail = shape.text {}, at = time } } } },
   consumes = {
     { topic = "payment", doc = "what waits for a payment is looked at again", events = {
@@ -127,11 +144,14 @@ return {
       ["payment.declined.v1"] = "payment_moved", ["payment.voided.v1"] = "payment_moved" } },
     { topic = "order", broadcast = true, doc = "feeds the streams of GET /orders/{id}/events", events = {
       ["order.placed.v1"] = "stream", ["order.paid.v1"] = "stream", ["order.fulfilling.v1"] = "stream",
-      ["order.shipped.v1"] = "stream", ["order.delivered.v1"] = "stream", ["order.cancelled.v1"] = "stream" } },
+      ["order.shipped.v1"] = "stream", ["order.delivered.v1"] = "stream", ["order.cancelled.v1"] = "stream",
+      ["order.goods_returned.v1"] = "stream", ["order.returned.v1"] = "stream" } },
   },
   schedules = {
     { name = "resume", every_ms = 1000, job = "resume", one = true,
       doc = "Finishes or undoes what a crash or an unknown payment left" },
+    { name = "give_back", every_ms = 1000, job = "give_back", one = true,
+      doc = "Gives back stock and money of returns that could not be given at once" },
     { name = "abandon", every_ms = 60000, job = "abandon", one = true,
       doc = "Cancels open orders that nobody tried to pay for half an hour" },
   },

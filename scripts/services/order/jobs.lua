@@ -1,6 +1,7 @@
 -- jobs: what the order service does on its own.
 
 local database = require "platform.db"
+local returns = require "services.order.returns"
 local store = require "services.order.store"
 local work = require "services.order.work"
 
@@ -16,6 +17,16 @@ function M.resume()
   for _, row in ipairs(store.due(db, fastr.time.now(), BATCH)) do
     local ok, why = pcall(work.resume, db, row.id)
     if not ok then fastr.log.warn("cannot resume an order", { order = row.id, why = tostring(why) }) end
+  end
+  return true
+end
+
+-- Gives back what returns still have to give.
+function M.give_back()
+  local db = database.open("order")
+  for _, row in ipairs(store.returns_due(db, fastr.time.now(), BATCH)) do
+    local ok, why = pcall(returns.finish, db, row.id)
+    if not ok then fastr.log.warn("cannot finish a return", { ["return"] = row.id, why = tostring(why) }) end
   end
   return true
 end

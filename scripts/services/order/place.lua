@@ -42,23 +42,28 @@ local function units(facts)
   return n
 end
 
--- Nil if the rules take the order, else the problem. An order for review is taken, and its history says so.
-local function refused(body, decision)
+-- Whether the rules take the order: true, and why a person is to look at it, if that is so; or nil and the problem.
+local function accepted(body, decision)
   local accept, failed = decide("order.accept", { currency = body.currency, total = decision.total,
     now = body.facts.now, lines = #body.facts.lines, units = units(body.facts), country = body.shipping_address.country,
     customer = body.facts.customer })
-  if not accept then return failed end
-  if accept.verdict ~= "reject" then return nil end
-  return problem.new("order_refused", { detail = accept.reason, reason = accept.code })
+  if not accept then return nil, failed end
+  if accept.verdict == "reject" then
+    return nil, problem.new("order_refused", { detail = accept.reason, reason = accept.code })
+  end
+  return true, accept.verdict == "review" and (accept.reason or accept.code or "review") or nil
 end
 
 -- What the order freezes, from one decision of now: or nil and a problem.
 local function decided(body)
   local decision, info = decide("price.cart", body.facts)
   if not decision then return nil, info end
-  local failed = drift(body, decision) or refused(body, decision)
+  local failed = drift(body, decision)
   if failed then return nil, failed end
+  local ok, review = accepted(body, decision)
+  if not ok then return nil, review end
   local frozen = view.freeze(decision, body.names)
+  frozen.review = review
   if frozen.due > 0 and not body.payment_method then
     return nil, problem.new("validation", { detail = "payment_method is missing",
       errors = array { { path = "payment_method", problem = "is missing" } } })
@@ -76,7 +81,7 @@ local function order_of(body, frozen, lease)
     shipping_method = body.shipping_method, lines = frozen.lines, totals = frozen.totals, total = frozen.total,
     due = frozen.due, shipping = frozen.shipping, facts = frozen.facts, trace = frozen.trace, pack = frozen.pack,
     abi = frozen.abi, lease_by = lease.by, lease_until = lease.ends, work = "place", tries = 0, held = false,
-    committed = false, status = "placing", sequence = 0,
+    committed = false, status = "placing", sequence = 0, review = frozen.review,
   }
 end
 

@@ -11,7 +11,7 @@ end
 local COLUMNS = [[o.id, o.number::text as number, o.cart_id as cart, o.status, o.sequence,
   o.customer_id as customer, o.email, o.token_hash, o.currency, o.shipping_address, o.shipping_method,
   o.lines, o.totals, o.total, o.due, o.pack, o.abi,
-  o.work, o.work_reason, o.lease_by, o.tries, o.held, o.committed, ]] ..
+  o.work, o.work_reason, o.lease_by, o.tries, o.held, o.committed, o.review, ]] ..
   iso("o.created_at") .. " as created_at, " .. iso("o.placed_at") .. " as placed_at"
 
 local ATTEMPT = [[a.id, a.order_id as "order", a.status, a.payment_method, a.payment_id as payment, a.amount,
@@ -25,11 +25,17 @@ local WHOLE = "select " .. COLUMNS .. [[, o.trace,
       order by a.created_at, a.id)
       from attempts a where a.order_id = o.id), '[]') as attempts,
     coalesce((select jsonb_agg(jsonb_build_object('sequence', h.sequence, 'status', h.to_status, 'reason', h.reason,
-      'at', ]] .. iso("h.at") .. [[) order by h.sequence) from history h where h.order_id = o.id), '[]') as history
+      'at', ]] .. iso("h.at") .. [[) order by h.sequence) from history h where h.order_id = o.id), '[]') as history,
+    coalesce((select jsonb_agg(jsonb_build_object('carrier', s.carrier, 'tracking', s.tracking,
+      'shipped_at', ]] .. iso("s.shipped_at") .. ", 'delivered_at', " .. iso("s.delivered_at") .. [[)
+      order by s.created_at) from shipments s where s.order_id = o.id), '[]') as shipments,
+    coalesce((select jsonb_agg(jsonb_build_object('id', r.id, 'lines', r.lines, 'amount', r.amount, 'reason', r.reason,
+      'restock', r.restock, 'refund', r.refund, 'at', ]] .. iso("r.created_at") .. [[) order by r.created_at, r.id)
+      from returns r where r.order_id = o.id), '[]') as returns
     from orders o where o.id = $1]]
 
--- Everything that GET shows, in one statement: the order with `trace`, `attempts` and `history`. From the primary: who
--- has just bought must never hear that there is no such order.
+-- Everything that GET shows, in one statement: the order with `trace`, `attempts`, `history`, `shipments`, `returns`.
+-- From the primary: who has just bought must never hear that there is no such order.
 function M.load(db, id)
   return db:latest(WHOLE, id)[1]
 end
@@ -86,23 +92,24 @@ end
 function M.create(tx, o, now)
   return tx:query([[insert into orders (id, cart_id, status, customer_id, email, token_hash, currency, shipping_address,
       shipping_method, lines, totals, total, due, shipping, facts, trace, pack, abi, work, lease_until, lease_by,
-      next_try_at, created_at, updated_at)
+      next_try_at, created_at, updated_at, review)
     values ($1, $2, 'placing', $3::uuid, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'place',
-      $18, $19, $18, $20, $20)
+      $18, $19, $18, $20, $20, $21)
     on conflict (cart_id) where status <> 'cancelled' do nothing returning id]],
     o.id, o.cart, o.customer, o.email, o.token_hash, o.currency, json(o.shipping_address), o.shipping_method,
     json(o.lines), json(o.totals), o.total, o.due, json(o.shipping), json(o.facts), json(o.trace), o.pack, o.abi,
-    o.lease_until, o.lease_by, now)[1]
+    o.lease_until, o.lease_by, now, o.review)[1]
 end
 
 -- Freezes an open order anew, for another attempt with what the cart holds by now.
 function M.freeze_again(tx, o, now)
   tx:query([[update orders set customer_id = $2::uuid, email = $3, shipping_address = $4, shipping_method = $5,
       lines = $6, totals = $7, total = $8, shipping = $9, facts = $10, trace = $11, pack = $12, abi = $13,
-      work = 'place', lease_until = $14, lease_by = $15, next_try_at = $14, tries = 0, updated_at = $16, due = $17
+      work = 'place', lease_until = $14, lease_by = $15, next_try_at = $14, tries = 0, updated_at = $16, due = $17,
+      review = $18
     where id = $1 and status = 'placing']],
     o.id, o.customer, o.email, json(o.shipping_address), o.shipping_method, json(o.lines), json(o.totals), o.total,
-    json(o.shipping), json(o.facts), json(o.trace), o.pack, o.abi, o.lease_until, o.lease_by, now, o.due)
+    json(o.shipping), json(o.facts), json(o.trace), o.pack, o.abi, o.lease_until, o.lease_by, now, o.due, o.review)
 end
 
 -- The one place where a status changes. False if the order is not in `from` any more.
@@ -111,6 +118,12 @@ function M.set_status(tx, o, from, to, now)
       number = case when $3 = 'placed' then coalesce(number, nextval('order_numbers')) else number end,
       placed_at = case when $3 = 'placed' then $4::timestamptz else placed_at end
     where id = $1 and status = $2 returning sequence, number::text as number]], o.id, from, to, now)[1] or false
+end
+
+-- The number of the next entry of the history, where the status stays.
+function M.count_up(tx, o, now)
+  return tx:query("update orders set sequence = sequence + 1, updated_at = $2 where id = $1 returning sequence", o.id,
+    now)[1].sequence
 end
 
 function M.add_history(tx, o, entry)
@@ -188,6 +201,45 @@ function M.set_attempt(tx, a, now)
   tx:query([[update attempts set status = $2, payment_id = $3::uuid, reason = $4, next_action = $5, updated_at = $6
     where id = $1 and status not in ('declined', 'voided', 'refunded')]],
     a.id, a.status, a.payment, a.reason, a.next_action and json(a.next_action), now)
+end
+
+-- ---- returns ------------------------------------------------------------------------------------------------------
+
+function M.has_return(tx, id)
+  return tx:query("select 1 as found from returns where id = $1", id)[1] ~= nil
+end
+
+-- Units of the order that came back so far: {[sku] = units}. Asked under the order's lock.
+function M.returned(tx, order)
+  local rows, back = tx:query([[select l->>'sku' as sku, sum((l->>'quantity')::bigint)::bigint as quantity
+    from returns, jsonb_array_elements(lines) as l where order_id = $1 group by 1]], order), {}
+  for _, row in ipairs(rows) do back[row.sku] = row.quantity end
+  return back
+end
+
+function M.add_return(tx, r, now)
+  tx:query([[insert into returns (id, order_id, lines, amount, reason, actor, restock, refund, next_try_at, created_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)]], r.id, r.order, json(r.lines), r.amount, r.reason, r.actor,
+    r.restock, r.refund, r.next_try_at, now)
+end
+
+-- A return with something left to do, and the payment of its order; nil if all of it is done.
+function M.load_return(db, id)
+  return db:latest([[select r.id, r.order_id as "order", r.lines, r.amount, r.restock, r.refund, r.tries,
+      (select a.payment_id from attempts a where a.order_id = r.order_id and a.status in ('authorised', 'captured')
+        order by a.created_at desc limit 1) as payment
+    from returns r where r.id = $1 and r.next_try_at is not null]], id)[1]
+end
+
+-- Notes how far a return has come. What is done stays done, whoever comes late.
+function M.set_return(db, r)
+  db:write([[update returns set restock = case when restock = 'due' then $2 else restock end,
+      refund = case when refund = 'due' then $3 else refund end, why = $4, next_try_at = $5, tries = tries + 1
+    where id = $1 and next_try_at is not null]], r.id, r.restock, r.refund, r.why, r.next_try_at)
+end
+
+function M.returns_due(db, now, limit)
+  return db:latest("select id from returns where next_try_at <= $1 order by next_try_at limit $2", now, limit)
 end
 
 -- ---- shipments ----------------------------------------------------------------------------------------------------

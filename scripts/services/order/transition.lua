@@ -14,7 +14,7 @@ local function refused(order, to, reason)
 end
 
 -- May `who` ({kind, id}) move the order to `to`? True, or nil and the problem.
-local function allowed(order, to, who)
+function M.allowed(order, to, who)
   local decision, message, code = fastr.rules.decide("order.transition", { from = order.status, to = to,
     who = who.kind, order = { total = order.total, currency = order.currency } })
   if not decision then return nil, problem.new(code, { detail = message }) end
@@ -22,30 +22,42 @@ local function allowed(order, to, who)
   return nil, refused(order, to, decision.reason)
 end
 
-local function actor(who)
+-- How a history names who did it.
+function M.actor(who)
   return who.id and who.kind .. ":" .. who.id or who.kind
 end
 
 -- Writes the first entry of a history. It is nobody's news yet, so no event tells it.
 function M.begin(tx, order, who, now)
-  store.add_history(tx, order, { sequence = 0, to = "placing", actor = actor(who), reason = "", at = now })
+  store.add_history(tx, order, { sequence = 0, to = "placing", actor = M.actor(who), reason = "", at = now })
+end
+
+-- Adds the next entry to the history of a locked order, and tells it.
+local function tell(tx, order, kind, entry, change)
+  entry.actor, entry.reason = M.actor(change.who), change.reason or ""
+  store.add_history(tx, order, entry)
+  outbox.add(tx, { topic = "order", key = order.id, type = "order." .. kind .. ".v1", sequence = entry.sequence,
+    data = view.event(order, entry, change.extra) })
+  return true
+end
+
+-- Something happened to a locked order that leaves its status as it is: event order.KIND.v1. `change` as for move.
+function M.note(tx, order, kind, change)
+  local now = fastr.time.now()
+  order.sequence = store.count_up(tx, order, now)
+  return tell(tx, order, kind, { sequence = order.sequence, from = order.status, to = order.status, at = now }, change)
 end
 
 -- Moves a locked order to `to`. `change`: who, reason, and what else the event is to tell (`extra`).
 -- Returns true, or nil and a problem; the order's table then has the new status, number and sequence.
 function M.move(tx, order, to, change)
-  local ok, failed = allowed(order, to, change.who)
+  local ok, failed = M.allowed(order, to, change.who)
   if not ok then return nil, failed end
   local from, now = order.status, fastr.time.now()
   local row = store.set_status(tx, order, from, to, now)
   if not row then return nil, refused(order, to, "The order has moved on meanwhile") end
   order.status, order.sequence, order.number = to, row.sequence, row.number
-  local entry = { sequence = row.sequence, from = from, to = to, actor = actor(change.who),
-    reason = change.reason or "", at = now }
-  store.add_history(tx, order, entry)
-  outbox.add(tx, { topic = "order", key = order.id, type = "order." .. to .. ".v1", sequence = row.sequence,
-    data = view.event(order, entry, change.extra) })
-  return true
+  return tell(tx, order, to, { sequence = row.sequence, from = from, to = to, at = now }, change)
 end
 
 return M

@@ -68,6 +68,34 @@ local function show_history(entries)
   return array(shown)
 end
 
+local function show_shipments(shipments)
+  local shown = {}
+  for i, s in ipairs(shipments) do
+    shown[i] = { carrier = s.carrier, tracking = s.tracking, shipped_at = present(s.shipped_at) or null,
+      delivered_at = present(s.delivered_at) or null }
+  end
+  return array(shown)
+end
+
+-- A return is refunded when the money is on its way; refused: staff must look at it.
+local function return_status(r)
+  if r.refund == "refused" or r.restock == "refused" then return "refused" end
+  return (r.refund == "due" or r.restock == "due") and "open" or "done"
+end
+
+local function show_returns(returns, m)
+  local shown = {}
+  for i, r in ipairs(returns) do
+    local lines = {}
+    for k, line in ipairs(r.lines) do
+      lines[k] = { sku = line.sku, quantity = line.quantity, restock = line.restock, refund = m(line.refund) }
+    end
+    shown[i] = { id = r.id, status = return_status(r), lines = array(lines), refund = m(r.amount), at = r.at,
+      reason = r.reason ~= "" and r.reason or nil }
+  end
+  return array(shown)
+end
+
 -- An order of store.load as GET /orders/{id} shows it.
 function M.order(o)
   return {
@@ -75,7 +103,8 @@ function M.order(o)
     customer = o.customer or null, lines = show_lines(o.lines), totals = o.totals,
     shipping_address = o.shipping_address, shipping_method = o.shipping_method,
     rules = { pack = o.pack, abi = o.abi, trace = o.trace }, payments = show_payments(o.attempts),
-    history = show_history(o.history), created_at = o.created_at, placed_at = o.placed_at or null,
+    history = show_history(o.history), shipments = show_shipments(o.shipments),
+    returns = show_returns(o.returns, money(o.currency)), created_at = o.created_at, placed_at = o.placed_at or null,
   }
 end
 

@@ -282,7 +282,8 @@ end
 local function finish_in(tx, order, attempt)
   if attempt then store.set_attempt(tx, attempt, now()) end
   store.set_stock(tx, order, true, true)
-  local ok, failed = transition.move(tx, order, "placed", { who = SYSTEM })
+  local review = order.review and "for review: " .. order.review or nil
+  local ok, failed = transition.move(tx, order, "placed", { who = SYSTEM, reason = review })
   if not ok then return nil, failed end
   ok, failed = transition.move(tx, order, "paid", { who = SYSTEM, extra = paid_extra(attempt) })
   if not ok then return nil, failed end

@@ -1,0 +1,158 @@
+-- returns: goods that come back. What a unit gives back is frozen in the order: its list price less its share of every
+-- discount, and its share of an added tax. Units come back in the order in which they were priced, so that all of a
+-- line give back exactly what was paid for it.
+--
+--   accept (one transaction, under the order's lock) -> stock back, money back: each idempotent by the return's id
+
+local problem = require "lib.problem"
+local store = require "services.order.store"
+local transition = require "services.order.transition"
+
+local M = {}
+
+local array = fastr.json.array
+
+local CALL = { timeout_ms = 3000 }
+local PAY = { timeout_ms = 6000 }
+local FIRST_MS, LONGEST_MS = 15000, 300000
+
+local function after(ms)
+  return fastr.time.iso(fastr.time.unix_ms() + ms)
+end
+
+-- ---- what comes back ----------------------------------------------------------------------------------------------
+
+-- What units from + 1 to from + n of a frozen line give back, in minor units.
+local function worth(line, from, n)
+  local taxes, shares = fastr.money.split(line.tax.amount, line.quantity), line.unit_discounts or {}
+  local sum = 0
+  for unit = from + 1, from + n do
+    sum = sum + line.list_price.amount - (shares[unit] or 0) + taxes[unit]
+  end
+  return sum
+end
+
+local function refuse(errors, i, field, text, more)
+  local entry = { ["in"] = "body", path = ("lines[%d].%s"):format(i - 1, field), problem = text }
+  for name, value in pairs(more or {}) do entry[name] = value end
+  errors[#errors + 1] = entry
+end
+
+-- The lines of a return with what each gives back; or nil and the problem. `back`: units that came back before.
+local function priced(order, wanted, back)
+  local known, seen, lines, errors, too_many = {}, {}, {}, {}, false
+  for _, line in ipairs(order.lines) do known[line.sku] = line end
+  for i, each in ipairs(wanted) do
+    local line, before = known[each.sku], back[each.sku] or 0
+    if not line or seen[each.sku] then
+      refuse(errors, i, "sku", line and "is named twice" or "is not in this order")
+    elseif each.quantity > line.quantity - before then
+      too_many = true
+      refuse(errors, i, "quantity", ("%d of %d are left to come back"):format(line.quantity - before, line.quantity),
+        { left = line.quantity - before })
+    else
+      lines[#lines + 1] = { sku = each.sku, quantity = each.quantity, restock = each.restock ~= false,
+        refund = worth(line, before, each.quantity) }
+    end
+    seen[each.sku] = true
+  end
+  if #errors == 0 then return lines end
+  return nil, problem.new(too_many and "return_too_large" or "validation", { errors = array(errors),
+    detail = errors[1].path .. " " .. errors[1].problem })
+end
+
+-- Is everything of the order back, with these lines?
+local function is_complete(order, lines, back)
+  local now = {}
+  for _, line in ipairs(lines) do now[line.sku] = line.quantity end
+  for _, line in ipairs(order.lines) do
+    if (back[line.sku] or 0) + (now[line.sku] or 0) < line.quantity then return false end
+  end
+  return true
+end
+
+local function goes_back_to_stock(lines)
+  for _, line in ipairs(lines) do
+    if line.restock then return "due" end
+  end
+  return "none"
+end
+
+local function said(lines, reason)
+  local parts = {}
+  for i = 1, math.min(#lines, 5) do parts[i] = lines[i].quantity .. " x " .. lines[i].sku end
+  local text = table.concat(parts, ", ") .. (#lines > 5 and ", and more" or "") .. " came back"
+  return reason ~= "" and text .. ": " .. reason or text
+end
+
+local function announce(tx, order, made, who, back)
+  local change = { who = who, reason = said(made.lines, made.reason), extra = { ["return"] = { id = made.id,
+    lines = array(made.lines), refund = { amount = made.amount, currency = order.currency } } } }
+  if is_complete(order, made.lines, back) then return transition.move(tx, order, "returned", change) end
+  return transition.note(tx, order, "goods_returned", change)
+end
+
+-- Takes goods back into a locked order: true (also if the return `id` was accepted before), or nil and a problem.
+-- `body`: lines {sku, quantity, restock}, reason. Whether `who` may is the rules' to say.
+function M.accept(tx, order, id, body, who)
+  if store.has_return(tx, id) then return true end
+  local ok, failed = transition.allowed(order, "returned", who)
+  if not ok then return nil, failed end
+  local back = store.returned(tx, order.id)
+  local lines
+  lines, failed = priced(order, body.lines, back)
+  if not lines then return nil, failed end
+  local made = { id = id, order = order.id, lines = lines, amount = 0, reason = body.reason or "",
+    actor = transition.actor(who), restock = goes_back_to_stock(lines), next_try_at = after(FIRST_MS) }
+  for _, line in ipairs(lines) do made.amount = made.amount + line.refund end
+  made.refund = made.amount > 0 and "due" or "none"
+  store.add_return(tx, made, fastr.time.now())
+  return announce(tx, order, made, who, back)
+end
+
+-- ---- stock and money ----------------------------------------------------------------------------------------------
+
+local function restock(r)
+  local lines = {}
+  for _, line in ipairs(r.lines) do
+    if line.restock then lines[#lines + 1] = { sku = line.sku, quantity = line.quantity } end
+  end
+  return fastr.call("product", "restock", { order = r.order, key = "return:" .. r.id, lines = array(lines) }, CALL)
+end
+
+local function refund(r)
+  if not r.payment then return nil, problem.new("payment_not_found", { detail = "The order was not paid" }) end
+  local reply, failed = fastr.call("payment", "refund", { payment = r.payment, amount = r.amount, key = r.id }, PAY)
+  if reply and reply.status ~= "succeeded" then return nil, problem.new("unavailable", { detail = "is pending" }) end
+  return reply, failed
+end
+
+-- Runs one of the two if it is due, and notes what became of it.
+local function step(r, name, run)
+  if r[name] ~= "due" then return end
+  local ok, failed = run(r)
+  if ok then
+    r[name] = "done"
+  else
+    r.why = name .. ": " .. (failed.detail or failed.code)
+    if failed.status < 500 then r[name] = "refused" end
+  end
+end
+
+-- Gives back what a return still has to give; what cannot be done now is tried again by the job. What is refused stays
+-- so, with the reason, for staff to see.
+function M.finish(db, id)
+  local r = store.load_return(db, id)
+  if not r then return end
+  r.why = ""
+  step(r, "restock", restock)
+  step(r, "refund", refund)
+  local is_due = r.restock == "due" or r.refund == "due"
+  r.next_try_at = is_due and after(math.min(LONGEST_MS, 1000 * 2 ^ math.min(r.tries, 10))) or nil
+  if r.restock == "refused" or r.refund == "refused" then
+    fastr.log.error("a return cannot be given back", { order = r.order, ["return"] = r.id, why = r.why })
+  end
+  store.set_return(db, r)
+end
+
+return M
