@@ -129,7 +129,7 @@ struct pg_target {
     uint64_t lsn;              /* replayed (replica) or flushed (primary), when last asked */
     uint64_t lsn_us, asked_us; /* when the answer came, and the open question (0: none) was sent */
     uint64_t late_us;          /* when the open question's answer is late */
-    uint64_t lost_us;          /* when it was last found not ok */
+    uint64_t lost_us;          /* when it was last found not ok, having been so or unknown */
     char error[200];           /* why the last connection failed */
 };
 

@@ -327,7 +327,7 @@ static void say_health(struct pg_target *target, bool ok, const char *detail)
     snprintf(name, sizeof name, "pg.%s", target->name);
     if (ok != target->ok || !target->known)
         fastr_log(ok ? FASTR_INFO : FASTR_WARN, "pg: %s %s: %s", target->name, ok ? "serves" : "is left out", detail);
-    if (target->ok && !ok)
+    if ((target->ok || !target->known) && !ok)
         target->lost_us = fastr_clock_us();
     target->ok = ok;
     target->known = true;
