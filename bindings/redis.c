@@ -117,7 +117,7 @@ static void on_auth(redisAsyncContext *context, void *data, void *privdata)
 {
     const redisReply *reply = data;
     (void)context, (void)privdata;
-    if (reply && reply->type == REDIS_REPLY_ERROR)
+    if (reply && reply->type == REDIS_REPLY_ERROR && client.backoff_ms == BACKOFF_LEAST_MS) /* said once */
         fastr_log(FASTR_ERROR, "redis refuses the password of redis.password_file: %s", reply->str);
 }
 

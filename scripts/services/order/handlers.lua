@@ -71,8 +71,8 @@ function M.list(ctx)
   return 200, { items = array(items), next_cursor = more and rows[size].id or null }
 end
 
--- What has happened since the client was last told, then what happens. The stream is opened first and the history is read
--- behind it, so that a change between the two is in one of them.
+-- What has happened since the client was last told, then what happens. The stream is opened first and the history is
+-- read behind it, so that a change between the two is in one of them.
 function M.watch(ctx)
   local order, failed = own_order(ctx)
   if not order then return nil, failed end
