@@ -70,6 +70,32 @@ describe("kafka.produce", function()
     assert.truthy(tostring(list[2]):find("^invalid: "))
   end)
 
+  it("goes on with another producer when librdkafka gives one up for good; who waited hears of it", function()
+    local list, build = unique(), os.getenv("FASTR_BUILD") or "build"
+    local file = os.tmpname()
+    os.remove(file)
+    local h = host.start { workers = 1, env = { FASTR_KAFKA_BROKERS = BROKERS, FASTR_SPEC_FATAL = file,
+      LD_PRELOAD = build .. "/test/kafka_fatal.so", ASAN_OPTIONS = "verify_asan_link_order=0" },
+      program = ([[return { consumers = {}, schedules = {}, routes = { { method = "GET", path = "/send/{n}",
+        handle = function(req)
+          local sent, message, code = fastr.kafka.produce("order", "%s", req.params.n)
+          return 200, { sent = sent, message = message, code = code }
+        end } } }]]):format(list) }
+    finally(function() h:stop() end)
+    local function send(n) return fastr.json.decode(h:get("/send/" .. n).body) end
+    host.eventually("a first message", function() return send(1).sent end, 30)
+    assert(io.open(file, "w")):close()
+    host.eventually("the error", function() return h:log():find("as a spec wants it", 1, true) end)
+    local refused
+    host.eventually("another message", function()
+      local answer = send(2)
+      refused = refused or answer.code
+      return answer.sent
+    end, 30)
+    assert.is_true(refused == nil or refused == "unavailable", refused)
+    assert.equal(200, h:get("/readyz").status)
+  end)
+
   it("raises for misuse, and inside a transaction", function()
     for _, bad in ipairs { { 5, "k", "v" }, { "order", {}, "v" }, { "order", "k", 5 }, { "order", "k", "v", "h" },
       { "order", "k", "v", { x = 5 } } } do

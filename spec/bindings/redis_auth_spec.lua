@@ -61,7 +61,8 @@ describe("a Redis that wants a password", function()
   end)
 
   it("is away with a wrong one or none; the log says why, once, and requests are served", function()
-    for _, case in ipairs { { "wrong secret", "redis refuses the password of redis.password_file" }, { nil, "NOAUTH" } } do
+    local cases = { { "wrong secret", "redis refuses the password of redis.password_file" }, { nil, "NOAUTH" } }
+    for _, case in ipairs(cases) do
       start(case[1])
       host.eventually("the log says why", function() return h:log():find(case[2], 1, true) end)
       host.eventually("it was tried again", function() return ping().message:find("NOAUTH", 1, true) end)
@@ -77,8 +78,9 @@ describe("a Redis that wants a password", function()
     start("wrong secret")
     host.eventually("it is refused", function() return h:log():find("redis refuses", 1, true) end)
     redis("config set requirepass 'wrong secret'")
-    finally(function() run(("REDISCLI_AUTH='wrong secret' redis-cli -s %s/socket config set requirepass '%s'"):format(dir,
-      SECRET)) end)
+    finally(function()
+      run(("REDISCLI_AUTH='wrong secret' redis-cli -s %s/socket config set requirepass '%s'"):format(dir, SECRET))
+    end)
     host.eventually("it is up", function() return ping().value end)
     assert.truthy(h:log():find("redis is back", 1, true))
   end)
