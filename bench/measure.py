@@ -114,11 +114,19 @@ class Counted(Server):
 
     def count(self, path, seconds, script=None, env=None):
         """Instructions a request: compiled and warm first, then counted."""
-        wrk(self.url + path, seconds, 4, script, env)
+        self.warm(path, seconds, script, env)
         self.control("-z")
         total, _ = wrk(self.url + path, seconds, 4, script, env)
         self.control("-d")
         return self.dumped() / total
+
+    def warm(self, path, seconds, script, env):
+        for tries in range(5):
+            try:
+                return wrk(self.url + path, seconds, 4, script, env)
+            except Failed:  # its connections are slow to come up
+                if tries == 4:
+                    raise
 
     def dumped(self):
         """The sum of the last dump, which appears a moment after it was asked for."""

@@ -183,12 +183,33 @@ static void detach(struct fastr_task *task)
 
 /* ---- life ---- */
 
+/* Random bytes for ids, drawn from OpenSSL a lot at a time: a draw costs more than all the rest of a task's start. */
+static struct {
+    unsigned char bytes[2048];
+    size_t left;
+} pool;
+
+static const unsigned char *random_bytes(size_t length)
+{
+    if (pool.left < length) {
+        if (RAND_bytes(pool.bytes, sizeof pool.bytes) != 1)
+            abort(); /* ids that repeat would mix requests up */
+        pool.left = sizeof pool.bytes;
+    }
+    pool.left -= length;
+    return pool.bytes + pool.left;
+}
+
+/* `digits` is even. */
 static void random_hex(char *out, int digits)
 {
-    unsigned char bytes[32];
-    RAND_bytes(bytes, (digits + 1) / 2);
-    for (int i = 0; i < digits; i += 2)
-        snprintf(out + i, 3, "%02x", bytes[i / 2]);
+    static const char hex[] = "0123456789abcdef";
+    const unsigned char *bytes = random_bytes((size_t)digits / 2);
+    for (int i = 0; i < digits; i += 2) {
+        out[i] = hex[bytes[i / 2] >> 4];
+        out[i + 1] = hex[bytes[i / 2] & 15];
+    }
+    out[digits] = '\0';
 }
 
 /* W3C Trace Context, section 3.2: version 00, 32 + 16 + 2 lower-case hex digits; all-zero ids are invalid. */
@@ -285,7 +306,7 @@ struct fastr_task *fastr_task_new(const struct fastr_task_start *start)
     task->ended = start->ended;
     task->data = start->data;
     if (start->id && *start->id)
-        snprintf(task->id, sizeof task->id, "%s", start->id);
+        memcpy(task->id, start->id, strnlen(start->id, sizeof task->id - 1)); /* zeroed */
     else
         random_hex(task->id, 32);
     set_trace(task, start->traceparent);
@@ -419,6 +440,7 @@ void fastr_tasks_start(struct event_base *loop, int at_once)
 {
     base = loop;
     most = at_once;
+    pool.left = 0; /* what a parent drew is its own */
     drain_event = event_new(base, -1, EV_PERSIST, drain_queue, NULL);
 }
 
