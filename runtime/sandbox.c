@@ -12,6 +12,7 @@
 #include "runtime/shape.h"
 
 enum { HOOK_STEP = 1000, DEPTH_MAX = 32 };
+enum { CLASS_STEP = 16, SMALL_BYTES = 512, CHUNK_BYTES = 65536 };
 
 const char fastr_sandbox_export_key = 'x';
 static const char killed_sentinel = 'k';
@@ -21,12 +22,24 @@ struct budget {
     size_t memory;
 };
 
+struct block {
+    struct block *next;
+};
+
+struct chunk {
+    struct chunk *next;
+    _Alignas(CLASS_STEP) char bytes[];
+};
+
 struct fastr_sandbox {
     lua_State *L;
     const struct fastr_bundle *bundle;
     struct budget budget;
     /* memory */
     size_t used, limit, baseline;
+    struct block *blocks[SMALL_BYTES / CLASS_STEP + 1]; /* free, by size */
+    struct chunk *chunks;
+    size_t chunk_left;
     bool out_of_memory;
     /* this call */
     int64_t left, allowed, step;
@@ -41,23 +54,87 @@ struct fastr_sandbox {
 static const struct budget load_budget = {20000000, 0, 2000000, 0, 64 << 20};
 static const struct budget default_budget = {500000, 4000, 50000, 200000, 16 << 20};
 
-/* ---- memory: small blocks from free lists, all of it counted --------------------------------------------------- */
+/* ---- memory: small blocks from free lists by size, all of it counted -------------------------------------------- */
+
+static size_t class_of(size_t size) {
+    return (size + CLASS_STEP - 1) / CLASS_STEP;
+}
+
+/* A block of one class, from its list or off the newest chunk. NULL when the machine has no memory. */
+static void *take_block(struct fastr_sandbox *sandbox, size_t class) {
+    struct block *block = sandbox->blocks[class];
+    size_t size = class * CLASS_STEP;
+    if (block) {
+        sandbox->blocks[class] = block->next;
+        return block;
+    }
+    if (sandbox->chunk_left < size) {
+        struct chunk *chunk = malloc(CHUNK_BYTES);
+        if (!chunk)
+            return NULL;
+        chunk->next = sandbox->chunks;
+        sandbox->chunks = chunk;
+        sandbox->chunk_left = CHUNK_BYTES - sizeof *chunk;
+    }
+    sandbox->chunk_left -= size;
+    return (char *)sandbox->chunks + CHUNK_BYTES - sandbox->chunk_left - size;
+}
+
+static void give_block(struct fastr_sandbox *sandbox, void *memory, size_t class) {
+    struct block *block = memory;
+    block->next = sandbox->blocks[class];
+    sandbox->blocks[class] = block;
+}
+
+/* Room of another size, with what was in the old one; at least one of the two is small. NULL leaves the old one. */
+static void *move_block(struct fastr_sandbox *sandbox, void *block, size_t old, size_t size) {
+    void *fresh = size <= SMALL_BYTES ? take_block(sandbox, class_of(size)) : malloc(size);
+    if (!fresh || !block)
+        return fresh;
+    memcpy(fresh, block, old < size ? old : size);
+    if (old <= SMALL_BYTES)
+        give_block(sandbox, block, class_of(old));
+    else
+        free(block);
+    return fresh;
+}
+
+static void release(struct fastr_sandbox *sandbox, void *block, size_t old) {
+    if (!block)
+        return;
+    sandbox->used -= old;
+    if (old <= SMALL_BYTES)
+        give_block(sandbox, block, class_of(old));
+    else
+        free(block);
+}
 
 static void *sandbox_alloc(void *data, void *block, size_t old, size_t size) {
     struct fastr_sandbox *sandbox = data;
     if (size == 0) {
-        sandbox->used -= old;
-        free(block);
+        release(sandbox, block, old);
         return NULL;
     }
+    old = block ? old : 0;
     if (size > old && sandbox->used + (size - old) > sandbox->limit) {
         sandbox->out_of_memory = true;
         return NULL;
     }
-    void *fresh = realloc(block, size);
+    void *fresh = block;
+    if (old > SMALL_BYTES && size > SMALL_BYTES)
+        fresh = realloc(block, size);
+    else if (!block || old > SMALL_BYTES || size > SMALL_BYTES || class_of(old) != class_of(size))
+        fresh = move_block(sandbox, block, old, size);
     if (fresh)
         sandbox->used += size - old;
     return fresh;
+}
+
+static void free_chunks(struct fastr_sandbox *sandbox) {
+    for (struct chunk *chunk = sandbox->chunks, *next; chunk; chunk = next) {
+        next = chunk->next;
+        free(chunk);
+    }
 }
 
 static struct fastr_sandbox *sandbox_of(lua_State *L) {
@@ -466,6 +543,7 @@ void fastr_sandbox_free(struct fastr_sandbox *sandbox) {
         return;
     if (sandbox->L)
         lua_close(sandbox->L);
+    free_chunks(sandbox);
     fastr_shapes_free(sandbox->shapes);
     free(sandbox);
 }
