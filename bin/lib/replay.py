@@ -138,7 +138,7 @@ def reason_against(row, products):
 
 
 class Wanted:
-    """What of an invoice is to be bought, `units` by SKU, and why the other lines are not: each line is in one of both."""
+    """What of an invoice is to be bought, `units` by SKU, and why the rest is not: each line is in one of both."""
 
     def __init__(self, rows, products):
         self.units, self.refused = collections.OrderedDict(), collections.Counter()
