@@ -138,7 +138,7 @@ def reason_against(row, products):
 
 
 class Wanted:
-    """What of an invoice is to be bought, `units` by SKU, and why the rest is not: each line is in one of both."""
+    """What of an invoice is to be bought, `units` by SKU, and why the rest is not. Each line is in one of both."""
 
     def __init__(self, rows, products):
         self.units, self.refused = collections.OrderedDict(), collections.Counter()
@@ -399,9 +399,9 @@ def values(rows, empty):
 
 
 def with_orders(replay, statement):
-    """The statement, able to join `placed`: the orders of this run with the totals that were agreed; `mine`: every order
-    of its carts, also of those that failed; `charges`: what the provider took for those and gave back; `booked`: the
-    same by payment's ledger."""
+    """The statement, able to join `placed`: this run's orders with the totals that were agreed; `mine`: every order of
+    its carts, also of those that failed; `charges`: what the provider took for those and gave back; `booked`: the same
+    by payment's ledger."""
     placed = values((f"('{o['id']}'::uuid,{o['total']}::bigint)" for o in replay.placed), "(null::uuid,null::bigint)")
     carts = values((f"('{cart}')" for cart in replay.carts), "(null)")
     return f"""with placed(id, total) as {placed},
@@ -447,8 +447,9 @@ def number(replay, statement):
 
 def check_orders(replay):
     agreed = sum(order["total"] for order in replay.placed)
-    row = sql(with_orders(replay, f"""select count(o.id), coalesce(sum(o.total), 0), count(p.id) filter (where
-        o.total is distinct from p.total or o.status not in {PAID}) from placed p left join "order".orders o using (id)"""))
+    row = sql(with_orders(replay, f"""select count(o.id), coalesce(sum(o.total), 0),
+        count(p.id) filter (where o.total is distinct from p.total or o.status not in {PAID})
+        from placed p left join "order".orders o using (id)"""))
     yield "orders acknowledged and there", len(replay.placed), int(row[0][0])
     yield "their totals, agreed and stored", agreed, int(row[0][1])
     yield "orders with another total or not paid", 0, int(row[0][2])
