@@ -19,6 +19,7 @@ local session = require "platform.session"
 local M = {}
 
 local task = fastr.task
+local NOTHING = {}
 
 -- Every service of the house, in the order in which they are listed.
 local ALL = { "auth", "user", "product", "cart", "order", "payment", "notification", "rules", "storefront" }
@@ -78,6 +79,15 @@ local function answer(route, run, req)
   return status, body, headers
 end
 
+-- A copy of the handler's headers, which may be a constant of its own, for this request's to be added to. What is
+-- somebody's is for nobody's cache.
+local function headers_of(route, headers)
+  local own = {}
+  for name, value in pairs(headers or NOTHING) do own[name] = value end
+  if route.scope ~= "public" and not own["Cache-Control"] then own["Cache-Control"] = "no-store" end
+  return own
+end
+
 local function finish(route, req, status, body, headers)
   if status == nil then
     if not problem.is(body) then
@@ -85,7 +95,7 @@ local function finish(route, req, status, body, headers)
     end
     status, body, headers = request.of_problem(body, req.id)
   end
-  headers = headers or {}
+  headers = headers_of(route, headers)
   session.leave(headers)
   if status == 200 and route.method == "GET" and request.not_modified(req, headers) then
     return 304, nil, headers

@@ -111,7 +111,7 @@ end
 M.cookie = cookie
 
 -- A cookie counts only where the browser says that the request is our own page's, or where nothing can change.
-local function cookie_counts(req)
+function M.cookie_counts(req)
   if req.method == "GET" or req.method == "HEAD" then return true end
   local site = req:header("sec-fetch-site")
   if site then return site == "same-origin" or site == "none" end
@@ -127,7 +127,7 @@ local function token_of(req)
     return nil, problem.new("token_invalid", { detail = "Authorization must be: Bearer TOKEN." })
   end
   local token = cookie(req, TOKEN_COOKIE)
-  if token and token ~= "" and cookie_counts(req) then return token, nil, true end
+  if token and token ~= "" and M.cookie_counts(req) then return token, nil, true end
 end
 
 -- Who sends `req`: a principal {kind, id, roles, scopes}, or nil, problem for a token that is no good. No token: a
@@ -183,11 +183,14 @@ function M.leave(headers)
   headers["Fastr-Session"] = position
   local set = LSN_COOKIE .. "=" .. position .. "; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"
   local other = headers["Set-Cookie"]
-  if type(other) == "table" then
+  if type(other) == "table" then -- not added to: it may be a constant of the handler's
+    other = { unpack(other) }
     other[#other + 1] = set
-  else
-    headers["Set-Cookie"] = other and { other, set } or set
+    set = other
+  elseif other then
+    set = { other, set }
   end
+  headers["Set-Cookie"] = set
 end
 
 -- ---- tokens of services --------------------------------------------------------------------------------------------

@@ -16,7 +16,13 @@ local function route(fields)
   return made
 end
 
+local CONSTANT = { ["X-Kept"] = "yes", ["Set-Cookie"] = { "a=1", "b=2" } }
+
 local handlers = {
+  constant = function()
+    fastr.task.set("lsn", "0/ABC")
+    return 200, {}, CONSTANT
+  end,
   go = function(ctx)
     seen = ctx
     return 200, { n = ctx.body and ctx.body.n or 0 }, { ETag = '"7"' }
@@ -45,6 +51,7 @@ local send, built = program.build("user", { routes = {
   { method = "GET", path = "/things", handler = "go", scope = "public", doc = "x",
     query = { n = shape.optional(shape.integer {}) } },
   { method = "GET", path = "/mine", handler = "go", scope = "self:read", doc = "x" },
+  { method = "GET", path = "/constant", handler = "constant", scope = "public", doc = "x" },
   { method = "GET", path = "/refuse", handler = "refuse", scope = "public", doc = "x" },
   { method = "GET", path = "/raise", handler = "raise", scope = "public", doc = "x" },
   { method = "GET", path = "/fail", handler = "fail", scope = "public", doc = "x" },
@@ -152,6 +159,21 @@ describe("a reply", function()
     local status, body, headers = send("GET", "/api/v1/refuse")
     assert.same({ 503, "busy", "3" }, { status, body.code, headers["Retry-After"] })
     assert.equal(409, (send("GET", "/api/v1/raise")))
+  end)
+
+  it("adds its own headers to a copy of the handler's, which may be a constant", function()
+    for _ = 1, 3 do
+      local _, _, headers = send("GET", "/api/v1/constant")
+      assert.same({ "yes", 3 }, { headers["X-Kept"], #headers["Set-Cookie"] })
+    end
+    assert.same({ ["X-Kept"] = "yes", ["Set-Cookie"] = { "a=1", "b=2" } }, CONSTANT)
+  end)
+
+  it("of a route that is not everybody's is kept by no cache", function()
+    local _, _, headers = send("GET", "/api/v1/mine")
+    assert.equal("no-store", headers["Cache-Control"])
+    _, _, headers = send("GET", "/api/v1/things")
+    assert.is_nil(headers["Cache-Control"])
   end)
 
   it("is left to the runtime where a handler has a bug", function()

@@ -5,6 +5,7 @@ local database = require "platform.db"
 local problem = require "lib.problem"
 local place = require "services.order.place"
 local returns = require "services.order.returns"
+local session = require "platform.session"
 local store = require "services.order.store"
 local transition = require "services.order.transition"
 local view = require "services.order.view"
@@ -24,11 +25,9 @@ local function is_staff(principal)
   return principal.kind == "staff" and access.check(principal, "order:manage") == true
 end
 
--- The guest's token, from the header or the cookie; nil if neither is there.
+-- The guest's token, from the header, or from the cookie of one of our own pages; nil if neither is there.
 local function token_of(req)
-  local header = req:header("fastr-order")
-  if header then return header end
-  return ("; " .. (req:header("cookie") or "")):match("; fastr_order=([%w_-]+)")
+  return req:header("fastr-order") or session.cookie_counts(req) and session.cookie(req, "fastr_order") or nil
 end
 
 local function may_see(ctx, order)
@@ -107,6 +106,13 @@ function M.cancel(ctx)
   end
   work.resume(db(), order.id)
   return 200, view.order(store.load(db(), order.id))
+end
+
+-- The stored reply, for who may still see the order: a guest's key does not say who sends it, his token does.
+function M.shown_again(ctx)
+  local order, failed = own_order(ctx)
+  if not order then return nil, failed end
+  return ctx.stored.status, ctx.stored.body, ctx.stored.headers
 end
 
 -- Leaving takes packing for granted: an order that is only paid is fulfilled first.

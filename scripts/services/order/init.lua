@@ -84,7 +84,8 @@ return {
       doc = "What happens to the order, as server-sent events; Last-Event-ID goes on from there", params = params },
 
     { method = "POST", path = "/orders/{id}/cancel", handler = "cancel", scope = "order:own", idempotency = "saga",
-      doc = "Cancels an order that has not been shipped: stock goes back, money too", timeout_ms = 20000,
+      replay = "shown_again", timeout_ms = 20000,
+      doc = "Cancels an order that has not been shipped: stock goes back, money too",
       params = params, body = shape.optional(shape.object { reason = shape.optional(shape.text { max = 200 }) }),
       replies = { [200] = order } },
 
@@ -95,7 +96,7 @@ return {
       replies = { [200] = order } },
 
     { method = "POST", path = "/orders/{id}/returns", handler = "take_back", scope = "order:own",
-      idempotency = "required_saga", timeout_ms = 20000, params = params,
+      idempotency = "required_saga", replay = "shown_again", timeout_ms = 20000, params = params,
       doc = "Goods came back: to the stock, and what was paid for them to the customer. Who may is a rule's to say",
       body = shape.object {
         lines = shape.list(shape.object { sku = sku, quantity = shape.integer { min = 1, max = 9999 },
