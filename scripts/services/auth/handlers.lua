@@ -124,6 +124,16 @@ end
 
 -- ---- accounts -----------------------------------------------------------------------------------------------------
 
+-- Nil if the password is that of the account. This is a sign-in by another door, so failures count here too.
+local function not_the_same(email, password, account)
+  local subject = "account:" .. email
+  local seconds = store.locked_seconds(subject, subject)
+  if seconds > 0 then return problem.new("account_locked", { retry_after = seconds }) end
+  if passwords.fits(password, account.password) then return nil end
+  store.add_failure(subject, limit("failures_per_account", "10"), WINDOW_MS, LOCK_S, LOCK_MAX_S)
+  return problem.new("email_taken")
+end
+
 -- One and the same answer for a registration that is repeated: the account, if the password is the same.
 function M.register(ctx)
   local email = ctx.body.email:lower()
@@ -135,7 +145,8 @@ function M.register(ctx)
     end
     known = store.account_by_email(email)
   end
-  if not passwords.fits(ctx.body.password, known.password) then return nil, problem.new("email_taken") end
+  local wrong = not_the_same(email, ctx.body.password, known)
+  if wrong then return nil, wrong end
   return 200, { id = known.id, email = email }
 end
 

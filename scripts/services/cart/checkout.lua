@@ -121,7 +121,7 @@ end
 -- Adds the headers that open the order of a checkout's reply: one for programs, one for browsers.
 function M.headers(body, headers)
   local path, token = "/api/v1/orders/" .. (body.id or body.order), body.order_token
-  headers["Fastr-Order"], headers.Location = token, path
+  headers["Fastr-Order"], headers.Location, headers["Cache-Control"] = token, path, "no-store"
   headers["Set-Cookie"] = "fastr_order=" .. token .. "; Path=" .. path .. "; Max-Age=7776000; HttpOnly; SameSite=Lax"
   return headers
 end
@@ -170,13 +170,21 @@ local function reopen(db, cart)
   end)
 end
 
+-- Whoever has a cart's id may buy it, but not with its customer's saved cards: those are for him alone. True, or nil
+-- and a problem.
+local function may_use(method, ctx, cart)
+  if not method or not cart.customer or cart.customer == ctx.principal.id then return true end
+  return fastr.call("payment", "GET /payment-methods/" .. method)
+end
+
 -- POST /carts/{id}/checkout.
 function M.run(db, ctx)
   local cart, priced = freeze(db, ctx)
   if not cart then return nil, priced end
   local answer, failed
   if priced then
-    answer, failed = place(ctx, cart, priced)
+    answer, failed = may_use(ctx.body.payment_method, ctx, cart)
+    if answer then answer, failed = place(ctx, cart, priced) end
   else
     answer, failed = fastr.call("order", "of_cart", { cart = cart.id })
   end

@@ -25,8 +25,13 @@ function M.register(ctx)
   return reply(201, user)
 end
 
--- The reply of a registration whose key is sent again: no body is stored beside a password, so it is read again. The
--- fingerprint has shown that the password is the same.
+-- Two requests of one key must agree in this. The password is left out: a fast hash of it is not to be kept.
+function M.registration(ctx)
+  return { email = ctx.body.email, name = ctx.body.name }
+end
+
+-- The reply of a registration whose key is sent again: no body is stored beside a password, so it is read again. auth
+-- compares the password once more.
 function M.registered(ctx)
   local account, wrong = fastr.call("auth", "register", { email = ctx.body.email, password = ctx.body.password })
   if not account then return nil, wrong end

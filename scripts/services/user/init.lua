@@ -25,7 +25,7 @@ return {
   doc = "Registration, profile and addresses.",
   routes = {
     { method = "POST", path = "/users", handler = "register", scope = "user:register", idempotency = "saga",
-      sensitive = true, replay = "registered", credentials = false,
+      sensitive = true, replay = "registered", fingerprint = "registration", credentials = false,
       doc = "Registers: an account and a profile. Repeating one that broke off finishes it",
       body = shape.object { email = shape.text { format = "email", max = 254 },
         password = shape.text { min = 8, max = 200, doc = "at least 8 characters" }, name = name },
