@@ -275,8 +275,9 @@ end
 
 local function paid_extra(attempt)
   if not attempt then return nil end
+  -- Without the method: a guest's is a capability, and events travel far.
   return { payment = { id = attempt.payment, attempt = attempt.id, status = attempt.status,
-    method = attempt.payment_method, amount = { amount = attempt.amount, currency = attempt.currency } } }
+    amount = { amount = attempt.amount, currency = attempt.currency } } }
 end
 
 local function finish_in(tx, order, attempt)
