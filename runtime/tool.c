@@ -131,7 +131,8 @@ static void on_ended(struct fastr_task *task, lua_State *L, int results, const c
 static int start(bool bindings, struct fastr_err *err)
 {
     signal(SIGPIPE, SIG_IGN);
-    fastr_log_setup("tool", fastr_setting("log.level", "warn"));
+    /* Tools that work on files alone need not say which servers are away. */
+    fastr_log_setup("tool", fastr_setting("log.level", bindings ? "warn" : "error"));
     fastr_metrics_create();
     base = event_base_new();
     fastr_tasks_start(base, 10000);
