@@ -137,18 +137,30 @@ static struct fastr_bundle *read_source(const char *source, struct fastr_err *er
     return fastr_lines_read_pack(source, err);
 }
 
+/* Pushes the pack of a bundle, which it takes; if it does not build, or is NULL, pushes `err`. */
+static int push_pack(lua_State *L, struct fastr_bundle *bundle, struct fastr_err *err) {
+    struct pack *pack = lua_newuserdata(L, sizeof *pack);
+    *pack = (struct pack){bundle, NULL};
+    luaL_getmetatable(L, PACK);
+    lua_setmetatable(L, -2);
+    pack->sandbox = bundle ? fastr_sandbox_new(bundle, err) : NULL;
+    return pack->sandbox ? 1 : fastr_push_err(L, err);
+}
+
 /* rules.open(source) -> a pack of its own state, not proved. source: a folder, or "sha256:HASH" of a stored pack. Blocks
  * while it reads: for tools. Returns nil, message, code: "invalid" (text begins FILE:LINE:), "unavailable", "rules_budget". */
 static int l_open(lua_State *L) {
-    const char *source = luaL_checkstring(L, 1);
     struct fastr_err err;
-    struct pack *pack = lua_newuserdata(L, sizeof *pack);
-    *pack = (struct pack){NULL, NULL};
-    luaL_getmetatable(L, PACK);
-    lua_setmetatable(L, -2);
-    pack->bundle = read_source(source, &err);
-    pack->sandbox = pack->bundle ? fastr_sandbox_new(pack->bundle, &err) : NULL;
-    return pack->sandbox ? 1 : fastr_push_err(L, &err);
+    return push_pack(L, read_source(luaL_checkstring(L, 1), &err), &err);
+}
+
+/* pack:with(name, text) -> another pack in which that file has this text; errors as of rules.open */
+static int pack_with(lua_State *L) {
+    struct pack *pack = check_pack(L);
+    struct fastr_err err;
+    size_t length;
+    const char *name = luaL_checkstring(L, 2), *text = luaL_checklstring(L, 3, &length);
+    return push_pack(L, fastr_bundle_with(pack->bundle, name, text, length, &err), &err);
 }
 
 /* rules.hash(folder) -> "sha256:..." of what the folder would be opened as now; it is neither compiled nor run. Blocks. Returns
@@ -231,7 +243,7 @@ static int pack_close(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"decide", l_decide}, {"open", l_open}, {"hash", l_hash}, {"pack", l_pack}, {NULL, NULL}};
 static const luaL_Reg methods[] = {{"decide", pack_decide}, {"prove", pack_prove}, {"hash", pack_hash}, {"files", pack_files},
-                                   {"store", pack_store},   {"close", pack_close}, {NULL, NULL}};
+                                   {"store", pack_store},  {"with", pack_with},   {"close", pack_close}, {NULL, NULL}};
 
 static int open_rules(lua_State *L) {
     luaL_newmetatable(L, PACK);

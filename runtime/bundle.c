@@ -168,6 +168,23 @@ int fastr_bundle_add(struct fastr_bundle *bundle, const char *dir, const char *p
 }
 
 /* Parses the canonical form; `at` walks through `bytes`. */
+struct fastr_bundle *fastr_bundle_with(const struct fastr_bundle *bundle, const char *name, const char *text, size_t length,
+                                       struct fastr_err *err)
+{
+    struct fastr_bundle *copy = fastr_zalloc(sizeof *copy);
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < bundle->count; i++)
+        if (strcmp(bundle->files[i].name, name))
+            rc = add_file(copy, bundle->files[i].name, bundle->files[i].data, bundle->files[i].length, err);
+    if (rc == 0)
+        rc = add_file(copy, name, text, length, err);
+    if (rc == 0)
+        seal(copy);
+    else
+        fastr_bundle_free(copy);
+    return rc == 0 ? copy : NULL;
+}
+
 static int parse(struct fastr_bundle *bundle, const char *bytes, size_t length, struct fastr_err *err)
 {
     const char *at = bytes + sizeof magic - 1, *end = bytes + length;

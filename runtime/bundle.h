@@ -17,6 +17,9 @@ struct fastr_bundle *fastr_bundle_read(const char *dir, struct fastr_err *err);
 struct fastr_bundle *fastr_bundle_read_without(const char *dir, const char *skip, struct fastr_err *err);
 /* Adds the files below `dir` as "PREFIX/name" and hashes anew: a pack carries scripts/lib with it. 0 or -1. */
 int fastr_bundle_add(struct fastr_bundle *bundle, const char *dir, const char *prefix, struct fastr_err *err);
+/* A copy in which the file `name` has this text, added if it is not there. The same codes. */
+struct fastr_bundle *fastr_bundle_with(const struct fastr_bundle *bundle, const char *name, const char *text, size_t length,
+                                       struct fastr_err *err);
 /* From its stored form; refuses one whose bytes do not have `hash` (NULL: any). */
 struct fastr_bundle *fastr_bundle_load(const char *path, const char *hash, struct fastr_err *err);
 /* Writes the stored form to DIR/HASH (fsync, then rename); does nothing if it is there. 0 or -1. */

@@ -102,7 +102,7 @@ end
 local function prove()
   local count = 0
   for _, rule in ipairs(standing.promotions) do
-    for i, example in ipairs(rule.examples or {}) do
+    for i, example in ipairs(not rule.off and rule.examples or {}) do
       prove_example(rule, example, i)
       count = count + 1
     end

@@ -1,4 +1,5 @@
--- standing: the promotions, taxes and zone that this pack holds: definitions (data) and promotions/ (rule files).
+-- standing: the promotions, taxes and zone that this pack holds: definitions (data) and promotions/ (rule files),
+-- without those that were switched off (definitions/off.lua).
 
 local facts = require "price.facts"
 local promotion = require "price.promotion"
@@ -21,8 +22,21 @@ local function add_rules()
   end
 end
 
+local function switch_off()
+  local by_id = {}
+  for _, each in ipairs(M.promotions) do by_id[each.id] = each end
+  for i, entry in ipairs(require "definitions.off") do
+    local found = rawget(by_id, entry.rule)
+    if not found then
+      error(("definitions/off.lua:1: [%d]: there is no promotion '%s'"):format(i, tostring(entry.rule)), 0)
+    end
+    found.off = true
+  end
+end
+
 add_definitions()
 add_rules()
+switch_off()
 promotion.sort(M.promotions)
 
 return M

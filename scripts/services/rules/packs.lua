@@ -76,16 +76,25 @@ local function ask_leader(command)
   return reply
 end
 
--- What is live on this host: { hash, by, since }, or nil and why not.
+-- What is live on this host: { hash, by, since, previous }, or nil and why not.
 function M.live()
   local status, message = ask_leader("status")
   if not status then return nil, message end
   for _, line in ipairs(status.lines) do
     if line.line == "rules" and line.live ~= "" then
-      return { hash = "sha256:" .. line.live, by = line.by, since = fastr.time.iso(line.at_ms) }
+      return { hash = "sha256:" .. line.live, by = line.by, since = fastr.time.iso(line.at_ms),
+        previous = line.previous ~= "" and line.previous and "sha256:" .. line.previous or nil }
     end
   end
   return nil, "no rules are live on this host"
+end
+
+-- What is switched off in a pack: list of { rule, reason, by, at }.
+function M.off(pack)
+  local text = pack:files()["definitions/off.lua"]
+  local chunk = text and loadstring(text, "=off")
+  if not chunk then return {} end
+  return setfenv(chunk, {})()
 end
 
 -- Who asks, for the record.

@@ -75,4 +75,31 @@ function M.line(tally)
   return text .. ("%s change, %s"):format(words.count(#tally.changes), money(tally))
 end
 
+-- The ten changes of a sign that move most money.
+local function largest(changes, sign)
+  local list = {}
+  for _, change in ipairs(changes) do
+    if change.delta * sign > 0 then list[#list + 1] = change end
+  end
+  table.sort(list, function(a, b)
+    if a.delta ~= b.delta then return a.delta * sign > b.delta * sign end
+    return a.number < b.number
+  end)
+  for i = #list, 11, -1 do list[i] = nil end
+  return list
+end
+
+local function show_each(title, list)
+  if #list == 0 then return end
+  print(title)
+  for _, change in ipairs(list) do print("  " .. M.one(change)) end
+end
+
+-- Prints the sum and the ten largest changes each way.
+function M.show(tally)
+  print(M.line(tally))
+  show_each("dearer:", largest(tally.changes, 1))
+  show_each("cheaper:", largest(tally.changes, -1))
+end
+
 return M

@@ -3,7 +3,8 @@
 
 local M = {}
 
-local VERBS = { "check", "decide", "try", "explain", "watch", "replay" }
+local VERBS = { "check", "decide", "try", "explain", "watch", "replay", "impact", "status", "activate",
+  "off", "on" }
 
 local function help(out, verbs)
   for _, verb in ipairs(verbs) do

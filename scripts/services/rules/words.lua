@@ -43,6 +43,7 @@ function M.entry(entry, currency)
   if not entry then return "takes no part" end
   if entry.outcome == "applied" then return "applied " .. M.change(-entry.amount, currency) end
   if entry.outcome == "lost" then return "lost to " .. tostring(entry.to) .. ", which is exclusive" end
+  if entry.condition == "enabled" then return "switched off" end
   local text = entry.outcome:gsub("_", " ")
   if entry.condition then text = text .. ": " .. entry.condition end
   if entry.actual ~= nil then

@@ -200,7 +200,8 @@ describe("fastr rules watch", function()
 
   it("at each save says whether it is sound and what it would have changed, and survives nonsense", function()
     save_orders(orders)
-    local _, out = sh(("FASTR_VAR=%s FASTR_RULES_DIR=%s bin/fastr rules watch --dry --orders %s/orders > %s/log 2>&1 & "
+    local _, out = sh(("FASTR_VAR=%s FASTR_RULES_DIR=%s bin/fastr rules watch --dry --orders %s/orders"
+      .. " > %s/log 2>&1 & "
       .. "echo $!"):format(home, folder, home, home))
     pid = out:match("%d+")
     eventually("watching .*" .. #orders .. " placed orders")
@@ -210,7 +211,8 @@ describe("fastr rules watch", function()
     edit("definitions/promotions.lua", "value = 12", "value = ")
     eventually("definitions/promotions.lua:%d+:%d+: .*\n.*goes on")
     edit("definitions/promotions.lua", "value = ", "value = 12")
-    write(folder .. "/promotions/third.lua", [[return rule { doc = "A pound off.", stage = "order", when = { at_least(1, sku "JAM") },
+    write(folder .. "/promotions/third.lua", [[return rule { doc = "A pound off.", stage = "order",
+      when = { at_least(1, sku "JAM") },
       apply = function(cart) cart:order_amount_off { amount = 100 } end,
       examples = { { "one pound", cart = { JAM = { 1, 500 } }, total = 400 } } }]])
     eventually("saved promotions/third.lua   ok")

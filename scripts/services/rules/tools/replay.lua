@@ -70,25 +70,6 @@ end
 
 -- ---- what an edit would have changed ------------------------------------------------------------------------------
 
-local function largest(changes, sign)
-  local list = {}
-  for _, change in ipairs(changes) do
-    if change.delta * sign > 0 then list[#list + 1] = change end
-  end
-  table.sort(list, function(a, b)
-    if a.delta ~= b.delta then return a.delta * sign > b.delta * sign end
-    return a.number < b.number
-  end)
-  for i = #list, 11, -1 do list[i] = nil end
-  return list
-end
-
-local function show_each(title, list)
-  if #list == 0 then return end
-  print(title)
-  for _, change in ipairs(list) do print("  " .. report.one(change)) end
-end
-
 local function replay_with(given)
   local draft, message = packs.open(given.with, true)
   if not draft then
@@ -102,9 +83,7 @@ local function replay_with(given)
   end)
   wipe()
   if not count then return false, unread end
-  print(report.line(tally))
-  show_each("dearer:", largest(tally.changes, 1))
-  show_each("cheaper:", largest(tally.changes, -1))
+  report.show(tally)
   return true
 end
 

@@ -1,0 +1,68 @@
+-- fastr rules status: which rules are live on this host, since when and by whom, what each master runs, and what is
+-- switched off.
+
+local options = require "services.rules.options"
+local packs = require "services.rules.packs"
+local words = require "services.rules.words"
+
+local M = {}
+
+M.usage = {
+  "fastr rules status [--json]",
+  "    what is live on this host, since when, by whom; what is switched off; exit 1 when a master runs other rules",
+}
+
+local function line_of(status, name)
+  for _, line in ipairs(status.lines or {}) do
+    if line.line == name then return line end
+  end
+  return {}
+end
+
+-- { live, by, since, previous, disk, off = list, masters = list of { name, live } }, or nil and why not.
+local function look()
+  local live, message = packs.live()
+  if not live then return nil, message end
+  local pack, masters = packs.open(live.hash), {}
+  for _, name in ipairs(fastr.masters()) do
+    local status = fastr.control(name, "status")
+    local line = status and line_of(status, "rules") or {}
+    masters[#masters + 1] = { name = name, live = line.live and "sha256:" .. line.live or fastr.json.null,
+      workers = status and #status.workers or 0 }
+  end
+  return { live = live.hash, by = live.by, since = live.since, previous = live.previous,
+    disk = fastr.rules.hash(packs.folder()), off = fastr.json.array(pack and packs.off(pack) or {}),
+    masters = fastr.json.array(masters) }
+end
+
+local function show(report)
+  print(("live     %s   by %s, since %s"):format(words.hash(report.live), report.by, report.since))
+  if report.previous then print(("before   %s   fastr rules rollback"):format(words.hash(report.previous))) end
+  if report.disk ~= report.live then
+    print(("on disk  %s   fastr rules replay --with %s, then fastr reload rules"):format(
+      report.disk and words.hash(report.disk) or "unreadable", packs.folder()))
+  end
+  for _, entry in ipairs(report.off) do
+    print(("off      %s: %s   fastr rules on %s"):format(entry.rule, entry.reason, entry.rule))
+  end
+  for _, master in ipairs(report.masters) do
+    print(("  %-16s %d workers   %s%s"):format(master.name, master.workers,
+      master.live == fastr.json.null and "does not answer" or words.hash(master.live),
+      master.live ~= report.live and "   DIFFERS" or ""))
+  end
+end
+
+function M.main(arguments)
+  local given, message = options.read(arguments, {}, { json = false })
+  if not given then return nil, message end
+  local report
+  report, message = look()
+  if not report then return false, message end
+  if given.json then print(fastr.json.encode(report)) else show(report) end
+  for _, master in ipairs(report.masters) do
+    if master.live ~= report.live then return false end
+  end
+  return true
+end
+
+return M

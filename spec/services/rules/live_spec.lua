@@ -1,0 +1,96 @@
+-- fastr rules activate, off, on, rollback, status: on a host of one's own, with a master and two workers.
+local host = require "spec.support.host"
+
+local program = [[
+return { routes = { { method = "GET", path = "/price", handle = function(req)
+  local decision, info = fastr.rules.decide("price.cart", { currency = "GBP", now = "2026-12-01T10:00:00Z", zone = "GB",
+    lines = { { sku = "A", quantity = 10, unit_price = 2000 } } }, { explain = "full" })
+  return 200, { total = decision.total, trace = decision.trace, pack = info.pack }
+end } }, consumers = {}, schedules = {} }]]
+
+local h
+
+local function price() return fastr.json.decode(h:get("/price").body) end
+
+local function rules(words, expected)
+  local code, said = h:fastr("rules " .. words)
+  assert.equal(expected or 0, code, said)
+  return said
+end
+
+local function edit(from, to)
+  local path = h.dir .. "/scripts/rules/definitions/promotions.lua"
+  local file = assert(io.open(path))
+  local text = file:read("*a")
+  file:close()
+  local at, stop = text:find(from, 1, true)
+  assert(at, "no " .. from)
+  h:write("scripts/rules/definitions/promotions.lua", text:sub(1, at - 1) .. to .. text:sub(stop + 1))
+end
+
+before_each(function()
+  h = host.start { program = program }
+  assert(os.execute(("mkdir -p %s/scripts/services && cp -r scripts/services/rules %s/scripts/services/ "
+    .. "&& cp -r scripts/platform %s/scripts/"):format(h.dir, h.dir, h.dir)) == 0)
+end)
+after_each(function() h:stop() end)
+
+it("an activated pack prices the next request in every worker, a rollback undoes it, no process ends", function()
+  local pids = h:pids()
+  assert.equal(18000, price().total)
+  edit("value = 10", "value = 20")
+  assert.truthy(rules("activate"):find("live as %x+   undo: fastr rules rollback"))
+  for _ = 1, 20 do assert.equal(16000, price().total) end
+  rules("rollback")
+  for _ = 1, 20 do assert.equal(18000, price().total) end
+  assert.same(pids, h:pids())
+end)
+
+it("a pack that does not hold changes nothing, and the line is shown", function()
+  edit("value = 10", "value = 'much'")
+  local said = rules("activate", 1)
+  assert.truthy(said:find("definitions/promotions.lua:1:", 1, true), said)
+  assert.equal(18000, price().total)
+end)
+
+it("a promotion that is switched off is off at once, says why, and comes back", function()
+  rules("off ten_off_over_150 --reason 'it costs too much'")
+  local priced = price()
+  assert.equal(20000, priced.total)
+  for _, entry in ipairs(priced.trace) do
+    if entry.rule == "ten_off_over_150" then assert.equal("enabled", entry.condition) end
+  end
+  assert.truthy(rules("status"):find("off +ten_off_over_150: it costs too much"))
+  assert.truthy(rules("off ten_off_over_150 --reason again", 1):find("is off already: it costs too much", 1, true))
+  -- What is on disk follows, so that the next save does not bring it back.
+  assert.truthy(rules("check"):find("^ok"))
+  rules("activate")
+  assert.equal(20000, price().total)
+  rules("on ten_off_over_150")
+  assert.equal(18000, price().total)
+end)
+
+it("who switches off what is not there, or says no reason, is told so, and nothing changes", function()
+  local before = price().pack
+  assert.truthy(rules("off tenoff --reason x", 1):find("there is no promotion 'tenoff'", 1, true))
+  assert.truthy(rules("off ten_off_over_150", 2):find("--reason TEXT is needed", 1, true))
+  assert.truthy(rules("on ten_off_over_150", 1):find("is not switched off", 1, true))
+  assert.equal(before, price().pack)
+end)
+
+it("status names what is live, what is on disk, and what each master runs", function()
+  edit("value = 10", "value = 15")
+  local said = rules("status")
+  assert.truthy(said:find("^live +%x%x%x%x%x%x%x   by "), said)
+  assert.truthy(said:find("\non disk  %x"), said)
+  assert.truthy(said:find("\n  spec +2 workers   %x"), said)
+  local report = fastr.json.decode(rules("status --json"))
+  assert.equal(price().pack, report.live)
+end)
+
+it("an edit on disk that was not made live is left alone by off", function()
+  edit("value = 10", "value = 15")
+  assert.truthy(rules("off ten_off_over_150 --reason slow"):find("were left alone", 1, true))
+  assert.equal(20000, price().total)
+  assert.is_nil(rules("status"):find("on disk  unreadable", 1, true))
+end)
