@@ -83,6 +83,11 @@ function M.may_call(caller, target)
   return false
 end
 
+-- The services that `caller` calls, in the order of the table.
+function M.callees(caller)
+  return CALLS[caller] or {}
+end
+
 -- All roles that an account can be given.
 function M.roles()
   local list = { "owner" }

@@ -246,20 +246,22 @@ function M.forget_token(caller, target)
   fastr.file.write(token_file(caller, target), "null")
 end
 
-local function renew(pair)
-  local caller, target = pair:match("^(%S+) (%S+)$")
+local function renew(caller, target)
   local fresh, wrong = fetch_token(caller, target)
   if not fresh then
     fastr.log.warn("cannot renew a service token", { caller = caller, target = target, code = wrong.code })
   end
 end
 
-local function renew_tokens()
-  local due = {}
-  for pair, entry in pairs(service_tokens) do
-    if entry.renew <= now_s() then due[#due + 1] = pair end
+-- Every service of this process has a token for each that it may ever call, whether it has called it or not: with auth
+-- away, a first call must find one too.
+local function renew_tokens(callers)
+  for _, caller in ipairs(callers) do
+    for _, target in ipairs(access.callees(caller)) do
+      local entry = known_token(caller, target)
+      if not entry or entry.renew <= now_s() then renew(caller, target) end
+    end
   end
-  for _, pair in ipairs(due) do renew(pair) end
   return true
 end
 
@@ -269,10 +271,10 @@ local function refresh_keys()
   return true
 end
 
--- Schedules that every process has: each worker keeps its own copy.
-function M.schedules()
+-- Schedules that every process has: each worker keeps its own copy. `callers`: the services of this process.
+function M.schedules(callers)
   return {
-    { name = "platform.tokens", every_ms = 15000, one = false, handle = renew_tokens },
+    { name = "platform.tokens", every_ms = 15000, one = false, handle = function() return renew_tokens(callers) end },
     { name = "platform.keys", every_ms = 240000, one = false, handle = refresh_keys },
   }
 end

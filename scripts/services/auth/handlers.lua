@@ -10,7 +10,8 @@ local store = require "services.auth.store"
 
 local M = {}
 
-local ACCESS_S, SERVICE_S = 600, 900
+local ACCESS_S = 600
+local SERVICE_S = 1200 -- renewed at a third of it: with auth away, the calls between services go on for ten minutes
 local SESSION_MS = 30 * 86400000
 local WINDOW_MS, LOCK_S, LOCK_MAX_S = 900000, 30, 900
 local NO_STORE = { ["Cache-Control"] = "no-store" }
