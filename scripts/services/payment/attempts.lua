@@ -26,16 +26,25 @@ end
 
 -- ---- what the provider says ---------------------------------------------------------------------------------------
 
+local TAKEN = { authorised = true, captured = true, refunded = true }
+
+-- How much may have been captured without a request of its own.
+local function at_once(p, b)
+  local is_open = ledger.UNDECIDED[p.status] or ledger.awaits_capture(p, b)
+  return is_open and p.capture == "now" and p.amount or 0
+end
+
 -- What the charge says that our books rule out; nil if they agree. News that are only old agree.
 local function contradiction(p, b, charge)
   if charge.key ~= p.id then return "it is another payment's charge" end
   if charge.amount ~= p.amount or charge.currency ~= p.currency then return "another amount than was asked for" end
   if p.charge and p.charge ~= charge.id then return "a second charge for the same payment" end
-  local at_once = p.capture == "now" and not b.operations["capture " .. p.id] and p.amount or 0
-  local may_capture = at_once + b.done.capture + b.asked.capture
-  if charge.captured > may_capture then return "more was captured than was asked for" end
+  local came_to_nothing = not ledger.UNDECIDED[p.status] and b.done.authorise == 0
+  if came_to_nothing and TAKEN[charge.status] then return "money was taken after it had come to nothing" end
+  if charge.captured > at_once(p, b) + b.done.capture + b.asked.capture then
+    return "more was captured than was asked for"
+  end
   if charge.refunded > b.done.refund + b.asked.refund then return "more was refunded than was asked for" end
-  if p.status == "declined" and charge.status == "authorised" then return "authorised after it was declined" end
 end
 
 local function text_or(value, otherwise)

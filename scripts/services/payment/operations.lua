@@ -22,6 +22,9 @@ local NEEDED = {
 
 -- Nil if the operation may be asked for, else the problem. Without an amount it is all that is left.
 local function refused(p, balance, op)
+  if ledger.awaits_capture(p, balance) then
+    return problem.new("unavailable", { retry_after = 1, detail = "It is being captured." })
+  end
   local has, sentence = unpack(NEEDED[op.kind])
   if not has(balance) then
     return problem.new("payment_state", { detail = "It is " .. p.status .. ". " .. sentence })
@@ -75,7 +78,7 @@ end
 -- Asks for an operation {kind = "capture" | "refund" | "void", key = (1 to 100 characters, names it for ever), amount =
 -- (minor units; nil: all that is left), actor, reason} and has it done. Waits. Returns it as it stands, {kind, key,
 -- amount, state}, state "succeeded" or "requested" (not known yet; it will be asked again by itself). Or nil, problem:
--- payment_not_found, payment_state, capture_too_large, refund_too_large, idempotency_mismatch.
+-- payment_not_found, payment_state, capture_too_large, refund_too_large, idempotency_mismatch, unavailable (for a moment).
 function M.run(db, id, op)
   local asked, failed = db:transaction(function(tx) return ask(tx, id, op) end)
   if not asked then return nil, failed end

@@ -386,6 +386,17 @@ describe("the provider's news", function()
     assert_books_agree(id, 1000, 0)
   end)
 
+  it("of money that was taken for what had come to nothing are refused and kept", function()
+    local body = attempt(DECLINED)
+    attempts.authorise(db, body)
+    for _, changes in ipairs { { status = "captured", captured = 1000 }, { status = "authorised" } } do
+      local event = event_of(body.attempt, changes)
+      assert.equal(409, (deliver(event)))
+      assert.truthy(db:latest("select problem from webhooks where event_id = $1", event.id)[1].problem)
+    end
+    assert.equal("declined", store.load(db, body.attempt).status)
+  end)
+
   it("of a payment that is not ours are not swallowed", function()
     local status = deliver(event_of(paid(), { key = uuid7() }))
     assert.equal(404, status)
