@@ -30,11 +30,8 @@ function M.hash(text)
   return text:gsub("^sha256:", ""):sub(1, 7)
 end
 
-local MONEY = { min_items_total = true, max_items_total = true, category_items_total = true }
-
 local function operand(entry, value, currency)
-  local money = MONEY[entry.condition] or tostring(entry.condition):find("^spend_at_least") ~= nil
-  if money and type(value) == "number" then return M.amount(value, currency) end
+  if entry.unit == "money" and type(value) == "number" then return M.amount(value, currency) end
   return tostring(value)
 end
 
