@@ -9,6 +9,9 @@ local GAUGES = {
   { "fastr_outbox_oldest_seconds", "oldest unsent event, seconds", function(n) return n > 60 end,
     "bin/up (is Kafka running?)" },
   { "fastr_parked_events", "parked events", function(n) return n > 0 end, "see docs/operations.md, parked events" },
+  { "fastr_checkouts_unfinished", "unfinished checkouts", function() return false end, "" },
+  { "fastr_payments_unknown_seconds", "oldest payment without an answer, seconds", function(n) return n > 60 end,
+    "bin/up (is the payment provider running?)" },
   { "fastr_mails_oldest_seconds", "oldest mail not sent, seconds", function(n) return n > 300 end,
     "bin/up (is the mail server running?)" },
   { "fastr_mails_refused", "mails refused by the mail server", function() return false end, "" },
@@ -101,7 +104,7 @@ local function print_report(report)
     print(("rules            %.12s  live by %s since %s"):format(report.rules.live, report.rules.by,
       fastr.time.iso(report.rules.at_ms)))
   end
-  for _, gauge in ipairs(GAUGES) do print(("%-32s %d"):format(gauge[2], report.gauges[gauge[1]])) end
+  for _, gauge in ipairs(GAUGES) do print(("%-42s %d"):format(gauge[2], report.gauges[gauge[1]])) end
   for _, bad in ipairs(report.problems) do print("UNWELL  " .. bad.problem .. "   ->  " .. bad.help) end
   if report.ok then print("all is well") end
 end

@@ -10,6 +10,15 @@ local M = {}
 local BATCH = 50
 local OPEN_MS = 1800000 -- an open order that nobody tries to pay is given up after half an hour
 
+local unfinished
+
+-- For `fastr status`.
+local function tell_unfinished(db)
+  unfinished = unfinished or fastr.metrics.gauge("fastr_checkouts_unfinished", "",
+    "Orders that are being placed, or have something to be given back")
+  unfinished:set(store.unfinished(db))
+end
+
 -- Works on every order that a crash, a lost connection or an unknown payment has left. One bad order does not stop the
 -- others: its lease ends, and it is tried again.
 function M.resume()
@@ -18,6 +27,7 @@ function M.resume()
     local ok, why = pcall(work.resume, db, row.id)
     if not ok then fastr.log.warn("cannot resume an order", { order = row.id, why = tostring(why) }) end
   end
+  tell_unfinished(db)
   return true
 end
 

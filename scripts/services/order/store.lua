@@ -152,6 +152,11 @@ function M.wake(tx, id, now)
   tx:query("update orders set next_try_at = $2 where id = $1 and work is not null", id, now)
 end
 
+-- How many orders have work left.
+function M.unfinished(db)
+  return db:latest("select count(*) as n from orders where work is not null")[1].n
+end
+
 function M.abandoned(db, before, limit)
   return db:latest([[select id from orders where status = 'placing' and work is null and updated_at < $1
     order by updated_at limit $2]], before, limit)

@@ -304,6 +304,16 @@ local function resolve_one(db, id)
   if not ok then fastr.log.warn("cannot resolve a payment", { payment = id, why = tostring(why) }) end
 end
 
+local unanswered
+
+-- For `fastr status`.
+local function tell_unanswered(db)
+  unanswered = unanswered or fastr.metrics.gauge("fastr_payments_unknown_seconds", "",
+    "Age of the oldest payment that waits for the provider's answer")
+  local at = store.oldest_unanswered(db)
+  unanswered:set(at and math.max(0, fastr.time.unix_ms() - fastr.time.parse(at)) / 1000 or 0)
+end
+
 -- Works on the payments that are due, side by side: a provider that hangs must not keep the others waiting. What fails
 -- was put off when it was taken.
 function M.resolve()
@@ -312,6 +322,7 @@ function M.resolve()
     work[i] = function() resolve_one(db, row.id) end
   end
   if #work > 0 then fastr.all(work) end
+  tell_unanswered(db)
   return true
 end
 

@@ -78,7 +78,7 @@ end
 -- Asks for an operation {kind = "capture" | "refund" | "void", key = (1 to 100 characters, names it for ever), amount =
 -- (minor units; nil: all that is left), actor, reason} and has it done. Waits. Returns it as it stands, {kind, key,
 -- amount, state}, state "succeeded" or "requested" (not known yet; it will be asked again by itself). Or nil, problem:
--- payment_not_found, payment_state, capture_too_large, refund_too_large, idempotency_mismatch, unavailable (for a moment).
+-- payment_not_found, payment_state, capture_too_large, refund_too_large, idempotency_mismatch, unavailable (a moment).
 function M.run(db, id, op)
   local asked, failed = db:transaction(function(tx) return ask(tx, id, op) end)
   if not asked then return nil, failed end

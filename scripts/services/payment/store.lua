@@ -52,6 +52,12 @@ function M.take_due(db, now, limit)
       for update skip locked) returning id]], now, limit)
 end
 
+-- Since when the oldest payment waits for the provider's answer (not for a shopper's); nil if none does.
+function M.oldest_unanswered(db)
+  return db:latest([[select to_char(min(updated_at) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at
+    from payments where next_try_at is not null and status <> 'requires_action']])[1].at
+end
+
 -- ---- the ledger ---------------------------------------------------------------------------------------------------
 
 local ENTRIES = [[select kind, key, state, amount, reference, reason,
