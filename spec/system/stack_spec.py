@@ -10,7 +10,7 @@ import urllib.parse
 import uuid
 
 from support.door import INBOX, ask, until
-from support.stack import PRIMARY, REPLICAS, VAR, main, psql
+from support.stack import PRIMARY, REPLICAS, environment, main, psql
 
 
 class PublicDoor(unittest.TestCase):
@@ -40,8 +40,7 @@ class PublicDoor(unittest.TestCase):
 
 class Inbox(unittest.TestCase):
     def test_a_mail_is_there_as_maildev_would_show_it(self):
-        environment = dict(line.rstrip("\n").split("=", 1) for line in open(VAR + "/fastr.env"))
-        door = urllib.parse.urlsplit(environment["FASTR_SMTP_URL"])
+        door = urllib.parse.urlsplit(environment()["FASTR_SMTP_URL"])
         to = f"{uuid.uuid4()}@spec.example"
         with smtplib.SMTP(door.hostname, door.port, timeout=10) as smtp:
             smtp.sendmail("shop@spec.example", [to], f"From: Shop <shop@spec.example>\r\nTo: {to}\r\nSubject: =?utf-8?q?5_=C2=A3?=\r\n"

@@ -48,14 +48,29 @@ def ask(method, path, body=None, headers=(), door=SHOP, timeout=30):
         connection.close()
 
 
+_position = [(0, 0)]  # how far this process's own writes have got: (high, low) of Fastr-Session
+
+
+def _remember(position):
+    if position:
+        high, low = position.split("/")
+        _position[0] = max(_position[0], (int(high, 16), int(low, 16)))
+
+
 def api(method, path, body=None, token=None, key=None, headers=()):
-    """A request to /api/v1 with a bearer token and an Idempotency-Key, where they are given."""
-    sent = dict(headers)
+    """A request to /api/v1 with a bearer token and an Idempotency-Key, where they are given.
+
+    As a browser would, it sends back the Fastr-Session that it got last, so that it sees what it has written; unless
+    `headers` says something else.
+    """
+    sent = {"Fastr-Session": "%X/%X" % _position[0], **dict(headers)}
     if token:
         sent["Authorization"] = "Bearer " + token
     if key:
         sent["Idempotency-Key"] = key
-    return ask(method, "/api/v1" + path, body, sent)
+    reply = ask(method, "/api/v1" + path, body, sent)
+    _remember(reply.headers["Fastr-Session"])
+    return reply
 
 
 def must(status, *arguments, **named):

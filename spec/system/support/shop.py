@@ -3,7 +3,8 @@ import os
 import time
 import uuid
 
-from support.door import api, must, new_key, until
+from support.door import api, ask, must, new_key, until
+from support.stack import VAR, address_of
 
 ADDRESS = {"name": "Ada Spec", "line1": "1 Spec Street", "city": "London", "postcode": "N1 7AA", "country": "GB"}
 CARD = {"number": "4242424242424242", "exp_month": 12, "exp_year": time.gmtime().tm_year + 2, "cvc": "123"}
@@ -82,3 +83,16 @@ def order(token=None):
     """A new order, paid by card: the reply of its checkout."""
     shopping = cart(token=token)
     return must(201, "POST", f"/carts/{shopping['id']}/checkout", purchase(shopping, card(token)), token, new_key())
+
+
+def authorised():
+    """The id of a payment of 10.00 that is authorised and not captured, asked for as the service order would."""
+    with open(VAR + "/secrets/service_order", encoding="utf-8") as file:
+        secret = file.read().strip()
+    token = must(200, "POST", "/auth/service-tokens", {"client_id": "order", "client_secret": secret, "audience": "payment"})
+    body = {"order": new_key(), "attempt": new_key(), "amount": 1000, "currency": "GBP", "payment_method": card(), "capture": "later"}
+    reply = ask("POST", "/internal/payment/authorise", body, {"Authorization": "Bearer " + token["access_token"]},
+                door=address_of("payment"))
+    if reply.status != 200 or reply.json()["status"] != "authorised":
+        raise AssertionError(f"authorise: {reply!r}")
+    return reply.json()["payment"]

@@ -65,6 +65,17 @@ def listen_of(program):
     return section.split('FASTR_LISTEN="')[1].split('"')[0]
 
 
+def environment():
+    """What bin/up tells fastr's processes of this instance."""
+    with open(VAR + "/fastr.env", encoding="utf-8") as file:
+        return dict(line.rstrip("\n").split("=", 1) for line in file)
+
+
+def address_of(service):
+    """Where the other services reach `service`."""
+    return urllib.parse.urlsplit(environment()["FASTR_SERVICES_" + service.upper()])
+
+
 def is_ready(program):
     try:
         return ask("GET", "/readyz", door=urllib.parse.urlsplit("http://" + listen_of(program)), timeout=5).status == 200
