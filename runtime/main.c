@@ -54,6 +54,23 @@ static int check(int argc, char **argv)
 
 /* ---- reload ---- */
 
+/* The text of "error" in a master's answer; one that was passed on has another master's whole answer in it. */
+static char *reason_of(const char *reply)
+{
+    static const char key[] = "\"error\":\"";
+    char *text = fastr_strdup(reply);
+    for (char *from; (from = strstr(text, key)) != NULL;) {
+        char *to = text;
+        for (from += sizeof key - 1; *from && *from != '"'; from++) {
+            if (*from == '\\' && from[1])
+                from++;
+            *to++ = *from;
+        }
+        *to = '\0';
+    }
+    return text;
+}
+
 static int ask(const char *var, const char *master, const char *command, const char *what)
 {
     struct fastr_err err;
@@ -61,11 +78,12 @@ static int ask(const char *var, const char *master, const char *command, const c
     if (!reply)
         return complain(&err);
     bool ok = !strncmp(reply, "{\"ok\":true", 10);
-    const char *error = strstr(reply, "\"error\":");
+    char *reason = reason_of(reply);
     if (ok)
         printf("%-16s %s\n", master, what);
     else
-        fprintf(stderr, "fastr: %s refused: %s\n", master, error ? error + 8 : reply);
+        fprintf(stderr, "fastr: %s refused: %s\n", master, reason);
+    free(reason);
     free(reply);
     return ok ? 0 : 1;
 }

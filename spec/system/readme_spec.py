@@ -68,7 +68,7 @@ class Readme(unittest.TestCase):
         before = total(shell.run(price))
         refused = shell.run(refuse)
         self.assertIn("three_for_two_candles.lua", refused)
-        self.assertIn("expected 400", refused)
+        self.assertIn("total is 300, expected 400\n", refused)
         try:
             told = shell.run(live)
             self.assertLess(total(told), before)

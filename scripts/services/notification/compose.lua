@@ -86,9 +86,10 @@ local function shipment_of(data)
   return { carrier = plain(shipment.carrier), tracking = plain(shipment.tracking) }
 end
 
+-- What was paid is less than the total where a gift card paid a part.
 local function payment_of(data)
   local payment = type(data.payment) == "table" and data.payment or {}
-  return { reference = plain(payment.id) }
+  return { reference = plain(payment.id), amount = price_in_full(payment.amount or data.totals.total) }
 end
 
 local function width(text)
