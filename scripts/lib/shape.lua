@@ -13,6 +13,7 @@ local M = {}
 
 local byte, find, match, format = string.byte, string.find, string.match, string.format
 local floor = math.floor
+local MOST_STRANGE = 20 -- fields that an object should not have are listed up to so many
 local LARGEST = 9007199254740991 -- 2^53 - 1, the largest integer that JSON's readers agree on
 
 local Shape = {}
@@ -303,10 +304,13 @@ function M.object(fields, options)
     required[i] = not fields[name].is_optional
   end
   local function unknown(value, errors)
-    for _, name in ipairs(sorted_keys(value)) do
-      if not fields[name] then
-        errors = collect(errors, wrong("is not known here; known: " .. table.concat(names, ", ")), shown(name))
-      end
+    local strange = {}
+    for name in next, value do
+      if not fields[name] and #strange < MOST_STRANGE then strange[#strange + 1] = name end
+    end
+    table.sort(strange)
+    for _, name in ipairs(strange) do
+      errors = collect(errors, wrong("is not known here; known: " .. table.concat(names, ", ")), shown(name))
     end
     return errors
   end

@@ -8,10 +8,12 @@ local M = {}
 
 local json = fastr.json
 local NOTHING = {}
+local MOST_ERRORS = 50 -- told of one request
 
 local function invalid(place, errors)
   local list = json.array {}
-  for i, e in ipairs(errors) do
+  for i = 1, math.min(#errors, MOST_ERRORS) do
+    local e = errors[i]
     list[i] = { ["in"] = place, path = e.path, problem = e.problem }
   end
   local first = list[1]
@@ -67,7 +69,7 @@ end
 local function lists(header, etag)
   if header == "*" then return true end
   for tag in header:gmatch('[^,]+') do
-    tag = tag:match("^%s*(.-)%s*$"):gsub("^W/", "")
+    tag = fastr.text.trim(tag):gsub("^W/", "")
     if tag == etag then return true end
   end
   return false

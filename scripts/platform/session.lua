@@ -103,7 +103,8 @@ end
 local function cookie(req, name)
   local header = req:header("cookie")
   if not header then return nil end
-  for key, value in header:gmatch("([^=;%s]+)=([^;%s]*)") do
+  for pair in header:gmatch("[^;]+") do -- linear: one pattern over the whole takes seconds for 8 kB without a "="
+    local key, value = pair:match("^%s*([^=%s]+)=([^%s]*)")
     if key == name then return value end
   end
 end

@@ -125,3 +125,10 @@ it("a name that is not one is not repeated: it may be a secret in the wrong plac
   end
   assert.equal("post_code2 is not known here; known: a", errors(of, { post_code2 = 1 }))
 end)
+
+it("of many fields that are not known twenty are listed: the answer stays smaller than what was sent", function()
+  local value = {}
+  for i = 1, 5000 do value["n" .. i] = i end
+  local _, list = shape.check(shape.object {}, value)
+  assert.equal(20, #list)
+end)
