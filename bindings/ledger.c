@@ -9,12 +9,13 @@
  *   runs of a line of 5 at 100 after "2 free of 5" and 10 off each:   [3 x 10] [2 x 100]
  */
 #include <lauxlib.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bindings/amount.h"
 #include "bindings/money.h"
-#include "runtime/fastr.h"
+#include "runtime/json.h"
 #include "runtime/sandbox.h"
 
 enum { MAGIC = 0x4c454447, LINES_MAX = 10000, UNITS_MAX = 2000000, TRACE_MAX = 256, RATES_MAX = 64 };
@@ -1138,173 +1139,279 @@ static int l_line(lua_State *L) {
 
 /* ---- the decision ---------------------------------------------------------------------------------------------- */
 
-static void put(lua_State *to, const char *name, int64_t amount) {
-    lua_pushnumber(to, (double)amount);
-    lua_setfield(to, -2, name);
+/* Where the decision is written to: a table in a Lua state, or JSON. A value is added to the object or the list that is
+ * open, by name or (NULL) at its end. */
+struct sink {
+    lua_State *to;
+    struct fastr_buffer *out;
+    int64_t values;
+};
+
+enum { NUMBER_BYTES = 24 };
+
+static char *put_bytes(char *at, const char *bytes, size_t length) {
+    memcpy(at, bytes, length);
+    return at + length;
 }
 
-static void put_text(lua_State *to, const char *name, const char *text) {
-    if (!text)
-        return;
-    lua_pushstring(to, text);
-    lua_setfield(to, -2, name);
-}
-
-static void new_list(lua_State *to, int count) {
-    lua_createtable(to, count, 0);
-    luaL_getmetatable(to, "fastr.json.array");
-    if (lua_istable(to, -1))
-        lua_setmetatable(to, -2);
-    else
-        lua_pop(to, 1);
-}
-
-static int64_t put_units(lua_State *to, const struct line *line) {
-    int at = 0;
-    new_list(to, (int)line->quantity);
-    for (int i = 0; i < line->run_count; i++)
-        for (int64_t n = 0; n < line->runs[i].count; n++) {
-            lua_pushnumber(to, (double)(line->list - line->unit + line->runs[i].taken));
-            lua_rawseti(to, -2, ++at);
-        }
-    lua_setfield(to, -2, "unit_discounts");
-    return line->quantity;
-}
-
-static int64_t put_line(lua_State *to, const struct line *line) {
-    lua_createtable(to, 0, 11);
-    lua_pushlstring(to, line->sku.data, line->sku.length);
-    lua_setfield(to, -2, "sku");
-    put(to, "quantity", line->quantity);
-    put(to, "unit_price", line->unit);
-    put(to, "subtotal", line->unit * line->quantity);
-    put(to, "item_discount", line->item_discount);
-    put(to, "order_discount", line->order_discount);
-    put(to, "total", line->total);
-    put(to, "tax", line->included ? 0 : line->tax);
-    put(to, "tax_included", line->included ? line->tax : 0);
-    return 10 + put_units(to, line);
-}
-
-static int64_t put_lines(lua_State *to, const struct ledger *ledger) {
-    int64_t values = 0;
-    new_list(to, ledger->line_count);
-    for (int i = 0; i < ledger->line_count; i++) {
-        values += put_line(to, &ledger->lines[i]);
-        lua_rawseti(to, -2, i + 1);
+/* `"name":` with the comma before it where one is due, and room for `more` bytes. Names are plain words. */
+static void put_name(struct sink *sink, const char *name, size_t more) {
+    size_t length = name ? strlen(name) : 0;
+    char *begin = fastr_buffer_reserve(sink->out, length + 5 + more), *at = begin;
+    if (at[-1] != '{' && at[-1] != '[')
+        *at++ = ',';
+    if (name) {
+        *at++ = '"';
+        at = put_bytes(at, name, length);
+        at = put_bytes(at, "\":", 2);
     }
-    lua_setfield(to, -2, "lines");
-    return values;
+    sink->out->length += (size_t)(at - begin);
 }
 
-static void put_shipments(lua_State *to, const struct ledger *ledger) {
-    new_list(to, ledger->shipment_count);
+/* What was pushed becomes a member; a list's place is counted by the caller. */
+static void set(struct sink *sink, const char *name, int at) {
+    if (name)
+        lua_setfield(sink->to, -2, name);
+    else
+        lua_rawseti(sink->to, -2, at);
+}
+
+static void put_at(struct sink *sink, const char *name, int at, int64_t amount) {
+    sink->values++;
+    if (sink->out) {
+        put_name(sink, name, NUMBER_BYTES);
+        fastr_json_integer(sink->out, amount);
+        return;
+    }
+    lua_pushnumber(sink->to, (double)amount);
+    set(sink, name, at);
+}
+
+static void put(struct sink *sink, const char *name, int64_t amount) {
+    put_at(sink, name, 0, amount);
+}
+
+static void put_bytes_as(struct sink *sink, const char *name, struct text text) {
+    if (!text.data)
+        return;
+    sink->values++;
+    if (sink->out) {
+        put_name(sink, name, text.length + 2);
+        fastr_json_string(sink->out, text.data, text.length);
+        return;
+    }
+    lua_pushlstring(sink->to, text.data, text.length);
+    set(sink, name, 0);
+}
+
+static void put_text(struct sink *sink, const char *name, const char *text) {
+    put_bytes_as(sink, name, (struct text){text, text ? strlen(text) : 0});
+}
+
+static void put_boolean(struct sink *sink, const char *name, bool value) {
+    sink->values++;
+    if (sink->out) {
+        put_name(sink, name, 5);
+        fastr_buffer_text(sink->out, value ? "true" : "false");
+        return;
+    }
+    lua_pushboolean(sink->to, value);
+    set(sink, name, 0);
+}
+
+static void open_list(struct sink *sink, const char *name, int64_t count) {
+    sink->values++;
+    if (sink->out) {
+        put_name(sink, name, 1);
+        fastr_buffer_add(sink->out, "[", 1);
+        return;
+    }
+    lua_createtable(sink->to, (int)count, 0);
+    luaL_getmetatable(sink->to, "fastr.json.array");
+    if (lua_istable(sink->to, -1))
+        lua_setmetatable(sink->to, -2);
+    else
+        lua_pop(sink->to, 1);
+}
+
+static void close_list(struct sink *sink, const char *name) {
+    if (sink->out)
+        fastr_buffer_add(sink->out, "]", 1);
+    else
+        lua_setfield(sink->to, -2, name);
+}
+
+/* An object within a list. */
+static void open_object(struct sink *sink, int room) {
+    sink->values++;
+    if (!sink->out) {
+        lua_createtable(sink->to, 0, room);
+        return;
+    }
+    put_name(sink, NULL, 1);
+    fastr_buffer_add(sink->out, "{", 1);
+}
+
+static void close_object(struct sink *sink, int at) {
+    if (sink->out)
+        fastr_buffer_add(sink->out, "}", 1);
+    else
+        lua_rawseti(sink->to, -2, at);
+}
+
+static void put_units(struct sink *sink, const struct line *line) {
+    int at = 0;
+    open_list(sink, "unit_discounts", line->quantity);
+    for (int i = 0; i < line->run_count; i++)
+        for (int64_t n = 0; n < line->runs[i].count; n++)
+            put_at(sink, NULL, ++at, line->list - line->unit + line->runs[i].taken);
+    close_list(sink, "unit_discounts");
+}
+
+static void put_line(struct sink *sink, const struct line *line) {
+    put_bytes_as(sink, "sku", line->sku);
+    put(sink, "quantity", line->quantity);
+    put(sink, "unit_price", line->unit);
+    put(sink, "subtotal", line->unit * line->quantity);
+    put(sink, "item_discount", line->item_discount);
+    put(sink, "order_discount", line->order_discount);
+    put(sink, "total", line->total);
+    put(sink, "tax", line->included ? 0 : line->tax);
+    put(sink, "tax_included", line->included ? line->tax : 0);
+    put_units(sink, line);
+}
+
+static void put_lines(struct sink *sink, const struct ledger *ledger) {
+    open_list(sink, "lines", ledger->line_count);
+    for (int i = 0; i < ledger->line_count; i++) {
+        open_object(sink, 11);
+        put_line(sink, &ledger->lines[i]);
+        close_object(sink, i + 1);
+    }
+    close_list(sink, "lines");
+}
+
+static void put_shipments(struct sink *sink, const struct ledger *ledger) {
+    open_list(sink, "shipping", ledger->shipment_count);
     for (int i = 0; i < ledger->shipment_count; i++) {
         const struct shipment *shipment = &ledger->shipments[i];
-        lua_createtable(to, 0, 6);
-        put_text(to, "method", shipment->method.data);
-        put(to, "fee", shipment->fee);
-        put(to, "discount", shipment->discount);
-        put(to, "total", shipment->fee - shipment->discount);
-        put(to, "tax", shipment->included ? 0 : shipment->tax);
-        put(to, "tax_included", shipment->included ? shipment->tax : 0);
-        lua_rawseti(to, -2, i + 1);
+        open_object(sink, 6);
+        put_bytes_as(sink, "method", shipment->method);
+        put(sink, "fee", shipment->fee);
+        put(sink, "discount", shipment->discount);
+        put(sink, "total", shipment->fee - shipment->discount);
+        put(sink, "tax", shipment->included ? 0 : shipment->tax);
+        put(sink, "tax_included", shipment->included ? shipment->tax : 0);
+        close_object(sink, i + 1);
     }
-    lua_setfield(to, -2, "shipping");
+    close_list(sink, "shipping");
 }
 
-static void put_coupons(lua_State *to, const struct ledger *ledger) {
-    new_list(to, ledger->coupon_count);
+static void put_coupons(struct sink *sink, const struct ledger *ledger) {
+    open_list(sink, "coupons", ledger->coupon_count);
     for (int i = 0; i < ledger->coupon_count; i++) {
-        lua_createtable(to, 0, 3);
-        put_text(to, "code", ledger->coupons[i].code);
-        lua_pushboolean(to, ledger->coupons[i].accepted);
-        lua_setfield(to, -2, "accepted");
-        put_text(to, "reason", ledger->coupons[i].reason);
-        lua_rawseti(to, -2, i + 1);
+        open_object(sink, 3);
+        put_text(sink, "code", ledger->coupons[i].code);
+        put_boolean(sink, "accepted", ledger->coupons[i].accepted);
+        put_text(sink, "reason", ledger->coupons[i].reason);
+        close_object(sink, i + 1);
     }
-    lua_setfield(to, -2, "coupons");
+    close_list(sink, "coupons");
 }
 
-static void put_operand(lua_State *to, const char *name, double number, struct text text) {
-    if (text.data)
-        lua_pushlstring(to, text.data, text.length);
-    else if (number >= 0)
-        lua_pushnumber(to, number);
-    else
+static void put_operand(struct sink *sink, const char *name, double number, struct text text) {
+    put_bytes_as(sink, name, text);
+    if (text.data || !(number >= 0 && number < HUGE_VAL))
         return;
-    lua_setfield(to, -2, name);
-}
-
-static void put_parts(lua_State *to, const struct entry *entry) {
-    new_list(to, entry->count);
-    new_list(to, entry->count);
-    for (int i = 0; i < entry->count; i++) {
-        lua_pushnumber(to, entry->places[i] + 1);
-        lua_rawseti(to, -3, i + 1);
-        lua_pushnumber(to, (double)entry->amounts[i]);
-        lua_rawseti(to, -2, i + 1);
+    sink->values++;
+    if (sink->out) {
+        put_name(sink, name, NUMBER_BYTES);
+        fastr_json_double(sink->out, number);
+        return;
     }
-    lua_setfield(to, -3, "amounts");
-    lua_setfield(to, -2, entry->shipping ? "shipments" : "lines");
+    lua_pushnumber(sink->to, number);
+    set(sink, name, 0);
 }
 
-static void put_entry(lua_State *to, const struct entry *entry) {
-    lua_createtable(to, 0, 8);
-    put_text(to, "rule", entry->rule);
-    put_text(to, "stage", entry->stage);
-    put_text(to, "outcome", entry->outcome);
+static void put_parts(struct sink *sink, const struct entry *entry) {
+    const char *name = entry->shipping ? "shipments" : "lines";
+    open_list(sink, name, entry->count);
+    for (int i = 0; i < entry->count; i++)
+        put_at(sink, NULL, i + 1, entry->places[i] + 1);
+    close_list(sink, name);
+    open_list(sink, "amounts", entry->count);
+    for (int i = 0; i < entry->count; i++)
+        put_at(sink, NULL, i + 1, entry->amounts[i]);
+    close_list(sink, "amounts");
+}
+
+static void put_entry(struct sink *sink, const struct entry *entry) {
+    put_text(sink, "rule", entry->rule);
+    put_text(sink, "stage", entry->stage);
+    put_text(sink, "outcome", entry->outcome);
     if (strcmp(entry->outcome, "applied") == 0) {
-        put(to, "amount", entry->amount);
-        put_parts(to, entry);
+        put(sink, "amount", entry->amount);
+        put_parts(sink, entry);
         return;
     }
-    put_text(to, "condition", entry->condition);
-    put_text(to, "to", entry->other);
-    put_text(to, "unit", entry->unit);
-    put_text(to, "doc", entry->doc);
-    put_operand(to, "actual", entry->actual, entry->actual_text);
-    put_operand(to, "wanted", entry->wanted, entry->wanted_text);
+    put_text(sink, "condition", entry->condition);
+    put_text(sink, "to", entry->other);
+    put_text(sink, "unit", entry->unit);
+    put_operand(sink, "actual", entry->actual, entry->actual_text);
+    put_operand(sink, "wanted", entry->wanted, entry->wanted_text);
 }
 
-static void put_trace(lua_State *to, const struct ledger *ledger) {
-    new_list(to, ledger->entry_count);
+static void put_trace(struct sink *sink, const struct ledger *ledger) {
+    open_list(sink, "trace", ledger->entry_count);
     for (int i = 0; i < ledger->entry_count; i++) {
-        put_entry(to, &ledger->entries[i]);
-        lua_rawseti(to, -2, i + 1);
+        open_object(sink, 8);
+        put_entry(sink, &ledger->entries[i]);
+        close_object(sink, i + 1);
     }
     if (ledger->entries_lost) {
-        lua_createtable(to, 0, 2);
-        put_text(to, "outcome", "truncated");
-        put(to, "count", ledger->entries_lost);
-        lua_rawseti(to, -2, ledger->entry_count + 1);
+        open_object(sink, 2);
+        put_text(sink, "outcome", "truncated");
+        put(sink, "count", ledger->entries_lost);
+        close_object(sink, ledger->entry_count + 1);
     }
-    lua_setfield(to, -2, "trace");
+    close_list(sink, "trace");
 }
 
-static int64_t export_ledger(lua_State *to, void *block) {
+static void put_totals(struct sink *sink, const struct ledger *ledger) {
+    put(sink, "items_total", ledger->items_total);
+    put(sink, "discount_total", ledger->discount_total);
+    put(sink, "shipping_total", ledger->shipping_total);
+    put(sink, "shipping_discount_total", ledger->shipping_discount_total);
+    put(sink, "tax_total", ledger->tax_total);
+    put(sink, "tax_included_total", ledger->tax_included_total);
+    put(sink, "total", ledger->total);
+    put(sink, "gift_card_total", ledger->gift_card_total);
+    put(sink, "due", ledger->total - ledger->gift_card_total);
+}
+
+/* See fastr_sandbox_export: the ledger is closed by it. */
+static int64_t export_ledger(lua_State *to, struct fastr_buffer *out, void *block) {
     struct ledger *ledger = block;
-    if (ledger->closed || !lua_checkstack(to, 10))
-        return lua_pushnil(to), 1;
-    lua_createtable(to, 0, 20);
-    put_text(to, "currency", ledger->currency);
-    int64_t values = 20 + put_lines(to, ledger);
-    put_shipments(to, ledger);
-    put(to, "items_total", ledger->items_total);
-    put(to, "discount_total", ledger->discount_total);
-    put(to, "shipping_total", ledger->shipping_total);
-    put(to, "shipping_discount_total", ledger->shipping_discount_total);
-    put(to, "tax_total", ledger->tax_total);
-    put(to, "tax_included_total", ledger->tax_included_total);
-    put(to, "total", ledger->total);
-    put(to, "gift_card_total", ledger->gift_card_total);
-    put(to, "due", ledger->total - ledger->gift_card_total);
-    put_coupons(to, ledger);
-    put_trace(to, ledger);
+    struct sink sink = {to, out, 0};
+    if (out)
+        fastr_buffer_add(out, "{", 1);
+    if (ledger->closed || (to && !lua_checkstack(to, 10))) {
+        if (to)
+            lua_pushnil(to);
+        return 1;
+    }
+    if (to)
+        lua_createtable(to, 0, 20);
+    put_text(&sink, "currency", ledger->currency);
+    put_lines(&sink, ledger);
+    put_shipments(&sink, ledger);
+    put_totals(&sink, ledger);
+    put_coupons(&sink, ledger);
+    put_trace(&sink, ledger);
     fastr_arena_free(ledger->arena);
     ledger->arena = NULL;
     ledger->closed = true;
-    return values;
+    return sink.values;
 }
 
 static const luaL_Reg methods[] = {

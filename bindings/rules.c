@@ -71,6 +71,12 @@ static struct fastr_sandbox *pinned(const char *wanted, const char **hash) {
     return fastr_warm("rules", *hash);
 }
 
+static int no_pack(lua_State *L, const char *wanted, const char *hash) {
+    if (wanted)
+        return fastr_push_error(L, "rules_version_gone", "rules %.12s are no longer kept", hash);
+    return fastr_push_error(L, "unavailable", "no rules are live");
+}
+
 /* rules.decide(point, facts, {pack = hash, explain = "none" | "applied" (the default) | "full"}) -> decision, info {pack,
  * abi, trace, instructions}. Pure: the same facts and pack give the same decision. The decision also carries `pack`.
  * Returns nil, message, code: "facts_invalid" (facts refused, with the path; or the pack does not decide the point),
@@ -85,14 +91,40 @@ static int l_decide(lua_State *L) {
     struct fastr_err err = {{0}, {0}};
     struct fastr_sandbox *sandbox = pinned(wanted, &hash);
     if (!sandbox)
-        return wanted ? fastr_push_error(L, "rules_version_gone", "rules %.12s are no longer kept", hash)
-                      : fastr_push_error(L, "unavailable", "no rules are live");
+        return no_pack(L, wanted, hash);
     if (fastr_sandbox_decide(sandbox, L, 2, &decision, &err) != 0)
         return failed_decision(L, point, &err);
     if (!lua_istable(L, -1))
         return fastr_push_error(L, "rules_error", "%s: the rules answered no table", point);
     push_info(L, &decision, hash);
     return 2;
+}
+
+/* rules.decide_text(point, facts as JSON, options as above) -> the decision as JSON, with `pack`: for who only passes both
+ * on; no table of them is made. Returns nil, message, code as above, or "json" for a text that is not strict JSON. */
+static int l_decide_text(lua_State *L) {
+    static struct fastr_buffer answer; /* reused: nothing in here waits */
+    const char *hash = NULL, *point = luaL_checkstring(L, 1);
+    size_t length;
+    luaL_checktype(L, 2, LUA_TSTRING);
+    const char *facts = lua_tolstring(L, 2, &length);
+    lua_settop(L, 3);
+    const char *wanted = option(L, 3, "pack", NULL);
+    struct fastr_decision decision = {.point = point, .explain = option(L, 3, "explain", "applied")};
+    struct fastr_err err = {{0}, {0}};
+    struct fastr_sandbox *sandbox = pinned(wanted, &hash);
+    if (!sandbox)
+        return no_pack(L, wanted, hash);
+    answer.length = 0;
+    if (fastr_sandbox_decide_text(sandbox, L, facts, length, &decision, &answer, &err) != 0)
+        return strcmp(err.code, "json") == 0 ? fastr_push_error(L, "json", "%s", err.text)
+                                             : failed_decision(L, point, &err);
+    const char *comma = answer.data[answer.length - 1] == '{' ? "" : ",";
+    fastr_buffer_format(&answer, "%s\"pack\":\"sha256:%s\"}", comma, hash);
+    lua_pushlstring(L, answer.data, answer.length);
+    if (answer.capacity > (1u << 20))
+        fastr_buffer_free(&answer);
+    return 1;
 }
 
 /* rules.pack() -> "sha256:..." of the pinned pack, or nil if none is live */
@@ -241,7 +273,7 @@ static int pack_close(lua_State *L) {
 
 /* ---- the module ------------------------------------------------------------------------------------------------ */
 
-static const luaL_Reg functions[] = {{"decide", l_decide}, {"open", l_open}, {"hash", l_hash}, {"pack", l_pack}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"decide", l_decide}, {"decide_text", l_decide_text}, {"open", l_open}, {"hash", l_hash}, {"pack", l_pack}, {NULL, NULL}};
 static const luaL_Reg methods[] = {{"decide", pack_decide}, {"prove", pack_prove}, {"hash", pack_hash}, {"files", pack_files},
                                    {"store", pack_store},  {"with", pack_with},   {"close", pack_close}, {NULL, NULL}};
 

@@ -26,20 +26,9 @@
 #define MOST_INTEGER 9007199254740991u
 #define KEPT_TOKENS 65536 /* a larger tape is given back after use */
 
-enum kind { NUL, FALSE_, TRUE_, NUMBER, STRING, ARRAY, OBJECT };
-
-struct token {
-    uint32_t kind;
-    uint32_t count; /* bytes of a string, members of a container */
-    union {
-        double number;
-        const char *text; /* in the input, or in the arena if it held escapes */
-    };
-};
-
 struct reader {
     const char *start, *at, *end;
-    struct token *tape;
+    struct fastr_json_token *tape;
     size_t count, capacity;
     uint32_t *keys; /* tape positions of the keys of all open objects, innermost last */
     size_t key_count, key_capacity;
@@ -81,13 +70,13 @@ static int fail_expected(struct reader *r, const char *expected)
 
 /* ---- the tape ------------------------------------------------------------------------------------------------- */
 
-static struct token *add_token(struct reader *r, enum kind kind)
+static struct fastr_json_token *add_token(struct reader *r, enum fastr_json_kind kind)
 {
     if (r->count == r->capacity) {
         r->capacity = r->capacity ? r->capacity * 2 : 256;
         r->tape = fastr_realloc(r->tape, r->capacity * sizeof *r->tape);
     }
-    struct token *token = &r->tape[r->count++];
+    struct fastr_json_token *token = &r->tape[r->count++];
     token->kind = kind;
     token->count = 0;
     return token;
@@ -232,7 +221,7 @@ static int skip_plain(struct reader *r)
 
 /* The rest of a string that holds escapes, decoded into the arena: from its first byte `begin`; r->at is at the first
  * backslash. */
-static int read_escaped(struct reader *r, const char *begin, struct token *token)
+static int read_escaped(struct reader *r, const char *begin, struct fastr_json_token *token)
 {
     const char *close = r->at; /* room for the raw length is enough: decoding only shrinks */
     while (close < r->end && *close != '"')
@@ -257,7 +246,7 @@ static int read_escaped(struct reader *r, const char *begin, struct token *token
 
 static int read_string(struct reader *r)
 {
-    struct token *token = add_token(r, STRING);
+    struct fastr_json_token *token = add_token(r, FASTR_JSON_STRING);
     const char *begin = ++r->at;
     if (skip_plain(r) != 0)
         return -1;
@@ -342,19 +331,19 @@ static int read_number(struct reader *r)
     int fraction = read_fraction(r);
     if (fraction < 0)
         return -1;
-    struct token *token = add_token(r, NUMBER);
+    struct fastr_json_token *token = add_token(r, FASTR_JSON_NUMBER);
     return fraction ? read_double(r, begin, &token->number) : read_integer(r, begin, first, &token->number);
 }
 
 /* ---- duplicate keys ------------------------------------------------------------------------------------------- */
 
-static bool same_key(const struct token *a, const struct token *b)
+static bool same_key(const struct fastr_json_token *a, const struct fastr_json_token *b)
 {
     return a->count == b->count && memcmp(a->text, b->text, a->count) == 0;
 }
 
 /* Keyed, so that nobody outside can choose keys that collide. */
-static uint64_t hash_key(const struct token *key)
+static uint64_t hash_key(const struct fastr_json_token *key)
 {
     static uint64_t secret[2];
     if (!secret[0] && getrandom(secret, sizeof secret, 0) != sizeof secret)
@@ -369,7 +358,7 @@ static uint64_t hash_key(const struct token *key)
     return hash;
 }
 
-static const struct token *find_duplicate_few(const struct reader *r, const uint32_t *keys, size_t count)
+static const struct fastr_json_token *find_duplicate_few(const struct reader *r, const uint32_t *keys, size_t count)
 {
     for (size_t i = 1; i < count; i++)
         for (size_t j = 0; j < i; j++)
@@ -379,15 +368,15 @@ static const struct token *find_duplicate_few(const struct reader *r, const uint
 }
 
 /* Open addressing, at most half full; a slot holds a key's number from 1. */
-static const struct token *find_duplicate_many(const struct reader *r, const uint32_t *keys, size_t count)
+static const struct fastr_json_token *find_duplicate_many(const struct reader *r, const uint32_t *keys, size_t count)
 {
-    const struct token *duplicate = NULL;
+    const struct fastr_json_token *duplicate = NULL;
     size_t size = 64;
     while (size < count * 2)
         size *= 2;
     uint32_t *slots = fastr_zalloc(size * sizeof *slots);
     for (size_t i = 0; i < count && !duplicate; i++) {
-        const struct token *key = &r->tape[keys[i]];
+        const struct fastr_json_token *key = &r->tape[keys[i]];
         size_t slot = hash_key(key) & (size - 1);
         for (; slots[slot] && !duplicate; slot = (slot + 1) & (size - 1))
             if (same_key(key, &r->tape[keys[slots[slot] - 1]]))
@@ -404,7 +393,7 @@ static int close_keys(struct reader *r, size_t first, const char *object)
 {
     const uint32_t *keys = r->keys + first;
     size_t count = r->key_count - first;
-    const struct token *duplicate =
+    const struct fastr_json_token *duplicate =
         count <= 16 ? find_duplicate_few(r, keys, count) : find_duplicate_many(r, keys, count);
     r->key_count = first;
     if (!duplicate)
@@ -449,7 +438,7 @@ static int read_array(struct reader *r)
     size_t position = r->count;
     uint32_t count = 0;
     int more = 1;
-    add_token(r, ARRAY);
+    add_token(r, FASTR_JSON_LIST);
     r->at++;
     skip_space(r);
     if (r->at < r->end && *r->at == ']') {
@@ -486,7 +475,7 @@ static int read_object(struct reader *r)
     const char *object = r->at;
     size_t position = r->count, first = r->key_count;
     int more = 1;
-    add_token(r, OBJECT);
+    add_token(r, FASTR_JSON_OBJECT);
     r->at++;
     skip_space(r);
     if (r->at < r->end && *r->at == '}') {
@@ -511,7 +500,7 @@ static int read_container(struct reader *r)
     return result;
 }
 
-static int read_word(struct reader *r, const char *word, enum kind kind)
+static int read_word(struct reader *r, const char *word, enum fastr_json_kind kind)
 {
     size_t length = strlen(word);
     if ((size_t)(r->end - r->at) < length || memcmp(r->at, word, length) != 0)
@@ -528,9 +517,9 @@ static int read_value(struct reader *r)
     case '"': return read_string(r);
     case '{':
     case '[': return read_container(r);
-    case 't': return read_word(r, "true", TRUE_);
-    case 'f': return read_word(r, "false", FALSE_);
-    case 'n': return read_word(r, "null", NUL);
+    case 't': return read_word(r, "true", FASTR_JSON_TRUE);
+    case 'f': return read_word(r, "false", FASTR_JSON_FALSE);
+    case 'n': return read_word(r, "null", FASTR_JSON_NULL);
     case '-':
     case '0' ... '9': return read_number(r);
     default: return fail_expected(r, "a value");
@@ -581,19 +570,25 @@ int fastr_json_check(const char *text, size_t length, const struct fastr_json_li
     return read_text(text, length, limits, err);
 }
 
+const struct fastr_json_token *fastr_json_tape(const char *text, size_t length, const struct fastr_json_limits *limits,
+                                               struct fastr_err *err)
+{
+    return read_text(text, length, limits, err) == 0 ? kept.tape : NULL;
+}
+
 /* ---- tape to Lua ---------------------------------------------------------------------------------------------- */
 
 /* Pushes the value at *token and moves past it. The array metatable is at stack index `metatable`. */
-static const struct token *push_value(lua_State *L, const struct token *token, int metatable)
+static const struct fastr_json_token *push_value(lua_State *L, const struct fastr_json_token *token, int metatable)
 {
     uint32_t count = token->count;
-    switch ((enum kind)token->kind) {
-    case NUL: lua_pushlightuserdata(L, NULL); return token + 1;
-    case FALSE_: lua_pushboolean(L, 0); return token + 1;
-    case TRUE_: lua_pushboolean(L, 1); return token + 1;
-    case NUMBER: lua_pushnumber(L, token->number); return token + 1;
-    case STRING: lua_pushlstring(L, token->text, count); return token + 1;
-    case ARRAY:
+    switch ((enum fastr_json_kind)token->kind) {
+    case FASTR_JSON_NULL: lua_pushlightuserdata(L, NULL); return token + 1;
+    case FASTR_JSON_FALSE: lua_pushboolean(L, 0); return token + 1;
+    case FASTR_JSON_TRUE: lua_pushboolean(L, 1); return token + 1;
+    case FASTR_JSON_NUMBER: lua_pushnumber(L, token->number); return token + 1;
+    case FASTR_JSON_STRING: lua_pushlstring(L, token->text, count); return token + 1;
+    case FASTR_JSON_LIST:
         lua_createtable(L, (int)count, 0);
         lua_pushvalue(L, metatable);
         lua_setmetatable(L, -2);
@@ -603,7 +598,7 @@ static const struct token *push_value(lua_State *L, const struct token *token, i
             lua_rawseti(L, -2, (int)i);
         }
         return token;
-    case OBJECT:
+    case FASTR_JSON_OBJECT:
         lua_createtable(L, 0, (int)count);
         token++;
         for (uint32_t i = 0; i < count; i++) {

@@ -115,7 +115,7 @@ static int write_string(struct writer *w, const char *text, size_t length, const
     return 0;
 }
 
-static void write_integer(struct fastr_buffer *out, int64_t value)
+void fastr_json_integer(struct fastr_buffer *out, int64_t value)
 {
     char digits[24], *p = digits + sizeof digits;
     uint64_t left = value < 0 ? (uint64_t)-value : (uint64_t)value;
@@ -141,14 +141,19 @@ static void write_double(struct fastr_buffer *out, double value)
         fastr_buffer_text(out, ".0");
 }
 
+void fastr_json_double(struct fastr_buffer *out, double value)
+{
+    if (fabs(value) <= MOST_INTEGER && value == (double)(int64_t)value)
+        fastr_json_integer(out, (int64_t)value);
+    else
+        write_double(out, value);
+}
+
 static int write_number(struct writer *w, double value, const struct frame *frame)
 {
     if (!isfinite(value))
         return fail_path(w, frame, isnan(value) ? "a number that is not one (NaN)" : "an infinite number");
-    if (fabs(value) <= MOST_INTEGER && value == (double)(int64_t)value)
-        write_integer(w->out, (int64_t)value);
-    else
-        write_double(w->out, value);
+    fastr_json_double(w->out, value);
     return 0;
 }
 

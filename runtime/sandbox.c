@@ -4,10 +4,12 @@
 #include <lauxlib.h>
 #include <luajit.h>
 #include <lualib.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "runtime/json.h"
 #include "runtime/sandbox_env.h"
 #include "runtime/shape.h"
 
@@ -323,18 +325,23 @@ static void copy_table(struct copy *copy, int index, int depth) {
         mark_array(copy->to);
 }
 
-static void copy_block(struct copy *copy, int index) {
+static fastr_sandbox_export export_of(lua_State *L, int index) {
     fastr_sandbox_export export = NULL;
-    if (lua_getmetatable(copy->from, index)) {
-        lua_pushlightuserdata(copy->from, (void *)&fastr_sandbox_export_key);
-        lua_rawget(copy->from, -2);
-        void *found = lua_touserdata(copy->from, -1);
+    if (lua_type(L, index) == LUA_TUSERDATA && lua_getmetatable(L, index)) {
+        lua_pushlightuserdata(L, (void *)&fastr_sandbox_export_key);
+        lua_rawget(L, -2);
+        void *found = lua_touserdata(L, -1);
         memcpy(&export, &found, sizeof export);
-        lua_pop(copy->from, 2);
+        lua_pop(L, 2);
     }
+    return export;
+}
+
+static void copy_block(struct copy *copy, int index) {
+    fastr_sandbox_export export = export_of(copy->from, index);
     if (!export)
         refuse(copy, "a userdata");
-    copy->left -= export(copy->to, lua_touserdata(copy->from, index));
+    copy->left -= export(copy->to, NULL, lua_touserdata(copy->from, index));
 }
 
 static void copy_out(struct copy *copy, int index, int depth) {
@@ -357,6 +364,8 @@ struct call {
     struct fastr_sandbox *sandbox;
     lua_State *from;
     int facts;
+    const struct fastr_json_token *tape; /* the facts, if they are not in `from` */
+    struct fastr_buffer *out;            /* for the answer, if it is not for `from` */
     struct fastr_decision *decision;
     const char *code; /* of an error raised now */
 };
@@ -371,43 +380,97 @@ static void find_point(lua_State *L, struct call *call) {
     }
 }
 
+static int64_t copy_in(struct call *call, lua_State *L) {
+    struct fastr_sandbox *sandbox = call->sandbox;
+    if (call->tape)
+        return fastr_shape_read(sandbox->shapes, call->decision->point, call->tape, L);
+    return fastr_shape_copy(sandbox->shapes, call->decision->point, call->from, call->facts, L);
+}
+
+/* The answer on the top as JSON if it can write itself; else on `from`. */
+static void hand_over(struct call *call, lua_State *L, int64_t facts) {
+    struct fastr_sandbox *sandbox = call->sandbox;
+    struct copy copy = {sandbox, L, call->from, sandbox->budget.values + facts * 64};
+    fastr_sandbox_export export = call->out ? export_of(L, -1) : NULL;
+    if (!export) {
+        copy_out(&copy, lua_gettop(L), 0);
+        return;
+    }
+    copy.left -= export(NULL, call->out, lua_touserdata(L, -1));
+    if (copy.left < 0)
+        breach(sandbox, L, "values");
+}
+
 static int decide_protected(lua_State *L) {
     struct call *call = lua_touserdata(L, 1);
     struct fastr_sandbox *sandbox = call->sandbox;
     find_point(L, call);
     lua_getfield(L, -1, "decide");
     call->code = "invalid";
-    int64_t values = fastr_shape_copy(sandbox->shapes, call->decision->point, call->from, call->facts, L);
+    int64_t values = copy_in(call, L);
     call->code = "rules_error";
     sandbox->left += sandbox->budget.per_value * values;
     sandbox->allowed += sandbox->budget.per_value * values;
     lua_pushstring(L, call->decision->explain);
     lua_call(L, 2, 1);
     sandbox_check_alive(L);
-    struct copy copy = {sandbox, L, call->from, sandbox->budget.values + values * 64};
-    copy_out(&copy, lua_gettop(L), 0);
+    hand_over(call, L, values);
     return 0;
+}
+
+static int run_call(struct call *call, struct fastr_err *err) {
+    struct fastr_sandbox *sandbox = call->sandbox;
+    struct budget budget = sandbox->budget;
+    int top = lua_gettop(call->from), result = 0;
+    if (!lua_checkstack(call->from, 8))
+        return fastr_fail(err, "rules_error", "no room on the caller's stack");
+    arm(sandbox, &budget, 0, call->decision->exact);
+    int status = lua_cpcall(sandbox->L, decide_protected, call);
+    disarm(sandbox);
+    call->decision->limit = sandbox->allowed;
+    call->decision->instructions = sandbox->allowed - sandbox->left;
+    if (status != 0) {
+        lua_settop(call->from, top);
+        result = failed(sandbox, status, call->code, err);
+    }
+    tidy(sandbox);
+    return result;
 }
 
 int fastr_sandbox_decide(struct fastr_sandbox *sandbox, lua_State *from, int facts, struct fastr_decision *decision,
                          struct fastr_err *err) {
-    int top = lua_gettop(from);
-    struct budget budget = sandbox->budget;
-    struct call call = {sandbox, from, facts < 0 ? top + facts + 1 : facts, decision, "rules_error"};
-    if (!lua_checkstack(from, 8))
-        return fastr_fail(err, "rules_error", "no room on the caller's stack");
+    struct call call = {.sandbox = sandbox, .from = from, .decision = decision, .code = "rules_error",
+                        .facts = facts < 0 ? lua_gettop(from) + facts + 1 : facts};
     if (lua_type(from, call.facts) != LUA_TTABLE)
         return fastr_fail(err, "invalid", "facts: a table is expected, not a %s", luaL_typename(from, call.facts));
-    arm(sandbox, &budget, 0, decision->exact);
-    int status = lua_cpcall(sandbox->L, decide_protected, &call), result = 0;
-    disarm(sandbox);
-    decision->limit = sandbox->allowed;
-    decision->instructions = sandbox->allowed - sandbox->left;
-    if (status != 0) {
-        lua_settop(from, top);
-        result = failed(sandbox, status, call.code, err);
-    }
-    tidy(sandbox);
+    return run_call(&call, err);
+}
+
+/* The answer on the top of `from`, a table, as JSON without its last brace. */
+static int encode_answer(lua_State *from, const char *point, struct fastr_buffer *out, struct fastr_err *err) {
+    int result = lua_istable(from, -1) ? fastr_json_encode(from, -1, false, out, err)
+                                       : fastr_fail(err, "rules_error", "%s: the rules answered no table", point);
+    if (result == 0 && out->data[out->length - 1] != '}')
+        result = fastr_fail(err, "rules_error", "%s: the rules answered a list", point);
+    out->length -= result == 0;
+    return result;
+}
+
+int fastr_sandbox_decide_text(struct fastr_sandbox *sandbox, lua_State *from, const char *text, size_t length,
+                              struct fastr_decision *decision, struct fastr_buffer *out, struct fastr_err *err) {
+    struct call call = {.sandbox = sandbox, .from = from, .decision = decision, .code = "rules_error", .out = out};
+    size_t before = out->length;
+    int top = lua_gettop(from), result = -1;
+    call.tape = fastr_json_tape(text, length, NULL, err);
+    if (!call.tape)
+        snprintf(err->code, sizeof err->code, "json");
+    else
+        result = run_call(&call, err);
+    if (result == 0 && lua_gettop(from) > top)
+        result = encode_answer(from, decision->point, out, err);
+    if (result != 0)
+        out->length = before;
+    lua_settop(from, top);
     return result;
 }
 

@@ -35,6 +35,11 @@ struct fastr_decision {
 int fastr_sandbox_decide(struct fastr_sandbox *sandbox, lua_State *from, int facts, struct fastr_decision *decision,
                          struct fastr_err *err);
 
+/* The same for facts that are a JSON text, answered as JSON: appends the answer to `out`, without its last brace, so that
+ * the caller can add members. Nothing is appended after a failure; its code is "json" for a text that is none. */
+int fastr_sandbox_decide_text(struct fastr_sandbox *sandbox, lua_State *from, const char *text, size_t length,
+                              struct fastr_decision *decision, struct fastr_buffer *out, struct fastr_err *err);
+
 /* Runs the pack's examples, and verifies that no state was kept by them. The number of examples, or -1 with file:line. */
 int fastr_sandbox_prove(struct fastr_sandbox *sandbox, struct fastr_err *err);
 
@@ -48,8 +53,9 @@ bool fastr_sandbox_has(const struct fastr_sandbox *sandbox, const char *point);
 void fastr_sandbox_charge(lua_State *L, int64_t units);
 
 /* A userdata whose metatable holds, under this light userdata's address as key, a pointer to such a function is copied out
- * by calling it: pushes one value on `to` from the block. Rules cannot make one. Returns the number of values made. */
-typedef int64_t (*fastr_sandbox_export)(lua_State *to, void *block);
+ * by calling it: it pushes one table on `to`, or, if `out` is not NULL, appends it as JSON without its last brace. Rules
+ * cannot make one. Returns the number of values made. */
+typedef int64_t (*fastr_sandbox_export)(lua_State *to, struct fastr_buffer *out, void *block);
 extern const char fastr_sandbox_export_key;
 
 #endif

@@ -1,4 +1,5 @@
-/* shape.c: see shape.h. One recursive walk over the facts does checking and copying. */
+/* shape.c: see shape.h. One recursive walk over the facts, in a Lua state or on the tape of a JSON text, does checking and
+ * copying. */
 #include "runtime/shape.h"
 
 #include <lauxlib.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 
 #include "runtime/fastr.h"
+#include "runtime/json.h"
 
 enum kind { ANY, BOOLEAN, NUMBER, INTEGER, TEXT, LIST, MAP, OBJECT };
 static const char *const kind_names[] = {"any", "boolean", "number", "integer", "text", "list", "map", "object", NULL};
@@ -201,10 +203,21 @@ struct place {
     int index;
 };
 
+/* The source is a Lua state, or the tape of a JSON text. */
 struct walk {
     lua_State *from, *to;
+    const struct fastr_json_token *at; /* the next token; NULL: from Lua */
     bool copy;
     int64_t values;
+};
+
+/* A value as either source has it: Lua's type, and for a table on the tape the number of its members. */
+struct value {
+    int type, index;
+    bool truth, list;
+    double number;
+    const char *text;
+    size_t length;
 };
 
 static void write_place(struct fastr_buffer *out, const struct place *place) {
@@ -231,23 +244,80 @@ static int refuse(const struct walk *walk, const struct place *place, const char
     return lua_error(walk->to);
 }
 
-static void visit(struct walk *walk, const struct shape *shape, int index, const struct place *place, int depth);
+static void visit(struct walk *walk, const struct shape *shape, const struct value *value, const struct place *place,
+                  int depth);
 
-static const char *type_here(const struct walk *walk, int index) {
-    bool null = lua_type(walk->from, index) == LUA_TLIGHTUSERDATA && !lua_touserdata(walk->from, index);
-    return null ? "null" : luaL_typename(walk->from, index);
+static struct value lua_value(lua_State *L, int index) {
+    struct value value = {.type = lua_type(L, index), .index = index};
+    switch (value.type) {
+    case LUA_TBOOLEAN: value.truth = lua_toboolean(L, index); break;
+    case LUA_TNUMBER: value.number = lua_tonumber(L, index); break;
+    case LUA_TSTRING: value.text = lua_tolstring(L, index, &value.length); break;
+    case LUA_TLIGHTUSERDATA: value.type = lua_touserdata(L, index) ? LUA_TLIGHTUSERDATA : LUA_TNIL; break;
+    case LUA_TTABLE: value.length = lua_objlen(L, index); break;
+    }
+    return value;
 }
 
-static bool is_null(lua_State *L, int index) {
-    int type = lua_type(L, index);
-    return type == LUA_TNIL || (type == LUA_TLIGHTUSERDATA && !lua_touserdata(L, index));
+/* Takes the next token; a container's members follow. */
+static struct value tape_value(struct walk *walk) {
+    const struct fastr_json_token *token = walk->at++;
+    switch ((enum fastr_json_kind)token->kind) {
+    case FASTR_JSON_FALSE: return (struct value){.type = LUA_TBOOLEAN};
+    case FASTR_JSON_TRUE: return (struct value){.type = LUA_TBOOLEAN, .truth = true};
+    case FASTR_JSON_NUMBER: return (struct value){.type = LUA_TNUMBER, .number = token->number};
+    case FASTR_JSON_STRING: return (struct value){.type = LUA_TSTRING, .text = token->text, .length = token->count};
+    case FASTR_JSON_LIST: return (struct value){.type = LUA_TTABLE, .list = true, .length = token->count};
+    case FASTR_JSON_OBJECT: return (struct value){.type = LUA_TTABLE, .length = token->count};
+    default: return (struct value){.type = LUA_TNIL};
+    }
 }
 
-static void visit_number(struct walk *walk, const struct shape *shape, int index, const struct place *place) {
-    if (lua_type(walk->from, index) != LUA_TNUMBER)
+/* The members of a table, one after the other: their keys (a text, or a number in a list) and values. */
+struct members {
+    size_t left;
+    int number;
+    struct value key, value;
+};
+
+static struct members members_of(struct walk *walk, const struct value *table) {
+    if (!walk->at)
+        lua_pushnil(walk->from);
+    return (struct members){.left = table->length};
+}
+
+static bool next_member(struct walk *walk, const struct value *table, struct members *members) {
+    if (!walk->at) {
+        if (!lua_next(walk->from, table->index))
+            return false;
+        int top = lua_gettop(walk->from);
+        members->key = lua_value(walk->from, top - 1);
+        members->value = lua_value(walk->from, top);
+        return true;
+    }
+    if (members->left-- == 0)
+        return false;
+    members->key = table->list ? (struct value){.type = LUA_TNUMBER, .number = ++members->number} : tape_value(walk);
+    members->value = tape_value(walk);
+    return true;
+}
+
+/* After each member: lua_next wants the key on the top. */
+static void leave_member(const struct walk *walk) {
+    if (!walk->at)
+        lua_pop(walk->from, 1);
+}
+
+static const char *type_of(const struct value *value) {
+    return value->type == LUA_TNIL ? "null" : lua_typename(NULL, value->type);
+}
+
+static void visit_number(struct walk *walk, const struct shape *shape, const struct value *value,
+                         const struct place *place) {
+    if (value->type != LUA_TNUMBER)
         refuse(walk, place, "%s is expected, not a %s", shape->kind == INTEGER ? "an integer" : "a number",
-               type_here(walk, index));
-    double number = lua_tonumber(walk->from, index);
+               type_of(value));
+    double number = value->number;
     if (!(fabs(number) <= 9007199254740991.0))
         refuse(walk, place, "a number within 2^53 - 1 is expected");
     if (shape->kind == INTEGER && number != floor(number))
@@ -260,62 +330,67 @@ static void visit_number(struct walk *walk, const struct shape *shape, int index
         lua_pushnumber(walk->to, number);
 }
 
-static void check_values(struct walk *walk, const struct shape *shape, const char *text, const struct place *place) {
+static void check_values(struct walk *walk, const struct shape *shape, const struct value *value,
+                         const struct place *place) {
     struct fastr_buffer list = {0};
     char words[200];
     for (int i = 0; i < shape->value_count; i++)
-        if (strcmp(shape->values[i], text) == 0)
+        if (strlen(shape->values[i]) == value->length && memcmp(shape->values[i], value->text, value->length) == 0)
             return;
     for (int i = 0; i < shape->value_count; i++)
         fastr_buffer_format(&list, "%s%s", i ? ", " : "", shape->values[i]);
     snprintf(words, sizeof words, "%s", list.data ? list.data : "");
     fastr_buffer_free(&list);
-    refuse(walk, place, "'%.60s' is not one of %s", text, words);
+    refuse(walk, place, "'%.*s' is not one of %s", value->length < 60 ? (int)value->length : 60, value->text, words);
 }
 
-static void visit_text(struct walk *walk, const struct shape *shape, int index, const struct place *place) {
-    size_t length;
-    if (lua_type(walk->from, index) != LUA_TSTRING)
-        refuse(walk, place, "a text is expected, not a %s", type_here(walk, index));
-    const char *text = lua_tolstring(walk->from, index, &length);
+static void visit_text(struct walk *walk, const struct shape *shape, const struct value *value,
+                       const struct place *place) {
+    size_t length = value->length;
+    if (value->type != LUA_TSTRING)
+        refuse(walk, place, "a text is expected, not a %s", type_of(value));
     if ((double)length < shape->least)
         refuse(walk, place, "a text of at least %d bytes is expected", (int)shape->least);
     if (length > 65536 || (double)length > shape->most)
         refuse(walk, place, "a text of at most %d bytes is expected", shape->most < 65536 ? (int)shape->most : 65536);
     if (shape->values)
-        check_values(walk, shape, text, place);
+        check_values(walk, shape, value, place);
     if (walk->copy)
-        lua_pushlstring(walk->to, text, length);
+        lua_pushlstring(walk->to, value->text, length);
 }
 
-static void enter(struct walk *walk, int index, const struct place *place, int depth, const char *what) {
-    if (lua_type(walk->from, index) != LUA_TTABLE)
-        refuse(walk, place, "%s is expected, not a %s", what, type_here(walk, index));
+static void enter(struct walk *walk, const struct value *value, const struct place *place, int depth,
+                  const char *what) {
+    if (value->type != LUA_TTABLE)
+        refuse(walk, place, "%s is expected, not a %s", what, type_of(value));
     if (depth > DEPTH_MAX)
         refuse(walk, place, "nested more than %d deep", DEPTH_MAX);
-    if (!lua_checkstack(walk->from, 6) || !lua_checkstack(walk->to, 6))
+    if ((!walk->at && !lua_checkstack(walk->from, 6)) || !lua_checkstack(walk->to, 6))
         refuse(walk, place, "no room on the stack");
 }
 
-static void visit_list(struct walk *walk, const struct shape *shape, int index, const struct place *place, int depth) {
-    enter(walk, index, place, depth, "a list");
-    int length = (int)lua_objlen(walk->from, index), seen = 0;
+static void visit_list(struct walk *walk, const struct shape *shape, const struct value *value,
+                       const struct place *place, int depth) {
+    enter(walk, value, place, depth, "a list");
+    if (walk->at && !value->list && value->length)
+        refuse(walk, place, "a list is expected, not an object");
+    int length = (int)value->length, seen = 0;
     if ((double)length > shape->most)
         refuse(walk, place, "a list of at most %d is expected, not %d", (int)shape->most, length);
     if ((double)length < shape->least)
         refuse(walk, place, "a list of at least %d is expected, not %d", (int)shape->least, length);
     if (walk->copy)
         lua_createtable(walk->to, length, 0);
-    lua_pushnil(walk->from);
-    while (lua_next(walk->from, index)) {
-        if (lua_type(walk->from, -2) != LUA_TNUMBER)
+    struct members members = members_of(walk, value);
+    while (next_member(walk, value, &members)) {
+        if (members.key.type != LUA_TNUMBER)
             refuse(walk, place, "a list is expected, not an object");
-        struct place here = {place, NULL, (int)lua_tonumber(walk->from, -2)};
+        struct place here = {place, NULL, (int)members.key.number};
         seen++;
-        visit(walk, shape->of, lua_gettop(walk->from), &here, depth + 1);
+        visit(walk, shape->of, &members.value, &here, depth + 1);
         if (walk->copy)
             lua_rawseti(walk->to, -2, here.index);
-        lua_pop(walk->from, 1);
+        leave_member(walk);
     }
     if (seen != length)
         refuse(walk, place, "a list without holes is expected");
@@ -350,7 +425,9 @@ int fastr_edit_distance(const char *a, const char *b) {
     return row[lb];
 }
 
-static int unknown_field(struct walk *walk, const struct shape *shape, const char *name, const struct place *place) {
+static int unknown_field(struct walk *walk, const struct shape *shape, const struct value *key, const struct place *place) {
+    char name[128];
+    snprintf(name, sizeof name, "%.*s", key->length < 120 ? (int)key->length : 120, key->text);
     const char *best = NULL;
     int least = 2 + (int)strlen(name) / 2;
     for (int i = 0; i < shape->field_count; i++) {
@@ -374,11 +451,11 @@ static void visit_missing(struct walk *walk, const struct shape *shape, uint64_t
     }
 }
 
-static void visit_field(struct walk *walk, const struct shape *shape, int at, uint64_t *seen, const struct place *place,
-                        int depth) {
+static void visit_field(struct walk *walk, const struct shape *shape, int at, uint64_t *seen, const struct value *value,
+                        const struct place *place, int depth) {
     const struct field *field = &shape->fields[at];
     struct place here = {place, field->name, 0};
-    if (field->shape->optional && is_null(walk->from, -1)) {
+    if (field->shape->optional && value->type == LUA_TNIL) {
         walk->values++;
         if (!walk->copy || !field->shape->has_null)
             return;
@@ -390,55 +467,70 @@ static void visit_field(struct walk *walk, const struct shape *shape, int at, ui
     *seen |= UINT64_C(1) << at;
     if (walk->copy)
         lua_pushlstring(walk->to, field->name, field->length);
-    visit(walk, field->shape, lua_gettop(walk->from), &here, depth + 1);
+    visit(walk, field->shape, value, &here, depth + 1);
     if (walk->copy)
         lua_rawset(walk->to, -3);
 }
 
-static void visit_object(struct walk *walk, const struct shape *shape, int index, const struct place *place, int depth) {
+static void visit_object(struct walk *walk, const struct shape *shape, const struct value *value,
+                         const struct place *place, int depth) {
     uint64_t seen = 0;
-    enter(walk, index, place, depth, "an object");
+    enter(walk, value, place, depth, "an object");
+    int room = walk->at ? (int)value->length : 16;
     if (walk->copy)
-        lua_createtable(walk->to, 0, shape->field_count < 16 ? shape->field_count : 16);
-    lua_pushnil(walk->from);
-    while (lua_next(walk->from, index)) {
-        size_t length;
-        if (lua_type(walk->from, -2) != LUA_TSTRING)
+        lua_createtable(walk->to, 0, shape->field_count < room ? shape->field_count : room);
+    struct members members = members_of(walk, value);
+    while (next_member(walk, value, &members)) {
+        if (members.key.type != LUA_TSTRING)
             refuse(walk, place, "an object is expected, not a list");
-        const char *name = lua_tolstring(walk->from, -2, &length);
-        int at = field_of(shape, name, length);
+        int at = field_of(shape, members.key.text, members.key.length);
         if (at < 0)
-            unknown_field(walk, shape, name, place);
-        visit_field(walk, shape, at, &seen, place, depth);
-        lua_pop(walk->from, 1);
+            unknown_field(walk, shape, &members.key, place);
+        visit_field(walk, shape, at, &seen, &members.value, place, depth);
+        leave_member(walk);
     }
     if (shape->required & ~seen)
         visit_missing(walk, shape, seen, place);
 }
 
+static void push_key(struct walk *walk, const struct value *key) {
+    if (key->type == LUA_TSTRING)
+        lua_pushlstring(walk->to, key->text, key->length);
+    else
+        lua_pushnumber(walk->to, key->number);
+}
+
+/* The key as a place's name, cut where it is long; on the tape it has no NUL of its own. */
+static struct place member_place(const struct value *key, char name[96], const struct place *up) {
+    if (key->type != LUA_TSTRING)
+        return (struct place){up, NULL, (int)key->number};
+    size_t length = key->length < 95 ? key->length : 95;
+    memcpy(name, key->text, length);
+    name[length] = '\0';
+    return (struct place){up, name, 0};
+}
+
 /* A map by text, or with `any` whatever plain table. */
-static void visit_map(struct walk *walk, const struct shape *of, int index, const struct place *place, int depth) {
-    enter(walk, index, place, depth, "an object");
+static void visit_map(struct walk *walk, const struct shape *of, const struct value *value, const struct place *place,
+                      int depth) {
+    enter(walk, value, place, depth, "an object");
+    bool list = !walk->at || value->list;
     if (walk->copy)
-        lua_createtable(walk->to, (int)lua_objlen(walk->from, index), 4);
-    lua_pushnil(walk->from);
-    while (lua_next(walk->from, index)) {
-        int type = lua_type(walk->from, -2);
-        struct place here = {place, type == LUA_TSTRING ? lua_tostring(walk->from, -2) : NULL, 0};
-        if (type != LUA_TSTRING && (of || type != LUA_TNUMBER))
+        lua_createtable(walk->to, list ? (int)value->length : 0, list ? 0 : (int)value->length);
+    struct members members = members_of(walk, value);
+    while (next_member(walk, value, &members)) {
+        char name[96];
+        struct place here = member_place(&members.key, name, place);
+        if (members.key.type != LUA_TSTRING && (of || members.key.type != LUA_TNUMBER))
             refuse(walk, place, "keys are texts");
-        if (!here.name)
-            here.index = (int)lua_tonumber(walk->from, -2);
-        bool null = !of && is_null(walk->from, -1);
-        if (walk->copy && !null && here.name)
-            lua_pushlstring(walk->to, here.name, lua_objlen(walk->from, -2));
-        else if (walk->copy && !null)
-            lua_pushnumber(walk->to, lua_tonumber(walk->from, -2));
+        bool null = !of && members.value.type == LUA_TNIL;
+        if (walk->copy && !null)
+            push_key(walk, &members.key);
         if (!null)
-            visit(walk, of, lua_gettop(walk->from), &here, depth + 1);
+            visit(walk, of, &members.value, &here, depth + 1);
         if (walk->copy && !null)
             lua_rawset(walk->to, -3);
-        lua_pop(walk->from, 1);
+        leave_member(walk);
     }
 }
 
@@ -446,39 +538,49 @@ static const struct shape any_boolean = {.kind = BOOLEAN};
 static const struct shape any_number = {.kind = NUMBER, .least = -HUGE_VAL, .most = HUGE_VAL};
 static const struct shape any_text = {.kind = TEXT, .least = -HUGE_VAL, .most = HUGE_VAL};
 
-static void visit_any(struct walk *walk, int index, const struct place *place, int depth) {
-    switch (lua_type(walk->from, index)) {
-    case LUA_TBOOLEAN: visit(walk, &any_boolean, index, place, depth); break;
-    case LUA_TNUMBER: visit(walk, &any_number, index, place, depth); break;
-    case LUA_TSTRING: visit(walk, &any_text, index, place, depth); break;
-    case LUA_TTABLE: visit_map(walk, NULL, index, place, depth); break;
-    default: refuse(walk, place, "a plain value is expected, not a %s", type_here(walk, index));
+static void visit_any(struct walk *walk, const struct value *value, const struct place *place, int depth) {
+    switch (value->type) {
+    case LUA_TBOOLEAN: visit(walk, &any_boolean, value, place, depth); break;
+    case LUA_TNUMBER: visit(walk, &any_number, value, place, depth); break;
+    case LUA_TSTRING: visit(walk, &any_text, value, place, depth); break;
+    case LUA_TTABLE: visit_map(walk, NULL, value, place, depth); break;
+    default: refuse(walk, place, "a plain value is expected, not a %s", type_of(value));
     }
 }
 
-/* The value at the absolute `index` of `from`. */
-static void visit(struct walk *walk, const struct shape *shape, int index, const struct place *place, int depth) {
+static void visit(struct walk *walk, const struct shape *shape, const struct value *value, const struct place *place,
+                  int depth) {
     walk->values++;
     switch (shape ? shape->kind : ANY) {
-    case ANY: visit_any(walk, index, place, depth); break;
+    case ANY: visit_any(walk, value, place, depth); break;
     case NUMBER:
-    case INTEGER: visit_number(walk, shape, index, place); break;
-    case TEXT: visit_text(walk, shape, index, place); break;
-    case LIST: visit_list(walk, shape, index, place, depth); break;
-    case OBJECT: visit_object(walk, shape, index, place, depth); break;
-    case MAP: visit_map(walk, shape->of, index, place, depth); break;
+    case INTEGER: visit_number(walk, shape, value, place); break;
+    case TEXT: visit_text(walk, shape, value, place); break;
+    case LIST: visit_list(walk, shape, value, place, depth); break;
+    case OBJECT: visit_object(walk, shape, value, place, depth); break;
+    case MAP: visit_map(walk, shape->of, value, place, depth); break;
     case BOOLEAN:
-        if (lua_type(walk->from, index) != LUA_TBOOLEAN)
-            refuse(walk, place, "true or false is expected, not a %s", type_here(walk, index));
+        if (value->type != LUA_TBOOLEAN)
+            refuse(walk, place, "true or false is expected, not a %s", type_of(value));
         if (walk->copy)
-            lua_pushboolean(walk->to, lua_toboolean(walk->from, index));
+            lua_pushboolean(walk->to, value->truth);
         break;
     }
 }
 
 int64_t fastr_shape_copy(const struct fastr_shapes *shapes, const char *name, lua_State *from, int index, lua_State *to) {
-    struct walk walk = {from, to, from != to, 0};
+    struct walk walk = {.from = from, .to = to, .copy = from != to};
     struct place root = {NULL, NULL, 0};
-    visit(&walk, find(shapes, name)->shape, index < 0 ? lua_gettop(from) + index + 1 : index, &root, 0);
+    struct value value = lua_value(from, index < 0 ? lua_gettop(from) + index + 1 : index);
+    visit(&walk, find(shapes, name)->shape, &value, &root, 0);
+    return walk.values;
+}
+
+int64_t fastr_shape_read(const struct fastr_shapes *shapes, const char *name, const struct fastr_json_token *tape,
+                         lua_State *to) {
+    struct walk walk = {.from = to, .to = to, .at = tape, .copy = true};
+    struct place root = {NULL, NULL, 0};
+    struct value value = tape_value(&walk);
+    visit(&walk, find(shapes, name)->shape, &value, &root, 0);
     return walk.values;
 }

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 struct fastr_shapes;
+struct fastr_json_token;
 
 struct fastr_shapes *fastr_shapes_new(void);
 void fastr_shapes_free(struct fastr_shapes *shapes); /* NULL is fine */
@@ -21,6 +22,9 @@ bool fastr_shape_has(const struct fastr_shapes *shapes, const char *name);
 /* Pushes on `to` a copy of the value at `index` of `from`, read raw; raises on `to` with the path ("lines[3].sku: ...").
  * With `to` == `from` it only checks, and pushes nothing. Returns the number of values seen. */
 int64_t fastr_shape_copy(const struct fastr_shapes *shapes, const char *name, lua_State *from, int index, lua_State *to);
+/* The same from the tape of a JSON text (json.h). */
+int64_t fastr_shape_read(const struct fastr_shapes *shapes, const char *name, const struct fastr_json_token *tape,
+                         lua_State *to);
 
 /* Insertions, deletions and changes that turn `a` into `b` (Levenshtein), to guess which name was meant; 99 if one of
  * them is longer than 60 bytes. */

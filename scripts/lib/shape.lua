@@ -243,6 +243,16 @@ M.any = callable(function(options)
   return new("any", options, function() end, function() return { description = options.doc } end)
 end)
 
+-- The body of a request as the text that came: a JSON object whose owner reads and checks it as strictly as here (facts, by
+-- the rules). For bodies only.
+M.json_text = callable(function(options)
+  local self = new("json_text", options, function(value)
+    if type(value) ~= "string" then return wrong("must be a text, not " .. kind_of(value)) end
+  end, function() return { type = "object", description = options.doc } end)
+  self.is_text = true
+  return self
+end)
+
 -- ---- lists and objects -------------------------------------------------------------------------------------------
 
 local function count(n, word)

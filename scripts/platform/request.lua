@@ -49,6 +49,7 @@ function M.body(route, req)
     return nil, problem.new("body_missing")
   end
   if not is_json(req:header("content-type") or "") then return nil, problem.new("unsupported_media_type") end
+  if of.is_text then return text, nil, text end
   local value, message = json.decode(text)
   if value == nil then
     if route.sensitive then message = message:gsub(' ".*', "") end -- a doubled name is quoted, and may be anything

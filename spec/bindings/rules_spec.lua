@@ -45,6 +45,41 @@ describe("fastr.rules", function()
     for _ = 1, 50 do assert.equal(first, fastr.json.canonical((rules.decide("price.cart", facts)))) end
   end)
 
+  it("decides the same about facts and decisions that are JSON texts", function()
+    local facts = cart({ { sku = 'A "b" \\ ü', quantity = 7, unit_price = 333, categories = { "lighting/candles" } },
+      { sku = "B", quantity = 2, unit_price = 9999, tax_category = "standard", categories = fastr.json.array {} } })
+    facts.promotions, facts.coupons, facts.customer = nil, { "WELCOME", "NONE" }, fastr.json.null
+    facts.shipping = { { method = "post", fee = 350 } }
+    for _, explain in ipairs { "none", "applied", "full" } do
+      local decision = rules.decide("price.cart", facts, { explain = explain })
+      local text = assert(rules.decide_text("price.cart", fastr.json.encode(facts), { explain = explain }))
+      assert.equal(fastr.json.canonical(decision), fastr.json.canonical(fastr.json.decode(text)))
+    end
+    local asked = { from = "placed", to = "paid", who = "service" }
+    assert.same(rules.decide("order.transition", asked),
+      fastr.json.decode(rules.decide_text("order.transition", fastr.json.encode(asked))))
+  end)
+
+  it("refuses texts that are no JSON, and facts in them as it refuses tables", function()
+    assert.equal("json", select(3, rules.decide_text("price.cart", "{")))
+    assert.equal("json", select(3, rules.decide_text("price.cart", '{"currency":"GBP","currency":"EUR"}')))
+    local bad = { cart { { sku = "A", quantity = 0, unit_price = 1 } }, cart { { sku = "A", unit_price = 1 } },
+      cart { { sku = "A", quantity = 1, unit_price = 1, categry = {} } }, cart({}, { coupons = { 1 } }),
+      cart({}, { settings = { tax_rounding = "lines" } }), cart({}, { currency = fastr.json.null }),
+      cart({}, { lines = { x = 1 } }), { lines = {} } }
+    for _, facts in ipairs(bad) do
+      local _, expected, code = rules.decide("price.cart", facts)
+      assert.equal("facts_invalid", code)
+      local none, message, text_code = rules.decide_text("price.cart", fastr.json.encode(facts))
+      assert.is_nil(none)
+      assert.equal(code, text_code)
+      assert.equal(expected, message)
+    end
+    assert.equal("facts: an object is expected, not a list", select(2, rules.decide_text("price.cart", "[1]")))
+    assert.equal("rules_version_gone", select(3, rules.decide_text("price.cart", "{}", { pack = ("0"):rep(64) })))
+    assert.equal("facts_invalid", select(3, rules.decide_text("price.cat", "{}")))
+  end)
+
   it("answers the other decision points", function()
     assert.is_true(rules.decide("order.transition", { from = "placed", to = "paid", who = "service" }).allow)
     assert.is_false(rules.decide("order.transition", { from = "delivered", to = "paid", who = "service" }).allow)

@@ -11,9 +11,11 @@ local function place(message)
   return { path = message:sub(1, at - 1), problem = message:sub(at + 2) }
 end
 
+-- Facts and decision are passed on as the texts that they are.
 function M.quote(ctx)
-  local decision, message, code = fastr.rules.decide("price.cart", ctx.body, { explain = "full" })
-  if decision then return 200, decision end
+  local decision, message, code = fastr.rules.decide_text("price.cart", ctx.body, { explain = "full" })
+  if decision then return 200, decision, { ["Content-Type"] = "application/json" } end
+  if code == "json" then return nil, problem.new("body_not_json", { detail = message }) end
   if code ~= "facts_invalid" then return nil, problem.new(code, { detail = message }) end
   return nil, problem.new(code, { detail = message, errors = fastr.json.array { place(message) } })
 end
