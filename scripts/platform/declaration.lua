@@ -10,7 +10,8 @@ local METHODS = { GET = true, POST = true, PUT = true, PATCH = true, DELETE = tr
 local IDEMPOTENCY = { transaction = true, saga = true, required_transaction = true, required_saga = true }
 
 local ROUTE = { method = "string", path = "string", internal = "boolean", root = "boolean", handler = "string",
-  scope = "string", doc = "string", params = "table", query = "table", body = "table", replies = "table",
+  scope = "string", doc = "string", params = "table", query = "table", headers = "table", body = "table",
+  replies = "table",
   idempotency = "string", prepare = "string", replay = "string", fingerprint = "string",
   sensitive = "boolean", credentials = "boolean",
   timeout_ms = "number", concurrency = "number", body_bytes = "number", stream = "boolean" }
@@ -37,6 +38,13 @@ local function check_fields(say, where, entry, fields)
     end
   end
 end
+
+-- Request headers that a route may say it heeds, and what they are for.
+M.HEADERS = {
+  ["If-Match"] = "the ETag that was read; a change of something that has changed since is refused with 412",
+  ["Fastr-Order"] = "a guest's key to an order, from the reply of its checkout",
+  ["Last-Event-ID"] = "the id of the last event that was seen; what came after it is told first",
+}
 
 local function need(say, where, entry, ...)
   for _, name in ipairs { ... } do
@@ -87,6 +95,10 @@ end
 local function check_shapes(say, where, route)
   route.params = as_object(say, where, route.params, "params")
   route.query = as_object(say, where, route.query, "query")
+  for _, name in ipairs(route.headers or {}) do
+    if not M.HEADERS[name] then say(where, "headers: " .. tostring(name) .. " is not known; known: "
+      .. known_names(M.HEADERS)) end
+  end
   if route.body and not shape.is_shape(route.body) then say(where, "body must be a shape") end
   for status, of in pairs(route.replies or {}) do
     if type(status) ~= "number" then say(where, "replies: " .. tostring(status) .. " is no status") end

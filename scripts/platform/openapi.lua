@@ -35,6 +35,13 @@ local function parameters_of(object, place, defs, list)
   end
 end
 
+local function header_parameters(names, list)
+  for _, name in ipairs(names or {}) do
+    list[#list + 1] = { name = name, ["in"] = "header", required = false, description = declaration.HEADERS[name],
+      schema = { type = "string" } }
+  end
+end
+
 local function key_parameter(route)
   return { name = "Idempotency-Key", ["in"] = "header", required = route.idempotency:find("^required_") ~= nil,
     description = "names this action: a new UUID for each, the same when it is retried",
@@ -49,14 +56,22 @@ local function problem_reply(status)
     schema = { ["$ref"] = "#/components/schemas/Problem" } } } }
 end
 
+local function reply_of(status, of, defs)
+  if status == 204 then return { description = DESCRIPTIONS[204] } end
+  local description = of.doc or DESCRIPTIONS[status] or "the reply"
+  if status >= 400 then return problem_reply(description) end
+  local reply = schema_of(of, defs)
+  reply.description = description
+  return reply
+end
+
+local EVENTS = { description = "server-sent events, as they happen", content = { ["text/event-stream"] = {
+  schema = { type = "string" } } } }
+
 local function replies_of(route, defs)
   local replies = { default = problem_reply("a problem document; /docs/problems lists the codes") }
-  for status, of in pairs(route.replies or {}) do
-    local reply = schema_of(of, defs)
-    reply.description = of.doc or DESCRIPTIONS[status] or "the reply"
-    replies[tostring(status)] = reply
-  end
-  if not route.replies then replies["200"] = { description = "done" } end
+  for status, of in pairs(route.replies or {}) do replies[tostring(status)] = reply_of(status, of, defs) end
+  if not route.replies then replies["200"] = route.stream and EVENTS or { description = "done" } end
   return replies
 end
 
@@ -71,6 +86,7 @@ local function operation_of(service, route, defs)
   local parameters = json.array {}
   parameters_of(route.params, "path", defs, parameters)
   parameters_of(route.query, "query", defs, parameters)
+  header_parameters(route.headers, parameters)
   if route.idempotency then parameters[#parameters + 1] = key_parameter(route) end
   local operation = { summary = route.doc, operationId = service.name .. "_" .. route.handler, tags = { service.name },
     parameters = parameters, responses = replies_of(route, defs), security = security_of(route),
@@ -105,7 +121,8 @@ function M.document(names)
   return {
     openapi = "3.1.0",
     info = { title = "fastr shop", version = "1", description = "Errors are RFC 9457 problem documents with a stable "
-      .. "code. Money is {amount, currency} in minor units. Times are RFC 3339 in UTC. Lists use cursors." },
+      .. "code. Money is {amount, currency} in minor units. Times are RFC 3339 in UTC. Lists use cursors. "
+      .. "What has a version carries it as ETag." },
     servers = { { url = "/" } },
     tags = tags,
     paths = paths_of(services, defs),

@@ -35,7 +35,8 @@ return {
 
     { method = "DELETE", path = "/auth/tokens", handler = "sign_out", scope = "account:self",
       doc = "Signs out: the refresh tokens of this session, or of all, work no longer",
-      query = { everywhere = shape.optional(shape.boolean { doc = "all sessions of the account" }) } },
+      query = { everywhere = shape.optional(shape.boolean { doc = "all sessions of the account" }) },
+      replies = { [204] = shape.any {} } },
 
     { method = "GET", path = "/auth/jwks", handler = "jwks", scope = "public", credentials = false,
       doc = "The public keys that verify tokens (RFC 7517)",

@@ -2,6 +2,7 @@
 
 local shape = require "lib.shape"
 local address = require "lib.address"
+local order = require("lib.order").shape
 
 local id = shape.text { min = 22, max = 22, format = "token", doc = "a capability: who has it may use the cart" }
 local sku = shape.text { min = 1, max = 64, doc = "stock-keeping unit" }
@@ -33,7 +34,11 @@ local cart = shape.object({
   lines = shape.list(line), shipping_address = shape.nullable(address.shape), shipping_method = shape.nullable(method),
   totals = totals,
   coupons = shape.list(shape.object { code = code, accepted = shape.boolean, reason = shape.optional(shape.text {}) }),
-  problems = shape.list(shape.any { doc = "what stands against buying this now: {code, detail, sku?, ...}" }),
+  problems = shape.list(shape.object { code = shape.text {}, detail = shape.text { doc = "for people" },
+    sku = shape.optional(sku), coupon = shape.optional(code), reason = shape.optional(shape.text {}),
+    available = shape.optional(shape.integer {}), quantity = shape.optional(shape.integer {}),
+    from = shape.optional(shape.money), to = shape.optional(shape.money) },
+    { doc = "what stands against buying this now" }),
   thresholds = shape.list(shape.object { kind = shape.enum { "free_shipping", "promotion" },
     method = shape.optional(shape.text {}), promotion = shape.optional(shape.text {}),
     missing = shape.money { doc = "to spend on top" }, detail = shape.text { doc = "for people" } }),
@@ -51,12 +56,12 @@ local new_line = shape.object { sku = sku, quantity = quantity }
 local explain = shape.object {
   explain = shape.optional(shape.enum { "full", doc = "adds the trace of every rule considered" }) }
 local params, line_params = shape.object { id = id }, shape.object { id = id, sku = sku }
-local order = shape.any { doc = "the order, as GET /orders/{id} shows it, with order_token" }
+local declined = shape.any { doc = "payment_declined: with order, order_token and reason" }
 
 -- A route that changes a cart: its products' facts are fetched before the cart is locked.
 local function change(route)
   route.scope, route.idempotency, route.prepare = "public", "transaction", route.prepare or "prepare"
-  route.params, route.replies = route.params or params, { [200] = cart }
+  route.params, route.headers, route.replies = route.params or params, { "If-Match" }, { [200] = cart }
   return route
 end
 
@@ -125,13 +130,13 @@ return {
     { method = "POST", path = "/carts/{id}/checkout", handler = "checkout", replay = "replay_checkout",
       scope = "public", idempotency = "required_saga",
       doc = "Buys the cart for expected_total. After 402 declined or 202 unknown the order stays open: check out again",
-      timeout_ms = 15000, params = params,
+      timeout_ms = 15000, params = params, headers = { "If-Match" },
       body = shape.object {
         payment_method = shape.optional(shape.text { format = "uuid", doc = "its id; not for a total of 0" }),
         expected_total = shape.money { doc = "totals.total of the view that the shopper agreed to" },
         email = shape.optional(email), shipping_address = shape.optional(address.shape),
         shipping_method = shape.optional(method) },
-      replies = { [201] = order, [202] = order, [402] = order } },
+      replies = { [201] = order, [202] = order, [402] = declined } },
 
     { internal = true, handler = "settle", scope = "cart:settle",
       doc = "Order's last word on a checkout: done, or open again",

@@ -2,50 +2,13 @@
 
 local shape = require "lib.shape"
 local address = require "lib.address"
+local shapes = require "lib.order"
 
 local uuid = shape.text { format = "uuid" }
 local sku = shape.text { min = 1, max = 64, doc = "stock-keeping unit" }
 local time = shape.text { format = "date-time" }
 local email = shape.text { format = "email", max = 254 }
-local STATUSES = { "placing", "placed", "paid", "fulfilling", "shipped", "delivered", "cancelled", "returned" }
-
-local line = shape.object {
-  sku = sku, name = shape.text {}, quantity = shape.integer { min = 1 },
-  unit_price = shape.money, list_price = shape.money, subtotal = shape.money, discount = shape.money,
-  total = shape.money, tax = shape.money, tax_included = shape.money,
-}
-
-local totals = shape.object {
-  items = shape.money, discount = shape.money, shipping = shape.money, shipping_discount = shape.money,
-  tax = shape.money, tax_included = shape.money, total = shape.money,
-}
-
-local payment = shape.object {
-  id = shape.nullable(uuid, { doc = "of the payment; null until one was made" }), attempt = uuid,
-  status = shape.enum { "new", "asked", "authorised", "captured", "declined", "unknown", "requires_action", "voided",
-    "refunded" },
-  amount = shape.money, reason = shape.optional(shape.text {}),
-  next_action = shape.nullable(shape.any { doc = "{type, url}: where the shopper goes on" }),
-}
-
-local order = shape.object({
-  id = uuid, number = shape.nullable(shape.text { doc = "for people; given when it is placed" }),
-  status = shape.enum(STATUSES), currency = shape.text { format = "currency" }, email = email,
-  customer = shape.nullable(uuid), lines = shape.list(line), totals = totals,
-  shipping_address = address.shape, shipping_method = shape.text {},
-  rules = shape.object { pack = shape.text {}, abi = shape.integer {}, trace = shape.any },
-  payments = shape.list(payment),
-  history = shape.list(shape.object { sequence = shape.integer {}, status = shape.text {}, at = time,
-    reason = shape.optional(shape.text {}) }),
-  shipments = shape.list(shape.object { carrier = shape.text {}, tracking = shape.text {},
-    shipped_at = shape.nullable(time), delivered_at = shape.nullable(time) }),
-  returns = shape.list(shape.object { id = uuid, status = shape.enum { "open", "done", "refused" },
-    lines = shape.list(shape.object { sku = sku, quantity = shape.integer {}, restock = shape.boolean,
-      refund = shape.money }),
-    refund = shape.money, at = time, reason = shape.optional(shape.text {}) }),
-  created_at = time, placed_at = shape.nullable(time),
-  order_token = shape.optional(shape.text {}),
-}, { name = "Order" })
+local order, line, totals, STATUSES = shapes.shape, shapes.line, shapes.totals, shapes.STATUSES
 
 local summary = shape.object {
   id = uuid, number = shape.nullable(shape.text {}), status = shape.enum(STATUSES), total = shape.money,
@@ -77,11 +40,12 @@ return {
 
     { method = "GET", path = "/orders/{id}", handler = "show", scope = "order:read",
       doc = "One order: its customer's, staff's, or whoever's that has its token (Fastr-Order)",
-      params = params, replies = { [200] = order } },
+      params = params, headers = { "Fastr-Order" }, replies = { [200] = order } },
 
     { method = "GET", path = "/orders/{id}/events", handler = "watch", scope = "order:read", stream = true,
       timeout_ms = 5000,
-      doc = "What happens to the order, as server-sent events; Last-Event-ID goes on from there", params = params },
+      doc = "What happens to the order, as server-sent events; Last-Event-ID goes on from there", params = params,
+      headers = { "Fastr-Order", "Last-Event-ID" } },
 
     { method = "POST", path = "/orders/{id}/cancel", handler = "cancel", scope = "order:own", idempotency = "saga",
       replay = "shown_again", timeout_ms = 20000,

@@ -75,10 +75,11 @@ return {
 
     { method = "DELETE", path = "/payment-methods/{id}", handler = "delete_method", scope = "payment_method:write",
       idempotency = "transaction", params = params,
-      doc = "Forgets a card for good; repeating it is no error" },
+      doc = "Forgets a card for good; repeating it is no error", replies = { [204] = shape.any {} } },
 
     { method = "GET", path = "/payments/{id}", handler = "show_payment", scope = "payment:own", params = params,
       doc = "One payment: its customer's, staff's, or whoever's that has its order's token (Fastr-Order)",
+      headers = { "Fastr-Order" },
       replies = { [200] = payment } },
 
     operation { path = "/payments/{id}/captures", handler = "capture", scope = "payment:capture", body = part,
@@ -92,7 +93,8 @@ return {
       doc = "Staff: lets go of what was authorised and not captured. 202: not known yet, it is asked for until it is" },
 
     { method = "POST", path = "/webhooks/test", handler = "test_webhook", scope = "public", credentials = false,
-      doc = "News of the payment provider `test`, signed in Provider-Signature; 204 ends their delivery" },
+      doc = "News of the payment provider `test`, signed in Provider-Signature; 204 ends their delivery",
+      replies = { [204] = shape.any {} } },
 
     { internal = true, handler = "authorise", scope = "payment:authorise", timeout_ms = 8000,
       doc = "One attempt at paying an order; asking again is asking once",

@@ -69,7 +69,7 @@ return {
 
     { method = "PUT", path = "/products/{sku}", handler = "put", scope = "product:write",
       doc = "Creates or replaces a product; a stale If-Match is refused",
-      idempotency = "transaction", params = { sku = sku },
+      idempotency = "transaction", params = { sku = sku }, headers = { "If-Match" },
       body = shape.object {
         name = shape.text { min = 1, max = 200 },
         description = shape.optional(shape.text { max = 10000, lines = true }),

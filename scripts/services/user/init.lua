@@ -35,7 +35,8 @@ return {
       replies = { [200] = user } },
 
     { method = "PATCH", path = "/users/me", handler = "change_me", scope = "self:write", idempotency = "transaction",
-      doc = "Changes the profile; a stale If-Match is refused", body = shape.object { name = shape.optional(name) },
+      doc = "Changes the profile; a stale If-Match is refused", headers = { "If-Match" },
+      body = shape.object { name = shape.optional(name) },
       replies = { [200] = user } },
 
     { method = "GET", path = "/users/me/addresses", handler = "addresses", scope = "self:read",
@@ -48,11 +49,13 @@ return {
 
     { method = "PATCH", path = "/users/me/addresses/{id}", handler = "change_address", scope = "self:write",
       idempotency = "transaction", params = { id = id }, doc = "Replaces an address, or makes it the default",
+      headers = { "If-Match" },
       body = shape.object { address = shape.optional(address.shape), default = shape.optional(shape.boolean) },
       replies = { [200] = entry } },
 
     { method = "DELETE", path = "/users/me/addresses/{id}", handler = "delete_address", scope = "self:write",
-      idempotency = "transaction", params = { id = id }, doc = "Deletes an address; repeating it is no error" },
+      idempotency = "transaction", params = { id = id }, doc = "Deletes an address; repeating it is no error",
+      replies = { [204] = shape.any {} } },
 
     { method = "PUT", path = "/users/{id}/group", handler = "set_group", scope = "user:write",
       idempotency = "transaction", params = { id = id },
