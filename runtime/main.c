@@ -173,6 +173,8 @@ static int reload(int argc, char **argv)
     if (fastr_versions_open(var, &err))
         return complain(&err);
     bool rules = !wanted || !strcmp(wanted, "rules"), scripts = !wanted || strcmp(wanted, "rules");
+    if (wanted && !strcmp(wanted, "scripts"))
+        wanted = NULL;
     int rc = rules ? reload_rules(var) : 0;
     if (scripts && reload_scripts(var, wanted))
         rc = 1;
@@ -233,7 +235,7 @@ static const struct command {
     {"serve", serve, "serve [SERVICE ...]", "run a master and its workers with these services (none: all)"},
     {"migrate", migrate, "migrate [SERVICE ...]", "apply what is new in sql/ to each service's schema"},
     {"check", check, "check [SERVICE ...]", "load every setting, script and rule; change nothing"},
-    {"reload", reload, "reload [NAME | rules]", "make the files on disk live, in all workers or in none"},
+    {"reload", reload, "reload [NAME | scripts | rules]", "make the files on disk live, in all workers or in none"},
     {"status", status, "status [--json]", "what runs, what is live, what is unwell; exit code 1 when something is"},
     {"openapi", openapi, "openapi", "print the API's OpenAPI 3.1 document; needs no server"},
     {"spec", spec, "spec [FILE or busted option ...]", "run busted specs inside a task, against this checkout's settings"},

@@ -164,16 +164,15 @@ ENV
 
 # ---- starting -------------------------------------------------------------------------------------------------------------
 
-start_all() { /usr/bin/python3 conf/supervisor/start.py "$SOCKET" "$@"; }
+start_programs() { /usr/bin/python3 conf/supervisor/start.py "$@"; }
 
 service_ready() { curl -fsS -m 3 -o /dev/null "http://127.0.0.1:$1/readyz"; }
 
-# All at once; then each until it says that it is ready. What fails to come up shows its own last words.
-start_services() {
+# wait_ready PROGRAM...: each until it says that it is ready. What fails to come up shows its own last words.
+wait_ready() {
   local program port names
-  # shellcheck disable=SC2046
-  start_all $(programs)
   while read -r program port names; do
+    [[ " $* " == *" $program "* ]] || continue
     wait_for 60 "$program (port $port) to be ready" service_ready "$port" || {
       curl -sS -m 3 "http://127.0.0.1:$port/readyz" || true
       STEP_LOG=$VAR/log/$program.log
@@ -182,18 +181,57 @@ start_services() {
   done < <(processes)
 }
 
-# A new binary or new settings since they started: one at a time, so that the other instance goes on serving.
+# What a process is made of beside its scripts: var/run/build-NAME says what it was when it was started.
+build_hash() { cat "$FASTR_BUILD/fastr" conf/fastr.lua "$VAR/fastr.env" | sha256sum | cut -c1-16; }
+
+is_old() { [ "$(cat "$VAR/run/build-$1" 2>/dev/null)" != "$(build_hash)" ]; }
+
+note_build() {
+  local program
+  for program in "$@"; do build_hash >"$VAR/run/build-$program"; done
+}
+
+# All that do not run, at once.
+start_services() {
+  local running idle
+  running=$(supervisor status | awk '$2 == "RUNNING" || $2 == "STARTING" { print $1 }') || true
+  idle=$(programs | grep -vxF "$running") || true
+  # shellcheck disable=SC2086
+  [ -z "$idle" ] || { start_programs "$SOCKET" $idle; note_build $idle; }
+  # shellcheck disable=SC2046
+  wait_ready $(programs)
+}
+
+old_programs() {
+  local program
+  for program in $(programs); do ! is_old "$program" || echo "$program"; done
+}
+
+# A new binary or new settings since they started: the first instance of every service at once, then the second ...: so
+# that the others go on serving.
 renew_services() {
-  local build program port names
-  build=$(cat "$FASTR_BUILD/fastr" conf/fastr.lua "$VAR/fastr.env" | sha256sum | cut -c1-16)
-  if [ -s "$VAR/run/build" ] && [ "$(<"$VAR/run/build")" != "$build" ]; then
-    while read -r program port names; do
-      running "$program" || continue
-      supervisor restart "$program"
-      wait_for 60 "$program to be ready again" service_ready "$port" || { STEP_LOG=$VAR/log/$program.log; return 1; }
-    done < <(processes)
+  local i wave
+  for i in $(seq 8); do
+    wave=$(old_programs | grep -- "-$i\$") || continue
+    # shellcheck disable=SC2086
+    start_programs --again "$SOCKET" $wave && note_build $wave && wait_ready $wave
+  done
+}
+
+scripts_hash() { find scripts -path scripts/rules -prune -o -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -c1-16; }
+
+# Edited scripts become live, in all workers of a process or in none. Rules, too, if they never were: a pack that was live
+# once and is not any more was rolled back by somebody.
+reload_edits() {
+  local scripts pack
+  scripts=$(scripts_hash)
+  if [ "$(cat "$VAR/run/scripts" 2>/dev/null)" != "$scripts" ]; then
+    bin/fastr reload scripts
+    echo "$scripts" >"$VAR/run/scripts"
   fi
-  echo "$build" >"$VAR/run/build"
+  pack=$(bin/fastr rules check)
+  echo "$pack"
+  compgen -G "$VAR/packs/$(awk '{ print $6 }' <<<"$pack")*" >/dev/null || bin/fastr reload rules
 }
 
 nginx_has() { [ "$(curl -sS -m 3 "http://127.0.0.1:$INTERNAL_PORT/settings")" = "$1" ]; }
@@ -227,8 +265,9 @@ start_shop() {
   step migrate "the services' schemas" bin/fastr migrate $(services | awk '{ print $1 }')
   [ -z "$(ports_of product)" ] || step load "the catalogue: 3,243 products with categories and stock" load_catalogue
   step start "$(process_count) processes of fastr, topology $FASTR_TOPOLOGY" start_services
-  step start "the new build, one process at a time" renew_services
+  [ -z "$(old_programs)" ] || step renew "$(old_programs | wc -l) processes, an instance of each service at a time" renew_services
   step start "NGINX (http://127.0.0.1:$HTTP_PORT)" start_nginx
+  step reload "scripts and rules that were edited" reload_edits
 }
 
 # Once in the life of an instance: the real invoices are placed as orders, so that the first saved rule has a past.
