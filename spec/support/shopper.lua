@@ -112,7 +112,7 @@ end
 
 -- The order as its owner sees it now.
 function M.order(id, headers)
-  return select(2, M.send("GET", "/api/v1/orders/" .. id, { headers = headers }))
+  return (select(2, M.send("GET", "/api/v1/orders/" .. id, { headers = headers })))
 end
 
 return M
