@@ -1357,6 +1357,7 @@ static void put_entry(struct sink *sink, const struct entry *entry) {
     put_text(sink, "condition", entry->condition);
     put_text(sink, "to", entry->other);
     put_text(sink, "unit", entry->unit);
+    put_text(sink, "doc", entry->doc);
     put_operand(sink, "actual", entry->actual, entry->actual_text);
     put_operand(sink, "wanted", entry->wanted, entry->wanted_text);
 }
