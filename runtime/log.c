@@ -31,11 +31,17 @@ void fastr_log_unblock(void)
         fcntl(STDERR_FILENO, F_SETFL, flags | O_NONBLOCK);
 }
 
-static void write_line(const struct fastr_buffer *line)
+/* A line longer than what the pipe had room for may be cut: the next one begins on a line of its own. */
+static void write_line(struct fastr_buffer *line)
 {
     static struct fastr_metric *dropped;
-    ssize_t written = write(STDERR_FILENO, line->data, line->length);
-    if (written == (ssize_t)line->length)
+    static bool cut;
+    const char *text = cut ? line->data : line->data + 1; /* it begins with a line end, for this */
+    size_t length = line->length - (size_t)(text - line->data);
+    ssize_t written = write(STDERR_FILENO, text, length);
+    if (written > 0)
+        cut = written < (ssize_t)length;
+    if (written == (ssize_t)length)
         return;
     if (!dropped)
         dropped = fastr_counter("fastr_log_lines_dropped_total", "", "Log lines lost because the log's pipe was full.");
@@ -55,7 +61,7 @@ void fastr_log_fields(enum fastr_level level, const char *message, const char *f
     snprintf(stamp + n, sizeof stamp - n, ".%03dZ", (int)(now / 1000 % 1000));
 
     struct fastr_buffer line = {0};
-    fastr_buffer_format(&line, "{\"time\":\"%s\",\"level\":\"%s\",\"process\":\"%s\",\"pid\":%d,\"message\":", stamp,
+    fastr_buffer_format(&line, "\n{\"time\":\"%s\",\"level\":\"%s\",\"process\":\"%s\",\"pid\":%d,\"message\":", stamp,
                         level_names[level], process_name, (int)getpid());
     fastr_json_string(&line, message, strlen(message));
     struct fastr_task *task = fastr_task_current();

@@ -43,7 +43,8 @@ function host.free_port()
 end
 
 --- Makes the folder and its files, and starts a master; waits until every worker serves.
--- @param options program: text of main.lua; workers: default 2; env: name -> text; no_wait
+-- @param options program: text of main.lua; workers: default 2; env: name -> text; no_wait; stderr: a file or pipe for
+-- the log
 function host.start(options)
   local _, dir = run("mktemp -d /tmp/fastr-spec-XXXXXX")
   local self = setmetatable({ dir = dir:gsub("%s+$", ""), workers = options.workers or 2, name = "spec" }, host)
@@ -58,7 +59,8 @@ function host.start(options)
     self.workers, self.dir, self.dir, self.dir))
   self.env = "env -i PATH=/usr/bin:/bin FASTR_CONF=" .. self.dir .. "/conf.lua"
   for name, value in pairs(options.env or {}) do self.env = self.env .. (" %s='%s'"):format(name, value) end
-  local _, pid = run(("%s %s serve >%s/log 2>&1 </dev/null & echo $!"):format(self.env, binary, self.dir))
+  local _, pid = run(("%s %s serve >%s/log 2>%s </dev/null & echo $!"):format(self.env, binary, self.dir,
+    options.stderr or "&1"))
   self.pid = tonumber(pid:match("%d+"))
   if not options.no_wait then
     host.eventually("every worker is ready: " .. self:log(), function() return self:ready() end)

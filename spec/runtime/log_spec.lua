@@ -1,0 +1,64 @@
+-- The log on a pipe that nobody reads: lines are dropped and counted, and requests go on.
+local host = require("spec.support.host")
+
+local PROGRAM = [[
+return {
+  routes = { { method = "GET", path = "/talk", handle = function()
+    for i = 1, 200 do fastr.log.warn("a line", { n = i, text = ("x"):rep(i % 10 == 0 and 6000 or 500) }) end
+    return 200, {}
+  end } }, consumers = {}, schedules = {},
+}]]
+
+local function run(command)
+  local pipe = assert(io.popen(command))
+  local text = pipe:read("*a"):gsub("%s+$", "")
+  pipe:close()
+  return text
+end
+
+describe("the log on a full pipe", function()
+  local fifo, reader, h
+
+  setup(function()
+    fifo = run("mktemp -u /tmp/fastr-spec-XXXXXX")
+    run("mkfifo " .. fifo)
+    reader = tonumber(run(("sh -c 'exec sleep 300 <>%s' >/dev/null 2>&1 & echo $!"):format(fifo)))
+    h = host.start { program = PROGRAM, workers = 1, stderr = fifo }
+  end)
+  teardown(function()
+    h:stop()
+    host.kill(reader, "KILL")
+    os.remove(fifo)
+  end)
+
+  local function dropped()
+    return tonumber(h:get("/metrics").body:match("\nfastr_log_lines_dropped_total (%d+)") or 0)
+  end
+
+  it("loses lines and counts them, and no request waits", function()
+    for _ = 1, 10 do
+      local began = fastr.time.unix_ms()
+      assert.equal(200, h:get("/talk").status)
+      assert.is_true(fastr.time.unix_ms() - began < 1000)
+    end
+    -- A pipe holds 64 KiB; ten requests said more than 2 MB.
+    assert.is_true(dropped() > 1800, dropped() .. " lines dropped")
+  end)
+
+  it("goes on with whole lines when somebody reads again", function()
+    local before = dropped()
+    local out = fifo .. ".out"
+    finally(function() os.remove(out) end)
+    local cat = tonumber(run(("cat %s >%s & echo $!"):format(fifo, out)))
+    host.eventually("it is read", function() return tonumber(run("stat -c %s " .. out)) > 30000 end)
+    assert.equal(200, h:get("/talk").status)
+    host.eventually("the last line", function() return run("tail -n 1 " .. out):find('"n":200', 1, true) end)
+    host.kill(cat, "KILL")
+    local cut = 0
+    for line in io.lines(out) do
+      if line ~= "" and not fastr.json.decode(line) then cut = cut + 1 end
+    end
+    assert.is_true(cut <= 2, cut .. " lines are no JSON")
+    assert.is_true(dropped() >= before)
+  end)
+end)
