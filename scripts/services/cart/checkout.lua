@@ -171,20 +171,21 @@ local function reopen(db, cart)
 end
 
 -- Whoever has a cart's id may buy it, but not with its customer's saved cards: those are for him alone. True, or nil
--- and a problem.
-local function may_use(method, ctx, cart)
-  if not method or not cart.customer or cart.customer == ctx.principal.id then return true end
+-- and a problem. Before anything is closed: a checkout that is under way is none of this one's business.
+local function may_use(db, ctx)
+  local method, cart = ctx.body.payment_method, store.load(db, ctx.params.id)
+  if not method or not cart or not cart.customer or cart.customer == ctx.principal.id then return true end
   return fastr.call("payment", "GET /payment-methods/" .. method)
 end
 
 -- POST /carts/{id}/checkout.
 function M.run(db, ctx)
+  local answer, failed = may_use(db, ctx)
+  if not answer then return nil, failed end
   local cart, priced = freeze(db, ctx)
   if not cart then return nil, priced end
-  local answer, failed
   if priced then
-    answer, failed = may_use(ctx.body.payment_method, ctx, cart)
-    if answer then answer, failed = place(ctx, cart, priced) end
+    answer, failed = place(ctx, cart, priced)
   else
     answer, failed = fastr.call("order", "of_cart", { cart = cart.id })
   end
