@@ -1,6 +1,7 @@
 -- invoices: the retailer's real invoices as facts of price.cart, without a shop: what rules are proved on in specs.
 --
--- M.orders(pack): as recorded orders that `pack` (opened by fastr.rules.open) decided, in the order of the file.
+-- M.orders(pack, most): at most so many, as recorded orders that `pack` (of fastr.rules.open) decided, in the order of
+-- the file.
 
 local catalogue = require "services.rules.catalogue"
 
@@ -26,9 +27,10 @@ local function grouped()
   return list
 end
 
-function M.orders(pack)
+function M.orders(pack, most)
   local orders = {}
   for i, invoice in ipairs(grouped()) do
+    if i > most then break end
     local facts = { currency = "GBP", now = "2026-11-23T10:00:00Z", zone = "GB", lines = invoice.lines,
       shipping = array { { method = "standard", fee = 395, tax_category = "standard" } } }
     local decision, message = pack:decide("price.cart", facts)

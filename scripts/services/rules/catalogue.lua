@@ -5,15 +5,23 @@ local M = {}
 local FOLDER = "data"
 
 local products -- sku in upper case -> { sku, name, price, currency, categories }
+local list     -- the same, in the order of the file
 
 local function load()
   package.path = FOLDER .. "/?.lua;" .. package.path
   local csv, categories = require "csv", require "categories"
-  products = {}
+  products, list = {}, {}
   for row in csv.rows(FOLDER .. "/retail-products.csv") do
-    products[row.sku:upper()] = { sku = row.sku, name = row.name, price = tonumber(row.price_minor),
-      currency = row.currency, categories = categories.of(row.name) }
+    local product = { sku = row.sku, name = row.name, price = tonumber(row.price_minor), currency = row.currency,
+      categories = categories.of(row.name) }
+    products[row.sku:upper()], list[#list + 1] = product, product
   end
+end
+
+-- All products.
+function M.all()
+  if not products then load() end
+  return list
 end
 
 -- The product, or nil.

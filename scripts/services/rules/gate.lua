@@ -1,0 +1,188 @@
+-- gate: what a pack must show before it prices anybody's cart. Each check is a name, whether it holds, what it found,
+-- and how long it took; the first one that fails ends the list.
+
+local catalogue = require "services.rules.catalogue"
+local packs = require "services.rules.packs"
+local report = require "services.rules.report"
+local words = require "services.rules.words"
+
+local M = {}
+
+local array = fastr.json.array
+
+local CARTS = 200
+local DEARER = 1.2 -- instructions, against the parent
+
+-- ---- carts to try ---------------------------------------------------------------------------------------------------
+
+-- The same numbers in every run: what fails once fails again.
+local function sequence(seed)
+  return function(most)
+    seed = (seed * 16807) % 2147483647
+    return seed % most + 1
+  end
+end
+
+local COUPONS = { "WELCOME", "nonsense" }
+local ZONES = { "GB", "DE", "US" }
+
+local function made_up(next_number, products)
+  local lines, seen = array {}, {}
+  for _ = 1, next_number(12) do
+    local product = products[next_number(#products)]
+    if not seen[product.sku] then
+      seen[product.sku] = true
+      lines[#lines + 1] = { sku = product.sku, quantity = next_number(next_number(4) == 1 and 500 or 6),
+        unit_price = product.price, categories = array(product.categories), tax_category = "standard" }
+    end
+  end
+  return { currency = "GBP", now = ("2026-%02d-%02dT12:00:00Z"):format(next_number(12), next_number(28)),
+    zone = ZONES[next_number(3)], lines = lines, coupons = array { COUPONS[next_number(2)] },
+    customer = { orders_placed = next_number(3) - 1 },
+    shipping = array { { method = "standard", fee = 395, tax_category = "standard" } } }
+end
+
+-- Facts to try a pack with: made-up carts of the catalogue, and those of recorded orders.
+local function facts_of(orders)
+  local list, next_number, products = {}, sequence(20261127), catalogue.all()
+  for i = 1, CARTS do list[i] = made_up(next_number, products) end
+  for _, order in ipairs(orders) do list[#list + 1] = order.facts end
+  return list
+end
+
+-- ---- invariants -----------------------------------------------------------------------------------------------------
+
+local function is_amount(value)
+  return type(value) == "number" and value >= 0 and value % 1 == 0 and value < 9007199254740992
+end
+
+local AMOUNTS = { "items_total", "discount_total", "shipping_total", "shipping_discount_total", "tax_total",
+  "tax_included_total", "total", "due" }
+
+-- What no price may be, whatever the rules: nil, or what is wrong.
+local function broken(decision)
+  for _, name in ipairs(AMOUNTS) do
+    if not is_amount(decision[name]) then return name .. " is " .. tostring(decision[name]) end
+  end
+  local lines, off = 0, 0
+  for i, line in ipairs(decision.lines) do
+    if not is_amount(line.total) then return ("line %d is %s"):format(i, tostring(line.total)) end
+    lines, off = lines + line.total, off + line.item_discount + line.order_discount
+  end
+  if lines ~= decision.items_total - decision.discount_total or off ~= decision.discount_total then
+    return "the lines do not add up to the items less the discount"
+  end
+  local sum = lines + decision.shipping_total - decision.shipping_discount_total + decision.tax_total
+  if sum ~= decision.total then return ("the parts add up to %d, not to %d"):format(sum, decision.total) end
+end
+
+local function applied(decision)
+  local sum = 0
+  for _, entry in ipairs(decision.trace) do
+    if entry.outcome == "applied" and entry.stage ~= "catalog" then sum = sum + entry.amount end
+  end
+  return sum
+end
+
+-- Every price of `list`: nil and the facts that show it if one is impossible, else what was decided.
+local function hold(pack, list)
+  local decisions, instructions = {}, 0
+  for i, facts in ipairs(list) do
+    local decision, info = pack:decide("price.cart", facts)
+    if not decision then return nil, info, facts end
+    local wrong = broken(decision)
+    if not wrong and applied(decision) ~= decision.discount_total + decision.shipping_discount_total then
+      wrong = "the trace does not add up to what was taken off"
+    end
+    if wrong then return nil, wrong, facts end
+    decisions[i], instructions = fastr.json.canonical(decision), instructions + info.instructions
+  end
+  return { decisions = decisions, instructions = instructions }
+end
+
+-- ---- the checks -----------------------------------------------------------------------------------------------------
+
+local checks = {}
+
+local function check(name, run)
+  checks[#checks + 1] = { name = name, run = run }
+end
+
+check("syntax, names, manifest", function(state)
+  local pack, message = packs.open(state.source)
+  if not pack then return nil, message end
+  state.pack = pack
+  local count = 0
+  for _ in pairs(pack:files()) do count = count + 1 end
+  return count .. " files"
+end)
+
+check("examples", function(state)
+  local examples, message = state.pack:prove()
+  if not examples then return nil, packs.shown(message, state.source) end
+  state.examples = examples
+  return examples .. " hold"
+end)
+
+check("prices are possible", function(state)
+  local found, wrong, facts = hold(state.pack, state.facts)
+  if not found then return nil, wrong .. "; the cart: " .. fastr.json.canonical(facts) end
+  state.found = found
+  return ("%s carts: integers from 0, sums and trace agree"):format(words.count(#state.facts))
+end)
+
+-- Two states of LuaJIT hash texts with different seeds: what depends on the order of a table differs between them.
+check("the same in another process", function(state)
+  local twin, message = packs.open(state.source)
+  if not twin then return nil, message end
+  local found, wrong = hold(twin, state.facts)
+  twin:close()
+  if not found then return nil, wrong end
+  for i, text in ipairs(found.decisions) do
+    if text ~= state.found.decisions[i] then
+      return nil, "decides differently with another hash seed; the cart: " .. fastr.json.canonical(state.facts[i])
+    end
+  end
+  return "under two hash seeds"
+end)
+
+check("cost", function(state)
+  local each = state.found.instructions / #state.facts
+  local text = words.count(math.floor(each + 0.5)) .. " instructions a cart"
+  if not state.parent then return text end
+  local before = hold(state.parent, state.facts)
+  if not before then return text .. "; the parent cannot price them" end
+  text = ("%s (%+.0f %%)"):format(text, (state.found.instructions / before.instructions - 1) * 100)
+  if state.found.instructions > before.instructions * DEARER then
+    return nil, text .. ": more than 20 % above its parent"
+  end
+  return text
+end)
+
+check("placed orders", function(state)
+  local tally = report.new()
+  for _, order in ipairs(state.orders) do report.add(tally, order, state.pack) end
+  state.tally = tally
+  if #tally.failures > 0 then return nil, report.line(tally) end
+  if #state.orders == 0 then return "none to compare with" end
+  return report.line(tally)
+end)
+
+-- Runs the checks on the rules at `source` (a folder or a hash). `parent`: an opened pack that they come after, or nil;
+-- `orders`: recorded ones, may be empty. { ok, hash, parent, checks = list of { name, ok, detail, ms } }.
+function M.run(source, parent, orders)
+  local state = { source = source, parent = parent, orders = orders, facts = facts_of(orders) }
+  local out = { ok = true, checks = array {}, parent = parent and parent:hash() or nil }
+  for _, each in ipairs(checks) do
+    local began = fastr.time.unix_ms()
+    local detail, wrong = each.run(state)
+    table.insert(out.checks, { name = each.name, ok = detail ~= nil, detail = detail or wrong,
+      ms = fastr.time.unix_ms() - began })
+    out.ok = detail ~= nil
+    if not out.ok then break end
+  end
+  out.hash = state.pack and state.pack:hash() or nil
+  return out
+end
+
+return M
