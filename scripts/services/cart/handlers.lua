@@ -307,7 +307,7 @@ function M.shipping_options(ctx)
     items[i] = { method = option.method, name = option.name or option.method,
       fee = { amount = option.fee, currency = cart.currency } }
   end
-  return 200, { items = array(items) }
+  return 200, { items = array(items), next_cursor = null }
 end
 
 -- ---- coupons ------------------------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ return {
     { method = "GET", path = "/carts/{id}/shipping-options", handler = "shipping_options", scope = "public",
       doc = "How it can be sent, and what that costs", params = params,
       replies = { [200] = shape.object { items = shape.list(shape.object { method = method, name = shape.text {},
-        fee = shape.money }) } } },
+        fee = shape.money }), next_cursor = shape.nullable(shape.text {}, { doc = "null: this is all" }) } } },
 
     change { method = "POST", path = "/carts/{id}/coupons", handler = "add_coupon", prepare = "prepare_coupon",
       doc = "Enters a coupon code; one that does not apply is refused with its reason",

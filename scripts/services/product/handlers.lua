@@ -50,7 +50,7 @@ function M.categories()
   for i, row in ipairs(store.categories(db())) do
     items[i] = { path = row.path, name = view.category_name(row.path), products = row.products }
   end
-  return 200, { items = fastr.json.array(items) }
+  return 200, { items = fastr.json.array(items), next_cursor = fastr.json.null }
 end
 
 -- One row more than the page tells whether there is another page.

@@ -45,7 +45,8 @@ return {
     { method = "GET", path = "/categories", handler = "categories", scope = "public",
       doc = "All categories with the number of products in each, its descendants included",
       replies = { [200] = shape.object { items = shape.list(shape.object {
-        path = category, name = shape.text {}, products = shape.integer { min = 0 } }) } } },
+        path = category, name = shape.text {}, products = shape.integer { min = 0 } }),
+        next_cursor = shape.nullable(shape.text {}, { doc = "null: this is all" }) } } },
 
     { method = "GET", path = "/products", handler = "list", scope = "public",
       doc = "Products, filtered, searched and sorted, a page at a time",

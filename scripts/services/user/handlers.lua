@@ -92,7 +92,7 @@ end
 function M.addresses(ctx)
   local items = fastr.json.array {}
   for i, row in ipairs(store.addresses(ctx.principal.id)) do items[i] = view(row) end
-  return 200, { items = items }
+  return 200, { items = items, next_cursor = fastr.json.null }
 end
 
 -- The user's row is the lock of the address book: limits and the one default hold under concurrency.

@@ -40,7 +40,8 @@ return {
       replies = { [200] = user } },
 
     { method = "GET", path = "/users/me/addresses", handler = "addresses", scope = "self:read",
-      doc = "The address book, oldest first", replies = { [200] = shape.object { items = shape.list(entry) } } },
+      doc = "The address book, oldest first", replies = { [200] = shape.object { items = shape.list(entry),
+        next_cursor = shape.nullable(shape.text {}, { doc = "null: this is all" }) } } },
 
     { method = "POST", path = "/users/me/addresses", handler = "add_address", scope = "self:write",
       idempotency = "transaction", doc = "Adds an address",
