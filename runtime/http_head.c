@@ -2,7 +2,7 @@
  *
  * One reservation, then plain copies: this runs once per request. Fields are checked character by character, so that no
  * script can split a reply by a line end in a value. */
-#include "http_head.h"
+#include "runtime/http_head.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef FASTR_HTTP_HEAD_H
 #define FASTR_HTTP_HEAD_H
 
-#include "http_server.h"
+#include "runtime/http_server.h"
 
 enum fastr_http_framing {
     FASTR_HTTP_LENGTH,      /* Content-Length, except where a status has no body */

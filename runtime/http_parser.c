@@ -4,13 +4,13 @@
  * when its empty line has come; a NUL is put after each part, in place of its delimiter. Bodies are decoded byte by
  * byte where lines are (chunk sizes, trailers) and copied in bulk where data is. Nothing is looked at twice, so the
  * work is linear and the answer does not depend on how the bytes were cut. */
-#include "http_parser.h"
+#include "runtime/http_parser.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "fastr.h"
+#include "runtime/fastr.h"
 
 enum { METHOD_BYTES = 32, EXTENSION_BYTES = 4096, SIZE_DIGITS = 15, KEEP_HEAD = 16384, KEEP_BODY = 65536 };
 

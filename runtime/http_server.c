@@ -12,7 +12,7 @@
  * A connection is freed by lose() only, and that is never called while one of its callbacks runs: `processing` says
  * that the end of pump will look. Streams, which others hold a pointer to, are doomed first and freed on the next turn.
  * */
-#include "http_server.h"
+#include "runtime/http_server.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,8 +29,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "http_head.h"
-#include "problem.h"
+#include "runtime/http_head.h"
+#include "runtime/problem.h"
 
 enum {
     INPUT = 65536,          /* one read */

@@ -13,8 +13,8 @@
 #ifndef FASTR_HTTP_SERVER_H
 #define FASTR_HTTP_SERVER_H
 
-#include "fastr.h"
-#include "http_parser.h"
+#include "runtime/fastr.h"
+#include "runtime/http_parser.h"
 
 struct fastr_http_server;
 struct fastr_http_request;

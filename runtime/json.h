@@ -9,7 +9,7 @@
 #ifndef FASTR_JSON_H
 #define FASTR_JSON_H
 
-#include "fastr.h"
+#include "runtime/fastr.h"
 
 #define FASTR_JSON_ARRAY "fastr.json.array"
 

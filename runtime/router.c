@@ -8,7 +8,7 @@
  * A look-up goes down the literal first and comes back for the name if that led nowhere. A node is reached by one way
  * only, so each is visited at most once. Names belong to routes, not to nodes: two methods may name a segment
  * differently. */
-#include "router.h"
+#include "runtime/router.h"
 
 #include <stdlib.h>
 #include <string.h>

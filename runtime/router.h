@@ -6,7 +6,7 @@
 #ifndef FASTR_ROUTER_H
 #define FASTR_ROUTER_H
 
-#include "fastr.h"
+#include "runtime/fastr.h"
 
 struct fastr_router;
 

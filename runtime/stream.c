@@ -7,7 +7,7 @@
  *
  * A stream belongs to its channel's list and, through on_close, to its connection. The server never calls on_close
  * inside a write, so a list can be walked while writing to it. */
-#include "stream.h"
+#include "runtime/stream.h"
 
 #include <event2/event.h>
 #include <stddef.h>

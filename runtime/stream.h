@@ -6,7 +6,7 @@
 #ifndef FASTR_STREAM_H
 #define FASTR_STREAM_H
 
-#include "http_server.h"
+#include "runtime/http_server.h"
 
 /* An event; NUL-terminated texts. `id` and `event` may be NULL or "" (left out) and must not contain line ends; `data`
  * may have several lines and is sent as such. */

@@ -8,8 +8,7 @@ local products -- sku in upper case -> { sku, name, price, currency, categories 
 local list     -- the same, in the order of the file
 
 local function load()
-  package.path = FOLDER .. "/?.lua;" .. package.path
-  local csv, categories = require "csv", require "categories"
+  local csv, categories = require "data.csv", require "data.categories"
   products, list = {}, {}
   for row in csv.rows(FOLDER .. "/retail-products.csv") do
     local product = { sku = row.sku, name = row.name, price = tonumber(row.price_minor), currency = row.currency,

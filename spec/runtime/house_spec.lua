@@ -1,0 +1,206 @@
+-- The house: which room may lean on which (docs/architecture.md, "Arrows").
+
+local function lines_of(command)
+  local list, pipe = {}, assert(io.popen(command))
+  for line in pipe:lines() do list[#list + 1] = line end
+  pipe:close()
+  return list
+end
+
+local function files(folder, pattern)
+  return lines_of(("find %s -type f -name '%s' -not -path '*/node_modules/*' | LC_ALL=C sort"):format(folder, pattern))
+end
+
+local function read(path)
+  local file = assert(io.open(path))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+-- The text of a Lua file without its comments (a `--` within a text would go, too: nothing here depends on one).
+local function code_of(path)
+  local text = read(path):gsub("%-%-%[%[.-%]%]", "")
+  return (text:gsub("%-%-[^\n]*", ""))
+end
+
+-- The names that a Lua file requires; of a name that is put together, its beginning.
+local function required(path)
+  local names = {}
+  for name in code_of(path):gmatch("require[%s%(,]*[\"']([%w_./-]+)[\"']") do names[#names + 1] = name end
+  return names
+end
+
+local function included(path)
+  local names = {}
+  for name in read(path):gmatch('#include "([^"]+)"') do names[#names + 1] = name end
+  return names
+end
+
+-- Fails with one line for each thing that leans where it may not.
+local function none(wrong)
+  assert.same({}, wrong)
+end
+
+local function starts_with_one_of(name, beginnings)
+  for _, beginning in ipairs(beginnings) do
+    if name:sub(1, #beginning) == beginning then return true end
+  end
+  return false
+end
+
+local function check_requires(folder, allowed_of)
+  local wrong = {}
+  for _, path in ipairs(files(folder, "*.lua")) do
+    for _, name in ipairs(required(path)) do
+      if not starts_with_one_of(name, allowed_of(path)) then wrong[#wrong + 1] = path .. " requires " .. name end
+    end
+  end
+  none(wrong)
+end
+
+describe("the runtime", function()
+  it("includes nothing but itself; main.c alone knows the list of the bindings", function()
+    local wrong = {}
+    for _, path in ipairs(files("runtime", "*.[ch]")) do
+      for _, name in ipairs(included(path)) do
+        local listed = path == "runtime/main.c" and name == "bindings/bindings.h"
+        if not listed and not name:find("^runtime/") then wrong[#wrong + 1] = path .. " includes " .. name end
+      end
+    end
+    none(wrong)
+  end)
+
+  it("knows no service and no SQL", function()
+    local wrong = {}
+    for _, path in ipairs(files("runtime", "*.[ch]")) do
+      local text = read(path):gsub("/%*.-%*/", "")
+      for _, word in ipairs { '"cart', '"order', '"product', '"payment', '"SELECT', '"INSERT', '"UPDATE' } do
+        if text:find(word, 1, true) then wrong[#wrong + 1] = path .. " says " .. word end
+      end
+    end
+    none(wrong)
+  end)
+end)
+
+describe("a binding", function()
+  -- Files of one Lua module share its headers: pg_conn.c belongs to pg. fastr.money is in three files.
+  local FAMILY = { amount = "money", ledger = "money" }
+  -- What hands a part of the runtime to Lua has that part for its library.
+  local PART = { json = { "json" }, stream = { "stream" }, task = { "task" }, rules = { "sandbox", "lines" },
+    money = { "sandbox" } }
+
+  local function family(path)
+    local name = path:match("^bindings/([%w]+)")
+    return FAMILY[name] or name
+  end
+
+  local function allowed(path, name)
+    if name == "runtime/fastr.h" or name == "runtime/json.h" or name == "bindings/util.h" then return true end
+    local own = family(path)
+    if name:find("^bindings/") then return family(name) == own end
+    for _, part in ipairs(PART[own] or {}) do
+      if name == "runtime/" .. part .. ".h" then return true end
+    end
+    return false
+  end
+
+  it("includes runtime/fastr.h, runtime/json.h, bindings/util.h and its own; never another binding", function()
+    local wrong = {}
+    for _, path in ipairs(files("bindings", "*.[ch]")) do
+      for _, name in ipairs(included(path)) do
+        if not allowed(path, name) then wrong[#wrong + 1] = path .. " includes " .. name end
+      end
+    end
+    none(wrong)
+  end)
+end)
+
+describe("a script", function()
+  it("of lib leans on lib alone, and is pure", function()
+    check_requires("scripts/lib", function() return { "lib." } end)
+    local wrong = {}
+    for _, path in ipairs(files("scripts/lib", "*.lua")) do
+      for name in code_of(path):gmatch("%f[%w_]fastr%.([%w_]+)") do
+        if name ~= "money" and name ~= "text" then wrong[#wrong + 1] = path .. " uses fastr." .. name end
+      end
+    end
+    none(wrong)
+  end)
+
+  it("of the platform leans on lib and platform; declaration.lua alone loads services", function()
+    check_requires("scripts/platform", function(path)
+      return { "lib.", "platform.", path:find("declaration%.lua$") and "services." or "lib." }
+    end)
+  end)
+
+  it("of a service leans on lib, platform and its own folder, never on another service", function()
+    check_requires("scripts/services", function(path)
+      local own = "services." .. path:match("^scripts/services/(%w+)/") .. "."
+      -- Tools of the command line price the checkout's own data files; no worker loads this file.
+      local data = path == "scripts/services/rules/catalogue.lua" and "data." or own
+      return { "lib.", "platform.", own, data }
+    end)
+  end)
+
+  it("of the rules sees lib, the pack itself, fastr.money and fastr.text; nothing that waits", function()
+    local wrong = {}
+    for _, path in ipairs(files("scripts/rules", "*.lua")) do
+      for _, name in ipairs(required(path)) do
+        local outside = starts_with_one_of(name, { "platform.", "services.", "data." })
+        if outside then wrong[#wrong + 1] = path .. " requires " .. name end
+      end
+      for name in code_of(path):gmatch("%f[%w_]fastr%.([%w_]+)") do
+        if name ~= "money" and name ~= "text" then wrong[#wrong + 1] = path .. " uses fastr." .. name end
+      end
+    end
+    none(wrong)
+  end)
+
+  it("main.lua asks platform.boot and nobody else", function()
+    assert.same({ "platform.boot" }, required("scripts/main.lua"))
+  end)
+end)
+
+describe("SQL", function()
+  local STATEMENTS = { "insert%s+into%s", "delete%s+from%s", "update%s+[%w_.]+%s+set%s", "select%s.-%sfrom%s",
+    "create%s+table%s" }
+
+  local function has_sql(path)
+    local text = code_of(path):lower()
+    for _, pattern in ipairs(STATEMENTS) do
+      for at in text:gmatch("()" .. pattern) do
+        -- Within a text: a quote or a long bracket before it, on its line or as the text's beginning.
+        local before = text:sub(1, at - 1)
+        if before:match("[\"']%s*$") or before:match("%[%[[^%]]*$") then return true end
+      end
+    end
+    return false
+  end
+
+  it("of a service is in its store.lua alone (the vault's in vault_store.lua); of the platform in platform/", function()
+    local wrong = {}
+    for _, path in ipairs(files("scripts", "*.lua")) do
+      local may = path:find("store%.lua$") or path:find("^scripts/platform/")
+      if not may and has_sql(path) then wrong[#wrong + 1] = path end
+    end
+    none(wrong)
+  end)
+
+  it("is found by this spec where it is", function()
+    assert.is_true(has_sql("scripts/services/cart/store.lua"))
+    assert.is_true(has_sql("scripts/platform/outbox.lua"))
+  end)
+
+  it("names no schema of another service", function()
+    local wrong, services = {}, {}
+    for _, folder in ipairs(lines_of("ls sql")) do services[folder] = true end
+    for _, path in ipairs(files("scripts", "*store.lua")) do
+      for name in code_of(path):lower():gmatch("%f[%w](%w+)%.[%w_]+%s") do
+        local as_table = services[name] and code_of(path):lower():find("[from|join|into|update]%s+" .. name .. "%.")
+        if as_table then wrong[#wrong + 1] = path .. " names the schema " .. name end
+      end
+    end
+    none(wrong)
+  end)
+end)
