@@ -111,6 +111,17 @@ end
 
 M.cookie = cookie
 
+local function is_over_tls()
+  return fastr.setting("public_url", ""):find("^https:") ~= nil
+end
+
+-- The value of Set-Cookie for a cookie that scripts do not see and other sites do not send; over TLS, where the shop is
+-- reached so.
+function M.cookie_text(name, value, path, seconds)
+  return ("%s=%s; Path=%s; Max-Age=%d; HttpOnly; SameSite=Lax%s"):format(name, value, path, seconds,
+    is_over_tls() and "; Secure" or "")
+end
+
 -- A cookie counts only where the browser says that the request is our own page's, or where nothing can change.
 function M.cookie_counts(req)
   if req.method == "GET" or req.method == "HEAD" then return true end
@@ -182,7 +193,7 @@ function M.leave(headers)
   local position = task.get("lsn")
   if not position or position == task.get("lsn_sent") then return end
   headers["Fastr-Session"] = position
-  local set = LSN_COOKIE .. "=" .. position .. "; Path=/; Max-Age=60; HttpOnly; SameSite=Lax"
+  local set = M.cookie_text(LSN_COOKIE, position, "/", 60)
   local other = headers["Set-Cookie"]
   if type(other) == "table" then -- not added to: it may be a constant of the handler's
     other = { unpack(other) }

@@ -177,6 +177,18 @@ describe("a reply", function()
     assert.same({ ["X-Kept"] = "yes", ["Set-Cookie"] = { "a=1", "b=2" } }, CONSTANT)
   end)
 
+  it("sets cookies that scripts do not see, over TLS only where the shop is reached so", function()
+    local setting = fastr.setting
+    finally(function() rawset(fastr, "setting", setting) end)
+    for url, expected in pairs { ["http://shop.example"] = "a=b; Path=/; Max-Age=60; HttpOnly; SameSite=Lax",
+      ["https://shop.example"] = "a=b; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure" } do
+      rawset(fastr, "setting", function(name, otherwise)
+        return name == "public_url" and url or setting(name, otherwise)
+      end)
+      assert.equal(expected, session.cookie_text("a", "b", "/", 60))
+    end
+  end)
+
   it("of a route that is not everybody's is kept by no cache", function()
     local _, _, headers = send("GET", "/api/v1/mine")
     assert.equal("no-store", headers["Cache-Control"])

@@ -54,6 +54,10 @@ def parts(token):
 class Tokens(unittest.TestCase):
     """Who has a customer's own token cannot make another one of it."""
 
+    @classmethod
+    def setUpClass(cls):
+        order()  # from here on every service that it takes has its secret
+
     def refused(self, token, code="token_invalid"):
         reply = api("GET", "/users/me", token=token)
         self.assertEqual((reply.status, reply.code), (401, code), token)
@@ -83,7 +87,8 @@ class Tokens(unittest.TestCase):
             self.assertEqual((reply.status, reply.code), (401, "token_invalid"))
 
     def test_of_services_go_only_to_whom_they_have_business_with(self):
-        for service, audience in [("cart", "auth"), ("cart", "shop"), ("cart", "provider")]:
+        for service, audience in [("cart", "auth"), ("cart", "shop"), ("cart", "payment"),
+                                  ("cart", "provider"), ("order", "auth"), ("order", "provider")]:
             body = {"client_id": service, "client_secret": secret("service_" + service), "audience": audience}
             self.assertEqual(api("POST", "/auth/service-tokens", body).status, 403)
         self.assertEqual(api("POST", "/auth/service-tokens", {"client_id": "cart", "client_secret": "guess",

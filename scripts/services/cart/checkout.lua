@@ -10,6 +10,7 @@
 local problem = require "lib.problem"
 local outbox = require "platform.outbox"
 local request = require "platform.request"
+local session = require "platform.session"
 local coupons = require "services.cart.coupons"
 local pricing = require "services.cart.pricing"
 local store = require "services.cart.store"
@@ -122,7 +123,7 @@ end
 function M.headers(body, headers)
   local path, token = "/api/v1/orders/" .. (body.id or body.order), body.order_token
   headers["Fastr-Order"], headers.Location, headers["Cache-Control"] = token, path, "no-store"
-  headers["Set-Cookie"] = "fastr_order=" .. token .. "; Path=" .. path .. "; Max-Age=7776000; HttpOnly; SameSite=Lax"
+  headers["Set-Cookie"] = session.cookie_text("fastr_order", token, path, 90 * 86400)
   return headers
 end
 
