@@ -243,7 +243,7 @@ M.any = callable(function(options)
   return new("any", options, function() end, function() return { description = options.doc } end)
 end)
 
--- The body of a request as the text that came: a JSON object whose owner reads and checks it as strictly as here (facts, by
+-- The body of a request as the text that came: a JSON object that its owner reads and checks as strictly (facts, by
 -- the rules). For bodies only.
 M.json_text = callable(function(options)
   local self = new("json_text", options, function(value)

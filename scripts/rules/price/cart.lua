@@ -37,7 +37,7 @@ local function promotions_of(facts)
   if not facts.promotions then return standing.promotions end
   local list = {}
   for i, definition in ipairs(facts.promotions) do
-    list[i] = promotion.compile(definition, i, ("promotions[%d]"):format(i))
+    list[i] = promotion.compile(definition, i, "promotions")
   end
   return promotion.sort(list)
 end

@@ -56,11 +56,12 @@ end
 -- Sets the list price of every line that has a price table.
 return function(facts, now)
   for i, line in ipairs(facts.lines) do
-    local path = ("lines[%d]"):format(i)
-    local row = line.prices and pick(line, facts, now, path)
-    line.unit_price = row and row.amount or line.unit_price
+    if line.prices then
+      local row = pick(line, facts, now, ("lines[%d]"):format(i))
+      if row then line.unit_price = row.amount end
+    end
     if not line.unit_price then
-      refuse(("%s.unit_price: there is no price of '%s' in %s"):format(path, line.sku, facts.currency))
+      refuse(("lines[%d].unit_price: there is no price of '%s' in %s"):format(i, line.sku, facts.currency))
     end
   end
 end

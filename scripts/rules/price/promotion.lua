@@ -7,58 +7,84 @@ local window = require "engine.window"
 
 local M = {}
 
-local function check_value(kind, action, path)
-  if kind.value == "none" then return end
-  if action.value == nil then refuse(path .. ".value: is missing") end
+-- Places are written out only for who is refused: `list`[`index`] is the promotion, its i-th action below it.
+local function place(list, index, i)
+  if i then return ("%s[%d].actions[%d]"):format(list, index, i) end
+  return ("%s[%d]"):format(list, index)
+end
+
+-- What is wrong with the value, or nil.
+local function wrong_value(kind, value)
+  if kind.value == "none" then return nil end
+  if value == nil then return "is missing" end
   if kind.value == "percent" then
-    local good = pcall(money.less_percent, 0, action.value)
-    if not good then refuse(path .. ".value: a percentage from 0 to 100 with up to 4 places is expected") end
-  else
-    local good = pcall(money.check, action.value)
-    if not good or action.value < 0 then refuse(path .. ".value: an amount in minor units from 0 is expected") end
+    if pcall(money.less_percent, 0, value) then return nil end
+    return "a percentage from 0 to 100 with up to 4 places is expected"
+  end
+  if pcall(money.check, value) and value >= 0 then return nil end
+  return "an amount in minor units from 0 is expected"
+end
+
+-- The name of a field that is wrong and what is wrong with it, or nil.
+local function wrong_action(definition, action, kind)
+  if not kind then return "type", ("there is no action type '%s'"):format(action.type) end
+  local problem = wrong_value(kind, action.value)
+  if problem then return "value", problem end
+  if action.type == "buy_x_get_y" then
+    if not action.buy_quantity then return "buy_quantity", "is missing" end
+    if not action.get_quantity then return "get_quantity", "is missing" end
+  end
+  if definition.level and (definition.level == "catalog") ~= (kind.stage == "catalog") then
+    return "type", ("'%s' does not belong to level '%s'"):format(action.type, definition.level)
   end
 end
 
-local function check_action(definition, action, path)
+local function kind_of(definition, action, list, index, i)
   local kind = rawget(actions, action.type)
-  if not kind then refuse(("%s.type: there is no action type '%s'"):format(path, action.type)) end
-  check_value(kind, action, path)
-  if action.type == "buy_x_get_y" then
-    if not action.buy_quantity then refuse(path .. ".buy_quantity: is missing") end
-    if not action.get_quantity then refuse(path .. ".get_quantity: is missing") end
-  end
-  if definition.level and (definition.level == "catalog") ~= (kind.stage == "catalog") then
-    refuse(("%s.type: '%s' does not belong to level '%s'"):format(path, action.type, definition.level))
-  end
+  local field, problem = wrong_action(definition, action, kind)
+  if field then refuse(("%s.%s: %s"):format(place(list, index, i), field, problem)) end
   return kind
 end
 
--- A promotion of `definition`, the index-th of its list; `path` begins the messages about it.
-function M.compile(definition, index, path)
+local function period_of(definition, list, index)
+  local from, to = definition.starts_at, definition.ends_at
+  if from == nil and to == nil then return {} end
+  return window.period(from, to, place(list, index), "starts_at", "ends_at")
+end
+
+local NONE = {}
+
+-- A promotion of `definition`, the index-th of `list`, whose name begins the messages about it.
+function M.compile(definition, index, list)
   local stages = {}
   for i, action in ipairs(definition.actions) do
-    local kind = check_action(definition, action, ("%s.actions[%d]"):format(path, i))
-    local list = stages[kind.stage] or {}
-    stages[kind.stage] = list
-    list[#list + 1] = { kind = kind, action = action, filters = action.filters }
+    local kind = kind_of(definition, action, list, index, i)
+    local parts = stages[kind.stage]
+    if not parts then
+      parts = {}
+      stages[kind.stage] = parts
+    end
+    parts[#parts + 1] = { kind = kind, action = action, filters = action.filters }
   end
-  local usage, budget = definition.usage or {}, definition.budget
   return {
     id = definition.id or ("promotion " .. index), doc = definition.doc, index = index,
     priority = definition.priority or 0,
     exclusive = definition.exclusive, coupon = definition.coupon, currency = definition.currency,
     off = definition.enabled == false, undiscounted = definition.applies_to_discounted == false,
-    usage = usage, budget = budget, conditions = conditions.compile(definition.conditions), stages = stages,
-    period = window.period(definition.starts_at, definition.ends_at, path, "starts_at", "ends_at"),
+    usage = definition.usage or NONE, budget = definition.budget,
+    conditions = definition.conditions and conditions.compile(definition.conditions) or NONE, stages = stages,
+    period = period_of(definition, list, index),
   }
+end
+
+local function sooner(a, b)
+  if a.priority ~= b.priority then return a.priority > b.priority end
+  return a.index < b.index
 end
 
 -- Priority high to low, then in order of creation.
 function M.sort(list)
-  table.sort(list, function(a, b)
-    if a.priority ~= b.priority then return a.priority > b.priority end
-    return a.index < b.index
-  end)
+  table.sort(list, sooner)
   return list
 end
 

@@ -113,6 +113,7 @@ local function catalogue(cart, live)
   for _, promotion in ipairs(live) do
     if promotion.stages.catalog then rules[#rules + 1] = promotion end
   end
+  if not rules[1] then return false end
   return catalogue_pass(cart, rules, true, owned) or catalogue_pass(cart, rules, false, owned)
 end
 

@@ -9,10 +9,9 @@ local M = { promotions = {}, tax_rates = require "definitions.tax_rates", zone =
 
 local function add_definitions()
   for i, definition in ipairs(require "definitions.promotions") do
-    local path = ("definitions/promotions.lua:1: [%d]"):format(i)
     local good, wrong = pcall(pack.check, facts.promotion, definition)
-    if not good then error(("%s.%s"):format(path, wrong), 0) end
-    M.promotions[#M.promotions + 1] = promotion.compile(definition, #M.promotions + 1, path)
+    if not good then error(("definitions/promotions.lua:1: [%d].%s"):format(i, wrong), 0) end
+    M.promotions[i] = promotion.compile(definition, i, "definitions/promotions.lua:1: ")
   end
 end
 

@@ -2,20 +2,26 @@
 
 local window = require "engine.window"
 
-local function check(rate, path)
+local ALWAYS = {}
+
+local function period_of(rate, i)
+  if rate.from == nil and rate.to == nil then return ALWAYS end
+  return window.period(rate.from, rate.to, ("tax_rates[%d]"):format(i))
+end
+
+local function check(rate, i)
   if not pcall(money.less_percent, 0, rate.percent) then
-    refuse(path .. ".percent: a percentage from 0 to 100 with up to 4 places is expected")
+    refuse(("tax_rates[%d].percent: a percentage from 0 to 100 with up to 4 places is expected"):format(i))
   end
-  window.period(rate.from, rate.to, path)
+  period_of(rate, i)
 end
 
 -- The rate in force: of two, the one that began later.
-local function in_force(rates, category, zone, now, path)
+local function in_force(rates, category, zone, now)
   local best, best_from
   for i, rate in ipairs(rates) do
-    local here = ("%s[%d]"):format(path, i)
     if rate.category == category and (rate.zone == nil or rate.zone == zone) then
-      local period = window.period(rate.from, rate.to, here)
+      local period = period_of(rate, i)
       local from = period.from or -math.huge
       if not window.outside(period, now) and (not best or from > best_from) then best, best_from = rate, from end
     end
@@ -26,11 +32,11 @@ end
 -- Tells the ledger the rates of the categories that the facts name.
 return function(ledger, facts, rates, zone, now)
   local seen = {}
-  for i, rate in ipairs(facts.tax_rates or {}) do check(rate, ("tax_rates[%d]"):format(i)) end
+  for i, rate in ipairs(facts.tax_rates or {}) do check(rate, i) end
   local function tell(category)
     if not category or rawget(seen, category) then return end
     seen[category] = true
-    local rate = in_force(rates, category, zone, now, "tax_rates")
+    local rate = in_force(rates, category, zone, now)
     if rate then ledger:rate(category, rate.percent, rate.included or false) end
   end
   for _, line in ipairs(facts.lines) do tell(line.tax_category) end
