@@ -5,7 +5,8 @@
 --    +-----------(order: settle open)-------------+
 --
 -- While it is paying the cart cannot be changed, so what order freezes is what the shopper sees. Order has the last
--- word, also after a crash; running this again with the same id changes nothing that has happened.
+-- word, also after a crash; running this again with the same id changes nothing that has happened. One checkout at a
+-- time runs on a cart: `paying_by` says which. Whoever finds another one running leaves its cart and its coupons alone.
 
 local problem = require "lib.problem"
 local outbox = require "platform.outbox"
@@ -21,6 +22,7 @@ local M = {}
 local array = fastr.json.array
 
 local PLACE_MS = 13000 -- a payment may take its time
+local RUNS_SECONDS = 20 -- longer than a checkout may run
 local ROUNDS = 3 -- a cart that changes under us is priced again, this many times
 
 -- ---- before the order ---------------------------------------------------------------------------------------------
@@ -74,15 +76,20 @@ local function price_fresh(db, cart)
   return priced
 end
 
+-- Does another checkout run on the locked cart?
+local function runs(cart, saga)
+  return cart.state == "paying" and cart.paying_by ~= nil and cart.paying_by ~= saga
+    and fastr.time.unix_ms() / 1000 - cart.paying_since < RUNS_SECONDS
+end
+
 -- Closes the cart to changes and claims its coupons: {true}; {false} if it is no longer the one that was priced; nil
--- and a problem if a coupon has been used up meanwhile.
-local function close(tx, cart, priced)
+-- and a problem if another checkout runs on it, or a coupon has been used up meanwhile.
+local function close(tx, cart, priced, saga)
   local now = store.lock_exactly(tx, cart.id)
-  if now.version ~= cart.version then return { false } end
-  if now.state == "open" then
-    now.state, now.paying_since = "paying", math.floor(fastr.time.unix_ms() / 1000)
-    store.save(tx, now, fastr.time.now())
-  end
+  if now.version ~= cart.version or now.state == "done" then return { false } end
+  if runs(now, saga) then return nil, problem.new("checkout_running", { retry_after = 2 }) end
+  now.state, now.paying_since, now.paying_by = "paying", math.floor(fastr.time.unix_ms() / 1000), saga
+  store.save(tx, now, fastr.time.now())
   local ok, failed = coupons.claim(tx, now, priced)
   if not ok then return nil, failed end
   return { true }
@@ -90,7 +97,7 @@ end
 
 -- Opens a locked cart to changes, and gives back what its checkout claimed. The caller saves it.
 function M.open(tx, cart)
-  cart.state, cart.paying_since = "open", nil
+  cart.state, cart.paying_since, cart.paying_by = "open", nil, nil
   store.release_coupons(tx, cart.id)
 end
 
@@ -104,7 +111,7 @@ local function freeze(db, ctx)
     priced, failed = price_fresh(db, cart)
     if not priced then return nil, failed end
     local closed
-    closed, failed = db:transaction(function(tx) return close(tx, cart, priced) end)
+    closed, failed = db:transaction(function(tx) return close(tx, cart, priced, ctx.saga) end)
     if not closed then return nil, failed end
     if closed[1] then return cart, priced end
   end
@@ -160,12 +167,14 @@ local function reply(cart, outcome, order)
   return 402, body, M.headers(body, { ["Content-Type"] = "application/problem+json" })
 end
 
--- No order came of it, and none is under way: the shopper may change the cart again.
-local function reopen(db, cart)
+-- This checkout's run is over. `is_nothing`: no order came of it, and the shopper may change the cart again; else the
+-- cart is order's to settle.
+local function let_go(db, cart, saga, is_nothing)
   db:transaction(function(tx)
     local now = store.lock_exactly(tx, cart.id)
-    if now.state ~= "paying" then return true end
-    M.open(tx, now)
+    if now.state ~= "paying" or now.paying_by ~= saga then return true end
+    now.paying_by = nil
+    if is_nothing then M.open(tx, now) end
     store.save(tx, now, fastr.time.now())
     return true
   end)
@@ -190,8 +199,10 @@ function M.run(db, ctx)
   else
     answer, failed = fastr.call("order", "of_cart", { cart = cart.id })
   end
+  if answer or failed.status < 500 then
+    let_go(db, cart, ctx.saga, not answer and failed.code ~= "checkout_running")
+  end
   if answer then return reply(cart, answer.outcome, answer.order) end
-  if failed.status < 500 and failed.code ~= "checkout_running" then reopen(db, cart) end
   return nil, failed
 end
 
@@ -201,17 +212,21 @@ local function undone(tx, cart, body)
   return cart.state
 end
 
--- Order's last word: `body` is {cart, order, outcome}. Returns the cart's state. Repeating it changes nothing.
+-- Order's last word: `body` is {cart, order, outcome, attempt}. Returns the cart's state. Repeating it changes nothing;
+-- nor does an attempt that failed open a cart on which another checkout has begun since.
 function M.settle(tx, body)
   local cart = store.lock_exactly(tx, body.cart)
   if not cart then return "gone" end
   if cart.state == "done" then return undone(tx, cart, body) end
-  if cart.state == "open" and body.outcome == "open" then return cart.state end
+  if body.outcome == "open" then
+    local is_over = body.attempt and cart.paying_by and cart.paying_by ~= body.attempt
+    if cart.state == "open" or is_over then return cart.state end
+  end
   cart.version = cart.version + 1
   if body.outcome == "open" then
     M.open(tx, cart)
   else
-    cart.state, cart.paying_since, cart.order = "done", nil, body.order
+    cart.state, cart.paying_since, cart.paying_by, cart.order = "done", nil, nil, body.order
     outbox.add(tx, { topic = "cart", key = body.order, type = "cart.checked_out.v1", data = { order = body.order } })
   end
   store.save(tx, cart, fastr.time.now())

@@ -140,7 +140,8 @@ return {
 
     { internal = true, handler = "settle", scope = "cart:settle",
       doc = "Order's last word on a checkout: done, or open again",
-      body = shape.object { cart = id, order = uuid, outcome = shape.enum { "done", "open" } },
+      body = shape.object { cart = id, order = uuid, outcome = shape.enum { "done", "open" },
+        attempt = shape.optional(uuid) },
       replies = { [200] = shape.object { state = shape.text {} } } },
   },
   produces = { cart = { doc = "A cart became an order", key = "order id", events = {

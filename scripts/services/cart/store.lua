@@ -9,7 +9,7 @@ local array, json = fastr.pg.array, fastr.pg.json
 local SELECT = [[
   select c.id, c.version, c.state, c.currency, c.customer_id as customer, c.email, c.shipping_address,
     c.shipping_method, to_jsonb(c.coupons) as coupons, c.last_position, c.pricing, c.pack, c.order_id as "order",
-    extract(epoch from c.paying_since)::bigint as paying_since,
+    extract(epoch from c.paying_since)::bigint as paying_since, c.paying_by,
     coalesce((select jsonb_agg(jsonb_build_object('sku', l.sku, 'quantity', l.quantity, 'position', l.position,
       'facts', l.facts) order by l.position) from lines l where l.cart_id = c.id), '[]'::jsonb) as lines
   from carts c where c.id = ]]
@@ -48,10 +48,11 @@ end
 function M.save(tx, cart, now)
   tx:query([[update carts set version = $2, state = $3, customer_id = $4::uuid, email = $5, shipping_address = $6,
     shipping_method = $7, coupons = $8, last_position = $9, pricing = $10, pack = $11, order_id = $12::uuid,
-    paying_since = to_timestamp($13::bigint), updated_at = $14 where id = $1]],
+    paying_since = to_timestamp($13::bigint), updated_at = $14, paying_by = $15::uuid where id = $1]],
     cart.id, cart.version, cart.state, cart.customer, cart.email,
     cart.shipping_address and json(cart.shipping_address), cart.shipping_method, array(cart.coupons),
-    cart.last_position, cart.pricing and json(cart.pricing), cart.pack, cart.order, cart.paying_since, now)
+    cart.last_position, cart.pricing and json(cart.pricing), cart.pack, cart.order, cart.paying_since, now,
+    cart.paying_by)
 end
 
 -- Adds lines, or replaces quantity and facts of those that are there.

@@ -195,6 +195,12 @@ function M.add_attempt(tx, a, now)
     values ($1, $2, 'new', $3, $4, $5, $6, $6)]], a.id, a.order, a.payment_method, a.amount, a.currency, now)
 end
 
+-- The id of the order's last attempt, or nil.
+function M.last_attempt(db, order)
+  local row = db:latest("select id from attempts where order_id = $1 order by created_at desc, id desc limit 1", order)
+  return row[1] and row[1].id
+end
+
 -- Marks a new attempt as asked; false if it is not new any more.
 function M.ask(tx, id, now)
   return tx:query("update attempts set status = 'asked', updated_at = $2 where id = $1 and status = 'new' returning id",

@@ -137,7 +137,8 @@ end
 
 local function settle(db, order)
   local outcome = (order.status == "placing" or order.status == "cancelled") and "open" or "done"
-  local ok, failed = fastr.call("cart", "settle", { cart = order.cart, order = order.id, outcome = outcome }, CALL)
+  local ok, failed = fastr.call("cart", "settle", { cart = order.cart, order = order.id, outcome = outcome,
+    attempt = store.last_attempt(db, order.id) }, CALL)
   if not ok then
     rest(db, order, failed.detail or failed.code)
     return false

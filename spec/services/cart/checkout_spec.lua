@@ -83,6 +83,44 @@ describe("a checkout", function()
     assert.same({ "open", 201 }, { show(cart).state, (shopper.checkout(show(cart), card)) })
   end)
 
+  it("is alone on its cart: another at once is told to wait, and neither opens it nor frees its coupon", function()
+    local sku, before = shopper.product(1000, 100), limit {}
+    limit { limit = before + 5 }
+    for _ = 1, 5 do
+      local me = shopper.signed_in()
+      local cart, card = with_coupon({ [sku] = 1 }, me), shopper.card(nil, me)
+      local wrong = { id = cart.id, totals = { total = { amount = 1, currency = "GBP" } } }
+      local results = fastr.all { function() return shopper.checkout(cart, card, me) end,
+        function() return shopper.checkout(wrong, card, me) end,
+        function() return shopper.checkout(cart, card, me) end }
+      local good = 0
+      for _, result in ipairs(results) do
+        if result[1] == 201 then good = good + 1 else assert.equal(409, result[1]) end
+      end
+      if good == 0 then assert.equal(201, (shopper.checkout(cart, card, me))) end
+      assert.equal("done", show(cart).state)
+    end
+    assert.equal(before + 5, used())
+  end)
+
+  it("that came to nothing does not open the cart on which another has begun", function()
+    local checkout, db = require "services.cart.checkout", database.open("cart")
+    local mine, old = fastr.crypto.uuid7(), fastr.crypto.uuid7()
+    local cart = shopper.cart { [shopper.product(1000, 1)] = 1 }
+    db:transaction(function(tx)
+      local locked = store.lock(tx, cart.id)
+      locked.state, locked.paying_by, locked.paying_since = "paying", mine, math.floor(fastr.time.unix_ms() / 1000)
+      store.save(tx, locked, fastr.time.now())
+      return true
+    end)
+    local function settle(attempt)
+      return db:transaction(function(tx)
+        return checkout.settle(tx, { cart = cart.id, order = old, outcome = "open", attempt = attempt })
+      end)
+    end
+    assert.same({ "paying", "open" }, { settle(old), settle(mine) })
+  end)
+
   it("of the last units by five at once succeeds as often as there are units, and nobody else pays", function()
     local sku, tasks, good, carts = shopper.product(1000, 2), {}, 0, {}
     for i = 1, 5 do
