@@ -3,6 +3,7 @@
 -- and totals; the arithmetic is the ledger's, in C.
 
 local facts_shape = require "price.facts"
+local index = require "price.index"
 local list_price = require "price.list_price"
 local promotion = require "price.promotion"
 local promotions = require "price.promotions"
@@ -32,9 +33,14 @@ local function open_cart(facts, now, explain, blocked)
     blocked = blocked, barred = {}, lost = {}, held = {}, spent = {} }
 end
 
--- The promotions that take part: those of the facts, or the pack's.
-local function promotions_of(facts)
-  if not facts.promotions then return standing.promotions end
+local FEW = 32 -- promotions: to look at them all costs less than to look them up
+
+-- The promotions that take part: those of the facts, or the pack's; who wants to hear of each gets each.
+local function promotions_of(facts, explain)
+  if not facts.promotions then
+    if explain == "full" or #standing.promotions <= FEW then return standing.promotions end
+    return index.select(standing.index, facts)
+  end
   local list = {}
   for i, definition in ipairs(facts.promotions) do
     list[i] = promotion.compile(definition, i, "promotions")
@@ -113,8 +119,8 @@ end
 return {
   doc = "What a cart costs: adjustments, taxes, totals and why.",
   facts = facts_shape.price,
-  decide = function(facts, explain) return price(facts, promotions_of(facts), explain) end,
+  decide = function(facts, explain) return price(facts, promotions_of(facts, explain), explain) end,
   prove = prove,
   -- The ledger of a cart with the pack's promotions applied, for decisions that look at the running total.
-  running = function(facts) return run(facts, promotions_of(facts), "none").ledger end,
+  running = function(facts) return run(facts, promotions_of(facts, "none"), "none").ledger end,
 }

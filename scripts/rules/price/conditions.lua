@@ -89,12 +89,30 @@ M.order = { "customer_group", "nth_order", "max_items_total", "min_quantity", "m
 
 local MONEY = { category_items_total = "money", min_items_total = "money" }
 
--- List of { name, test, unit = of the operands } for a definition's conditions.
+local function least(kind, keys)
+  return function(wanted) return wanted.min > 0 and { kind = kind, keys = keys(wanted) } or nil end
+end
+
+local function all(kind)
+  return function(wanted) return { kind = kind, keys = wanted } end
+end
+
+-- What a cart must have for each of these to hold, whatever else: the index goes by it.
+local NEEDS = {
+  contains_skus_any = all "skus", contains_categories_any = all "categories", customer_group = all "groups",
+  sku_quantity = least("skus", function(wanted) return wanted.skus end),
+  category_quantity = least("categories", function(wanted) return { wanted.category } end),
+  category_items_total = least("categories", function(wanted) return { wanted.category } end),
+}
+
+-- List of { name, test, unit = of the operands, need = what a cart must have } for a definition's conditions.
 function M.compile(conditions)
   local list = {}
   for _, name in ipairs(M.order) do
-    local wanted = conditions and conditions[name]
-    if wanted ~= nil then list[#list + 1] = { name, M[name](wanted), unit = MONEY[name] } end
+    local wanted, need = conditions and conditions[name], rawget(NEEDS, name)
+    if wanted ~= nil then
+      list[#list + 1] = { name, M[name](wanted), unit = MONEY[name], need = need and need(wanted) }
+    end
   end
   return list
 end

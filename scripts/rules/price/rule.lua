@@ -17,12 +17,18 @@ local function named(of)
   return of and table.concat(of.categories_any or of.skus_any, " or ") or "the cart"
 end
 
+-- What a cart must have for a condition of at least `n` to hold: for the index.
+local function need(n, of)
+  if not of or n < 1 then return nil end
+  return { kind = of.skus_any and "skus" or "categories", keys = of.skus_any or of.categories_any }
+end
+
 -- At least n units of what is named (of the whole cart without it).
 function words.at_least(n, of)
   return { "at_least " .. n .. " of " .. named(of), function(cart)
     local actual = cart.ledger:quantity(cart.lines_for(of))
     return actual >= n, actual, n
-  end, of = of }
+  end, of = of, need = need(n, of) }
 end
 
 -- What is named costs at least the amount now.
@@ -30,14 +36,14 @@ function words.spend_at_least(amount, of)
   return { "spend_at_least " .. amount .. " on " .. named(of), function(cart)
     local actual = cart.ledger:total(cart.lines_for(of))
     return actual >= amount, actual, amount
-  end, of = of, unit = "money" }
+  end, of = of, unit = "money", need = need(amount, of) }
 end
 
 function words.customer_in(group)
   return { "customer_in " .. group, function(cart)
     local actual = cart.customer and cart.customer.group
     return actual == group, actual or "none", group
-  end }
+  end, need = { kind = "groups", keys = { group } } }
 end
 
 -- The n-th order of a known customer.

@@ -2,6 +2,7 @@
 -- without those that were switched off (definitions/off.lua).
 
 local facts = require "price.facts"
+local index = require "price.index"
 local promotion = require "price.promotion"
 local rule = require "price.rule"
 
@@ -37,5 +38,6 @@ add_definitions()
 add_rules()
 switch_off()
 promotion.sort(M.promotions)
+M.index = index.build(M.promotions)
 
 return M
