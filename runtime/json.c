@@ -615,9 +615,10 @@ static const struct fastr_json_token *push_value(lua_State *L, const struct fast
 int fastr_json_push(lua_State *L, const char *text, size_t length, const struct fastr_json_limits *limits,
                     struct fastr_err *err)
 {
+    int depth = limits && limits->depth ? limits->depth : DEFAULT_DEPTH;
     if (read_text(text, length, limits, err) != 0)
         return -1;
-    luaL_checkstack(L, 3 * MOST_DEPTH, "JSON");
+    luaL_checkstack(L, 3 * (depth < MOST_DEPTH ? depth : MOST_DEPTH) + 3, "JSON");
     luaL_newmetatable(L, FASTR_JSON_ARRAY);
     push_value(L, kept.tape, lua_gettop(L));
     lua_remove(L, -2);

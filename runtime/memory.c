@@ -54,7 +54,7 @@ char *fastr_format(const char *format, ...)
 
 /* ---- arenas ---- */
 
-enum { FIRST_BLOCK = 4096, ALIGN = 16 };
+enum { FIRST_BLOCK = 4096, ALIGN = 16, SPARE_ARENAS = 16 };
 
 struct block {
     struct block *next; /* older */
@@ -75,8 +75,16 @@ static struct block *block_new(size_t size, struct block *next)
     return block;
 }
 
+/* A few that were freed wait for the next task: nearly every one needs one, for a moment. */
+static _Thread_local struct {
+    struct fastr_arena *list[SPARE_ARENAS];
+    int count;
+} spare;
+
 struct fastr_arena *fastr_arena_new(void)
 {
+    if (spare.count > 0)
+        return spare.list[--spare.count];
     struct fastr_arena *arena = fastr_alloc(sizeof *arena);
     arena->block = block_new(FIRST_BLOCK, NULL);
     return arena;
@@ -97,6 +105,12 @@ void fastr_arena_free(struct fastr_arena *arena)
     if (!arena)
         return;
     fastr_arena_reset(arena);
+#ifndef __SANITIZE_ADDRESS__ /* which finds who still uses one */
+    if (spare.count < SPARE_ARENAS) {
+        spare.list[spare.count++] = arena;
+        return;
+    }
+#endif
     free(arena->block);
     free(arena);
 }

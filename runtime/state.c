@@ -164,12 +164,17 @@ void fastr_state_open_fastr(lua_State *L)
     lua_setglobal(L, "fastr");
 }
 
+/* Percent of what is alive at which the collector begins again. The default, 200, marks the scripts' few megabytes, which
+ * never change, twice as often. */
+enum { GC_PAUSE = 400 };
+
 lua_State *fastr_state_new(const struct fastr_bundle *bundle)
 {
     static const char *const removed[] = {"dofile",  "loadfile", "load",      "loadstring", "module", "require",
                                           "getfenv", "setfenv",  "newproxy",  "print",      "gcinfo", "collectgarbage",
                                           "package", "_VERSION", NULL};
     lua_State *L = luaL_newstate();
+    lua_gc(L, LUA_GCSETPAUSE, GC_PAUSE);
     open_library(L, "", luaopen_base);
     open_library(L, LUA_TABLIBNAME, luaopen_table);
     open_library(L, LUA_STRLIBNAME, luaopen_string);
