@@ -34,12 +34,13 @@ end
 
 -- ---- before a change: what waits ----------------------------------------------------------------------------------
 
--- A cart whose checkout ended without a word (its process died) is open again unless order still works on it.
+-- A cart whose checkout ended without a word (its process died) is open again unless order still works on it, or has
+-- sold it and cannot say so yet.
 local function is_abandoned(cart)
   if cart.state ~= "paying" or fastr.time.unix_ms() / 1000 - cart.paying_since < PAYING_SECONDS then return false end
   local reply, failed = fastr.call("order", "of_cart", { cart = cart.id })
   if not reply then return nil, failed end
-  return not reply.in_flight
+  return not reply.in_flight and not reply.outcome
 end
 
 -- Who will own the cart: whoever changes it while he is signed in, if nobody does.

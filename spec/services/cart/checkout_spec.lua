@@ -140,6 +140,19 @@ describe("a checkout", function()
     end
   end)
 
+  it("that sold the cart and could not say so leaves it closed, until order's word is heard", function()
+    local sku, db = shopper.product(1000, 5), database.open("cart")
+    local order = shopper.buy { [sku] = 1 }
+    local cart = db:latest("select id from carts where order_id = $1", order.id)[1]
+    db:write([[update carts set state = 'paying', order_id = null, paying_since = now() - interval '2 minutes'
+      where id = $1]], cart.id)
+    local status, wrong = send("POST", "/api/v1/carts/" .. cart.id .. "/lines", { body = { sku = sku, quantity = 1 } })
+    assert.same({ 409, "checkout_running" }, { status, wrong.code })
+    fastr.task.set("service", "cart")
+    jobs.heal()
+    assert.same({ "done", order.id }, { show(cart).state, show(cart).order })
+  end)
+
   it("that is declined opens the cart again; another card buys the same order", function()
     local sku = shopper.product(1000, 5)
     local cart = shopper.cart { [sku] = 1 }
