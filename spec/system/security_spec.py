@@ -111,6 +111,12 @@ class TheDoor(unittest.TestCase):
             self.assertEqual((reply.status, reply.code), (400, "bad_request"))
             self.assertIsNone(reply.headers["Set-Cookie"])
 
+    def test_lets_nobody_say_how_long_a_checkout_may_take(self):
+        shopping, method = cart(), card()
+        reply = api("POST", f"/carts/{shopping['id']}/checkout", purchase(shopping, method), key=new_key(),
+                    headers={"Fastr-Deadline-Ms": "30"})
+        self.assertEqual((reply.status, reply.json()["status"]), (201, "paid"))
+
     def test_tells_other_origins_nothing_unless_they_are_listed(self):
         for origin in ["null", "http://evil.example", "http://localhost.evil.example", "https://localhost:3000",
                        "http://localhost:3000.evil.example", "http://127.0.0.1:1@evil.example"]:
