@@ -37,10 +37,22 @@ describe("smtp.send", function()
     assert.equal(20, #mails(subject))
   end)
 
-  it("says when the server refuses for good", function()
-    local sent, text, code = send(mail(unique(), ("x\n"):rep(5242000))) -- longer than it takes, with CRLFs
-    assert.same({ nil, "refused" }, { sent, code }, text)
+  it("says whether the server refuses for good or for now", function()
+    for _, case in ipairs { { "no-such-user@shop.example", "refused", "550" },
+      { "busy@shop.example", "unavailable", "451" } } do
+      local refused = mail(unique(), "x")
+      refused.to = { case[1] }
+      local sent, text, code = send(refused)
+      assert.same({ nil, case[2] }, { sent, code }, text)
+      assert.truthy(text:find(case[3], 1, true), text)
+    end
     assert.is_true(send(mail(unique(), "the connection still works")))
+  end)
+
+  it("says when the server refuses the message itself", function()
+    local line = ("x"):rep(998) .. "\n" -- more of them than the server takes, once they end in CRLF
+    local sent, text, code = send(mail(unique(), line:rep(10490)))
+    assert.same({ nil, "refused" }, { sent, code }, text)
   end)
 
   it("raises for an address that could add commands, and for other misuse", function()
