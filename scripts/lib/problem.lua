@@ -97,7 +97,8 @@ local CODES = {
     "GET /api/v1/carts/{id}/shipping-options lists them." },
   checkout_running = { 409, "A checkout of this cart is under way",
     "Wait as long as Retry-After says, then read the cart." },
-  price_changed = { 409, "The total has changed", "GET the cart, show the new total, and send it as expected_total." },
+  price_changed = { 409, "The total has changed", "GET the cart, show the new total, and send it as expected_total."
+    .. " The member reasons says which prices and rules changed." },
   -- order
   order_not_found = { 404, "There is no such order", "Check the id; a guest's order needs its token in Fastr-Order." },
   order_refused = { 422, "The order was refused", "The detail says why." },

@@ -148,7 +148,7 @@ local function place(ctx, cart, priced)
     cart = cart.id, attempt = ctx.saga, customer = cart.customer, email = cart.email, currency = cart.currency,
     shipping_address = cart.shipping_address, shipping_method = cart.shipping_method,
     names = named_lines(cart, priced), facts = priced.facts, pack = priced.pack,
-    expected_total = ctx.body.expected_total, reasons = array(view.problems(cart, priced)),
+    expected_total = ctx.body.expected_total, reasons = array(view.reasons(cart, priced)),
     payment_method = ctx.body.payment_method, token = order_token(cart.id),
     actor = { kind = ctx.principal.kind, id = ctx.principal.id },
   }, { timeout_ms = PLACE_MS })

@@ -96,6 +96,41 @@ function M.problems(cart, priced)
   return problems
 end
 
+-- What each rule took off by a trace: rule -> amount.
+local function taken_off(trace)
+  local sums, order = {}, {}
+  for _, entry in ipairs(trace or {}) do
+    if entry.outcome == "applied" then
+      if not sums[entry.rule] then order[#order + 1] = entry.rule end
+      sums[entry.rule] = (sums[entry.rule] or 0) + entry.amount
+    end
+  end
+  return sums, order
+end
+
+local function rule_change(rule, before, after, m)
+  local detail = before == 0 and "%s applies now" or after == 0 and "%s does not apply any more"
+    or "%s takes another amount off"
+  return { code = "rule_changed", rule = rule, from = m(before), to = m(after), detail = detail:format(rule) }
+end
+
+-- Why a total is another than when the cart was last changed: its problems, and each rule that takes off another amount
+-- now.
+function M.reasons(cart, priced)
+  local reasons, m = M.problems(cart, priced), money(cart.currency)
+  local before, old_rules = taken_off(cart.pricing and cart.pricing.trace)
+  local after, new_rules = taken_off(priced.trace)
+  for _, rule in ipairs(old_rules) do
+    if before[rule] ~= after[rule] then
+      reasons[#reasons + 1] = rule_change(rule, before[rule], after[rule] or 0, m)
+    end
+  end
+  for _, rule in ipairs(new_rules) do
+    if not before[rule] then reasons[#reasons + 1] = rule_change(rule, 0, after[rule], m) end
+  end
+  return reasons
+end
+
 local function show_thresholds(cart, priced)
   local shown = {}
   for i, each in ipairs(priced.thresholds) do

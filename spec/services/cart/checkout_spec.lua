@@ -198,6 +198,10 @@ describe("a coupon at checkout", function()
     local card = shopper.card(nil, me)
     local status, wrong = shopper.checkout(cart, card, me)
     assert.same({ 409, "price_changed" }, { status, wrong.code })
+    local because = {}
+    for _, reason in ipairs(wrong.reasons) do because[reason.code] = reason end
+    assert.same({ true, 0 }, { because.rule_changed.from.amount > 0, because.rule_changed.to.amount })
+    assert.equal("used_up", because.coupon_refused.reason)
     assert.equal(201, (shopper.checkout(now, card, me)))
     assert.equal(before, used())
   end)
