@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/request.h"
 #include "runtime/router.h"
 #include "runtime/state.h"
 
@@ -183,7 +182,6 @@ static void *program_build(const struct fastr_bundle *bundle, struct fastr_err *
 {
     struct fastr_program *program = fastr_zalloc(sizeof *program);
     program->L = fastr_state_new(bundle);
-    fastr_request_open(program->L);
     program->idle = fastr_alloc(sizeof *program->idle * IDLE_MAX);
     if (run_main(program, bundle, err) == 0 && read_routes(program, err) == 0 &&
         check_handlers(program, "consumers", "topic", err) == 0 && check_handlers(program, "schedules", "name", err) == 0)

@@ -119,19 +119,17 @@ static int l_body(lua_State *L)
     return 1;
 }
 
-void fastr_request_open(lua_State *L)
+/* Pushes the metatable of `req`, made at the first request of a Lua state. */
+static void push_methods(lua_State *L)
 {
-    if (!luaL_newmetatable(L, "fastr.request")) {
-        lua_pop(L, 1);
+    if (!luaL_newmetatable(L, "fastr.request"))
         return;
-    }
     lua_newtable(L);
     lua_pushcfunction(L, l_header);
     lua_setfield(L, -2, "header");
     lua_pushcfunction(L, l_body);
     lua_setfield(L, -2, "body");
     lua_setfield(L, -2, "__index");
-    lua_pop(L, 1);
 }
 
 /* One name=value piece of a query into the table on the top of the stack; false for a bad escape. */
@@ -191,7 +189,7 @@ static void push_request(lua_State *L, struct fastr_task *task, struct fastr_htt
     lua_setfield(L, -2, "id");
     lua_pushstring(L, fastr_http_request_peer(request));
     lua_setfield(L, -2, "peer");
-    luaL_getmetatable(L, "fastr.request");
+    push_methods(L);
     lua_setmetatable(L, -2);
 }
 

@@ -3,11 +3,8 @@
 #define FASTR_REQUEST_H
 
 #include "runtime/http_server.h"
-#include "runtime/program.h"
 
 /* The handler to give to fastr_http_server_new. */
 extern const struct fastr_http_handler fastr_request_handler;
-/* The metatable of `req` in a new trusted state. */
-void fastr_request_open(lua_State *L);
 
 #endif

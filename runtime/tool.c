@@ -14,7 +14,6 @@
 #include "runtime/json.h"
 #include "runtime/lines.h"
 #include "runtime/program.h"
-#include "runtime/request.h"
 #include "runtime/slots.h"
 #include "runtime/state.h"
 #include "runtime/stream.h"
