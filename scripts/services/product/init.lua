@@ -6,6 +6,7 @@ local sku = shape.text { min = 1, max = 64, doc = "stock-keeping unit" }
 local category = shape.text { min = 1, max = 120, doc = "path from the root, home/lighting" }
 local order = shape.text { format = "uuid", doc = "order that the stock is for" }
 local seconds = shape.integer { min = 1, max = 86400, doc = "how long the hold lives from now" }
+local MOST_PRICE = 100000000000 -- minor units: a page of such products, or a full line of one, can still be added up
 local whole = { min = 0, max = 9007199254740991 }
 
 local product = shape.object {
@@ -75,7 +76,7 @@ return {
         name = shape.text { min = 1, max = 200 },
         description = shape.optional(shape.text { max = 10000, lines = true }),
         categories = shape.list(category, { max = 20 }),
-        price = shape.money { min = 0, max = whole.max, doc = "list price of one unit" },
+        price = shape.money { min = 0, max = MOST_PRICE, doc = "list price of one unit" },
         tax_category = shape.optional(shape.text { min = 1, max = 40 }),
       },
       replies = { [200] = product, [201] = product } },

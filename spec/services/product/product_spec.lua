@@ -108,6 +108,7 @@ describe("a product", function()
     end
     refused("price.amount", { price = { amount = -1, currency = "GBP" } })
     refused("price.amount", { price = { amount = 1.5, currency = "GBP" } })
+    refused("price.amount", { price = { amount = 9007199254740991, currency = "GBP" } }) -- no list could be added up
     refused("price.amount", { price = { amount = "2", currency = "GBP" } })
     refused("categories[1]", { categories = { "home", "home//x" } })
     refused("categories[0]", { categories = { "/home" } })
