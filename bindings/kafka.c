@@ -56,10 +56,13 @@ void kafka_seen(void)
     fastr_health("kafka", true, false, fastr_setting("kafka.brokers", ""));
 }
 
+/* Also before the first one was found: a process that waits for Kafka at its start says so. */
 static void lost(const char *reason)
 {
-    if (producer.up)
+    static bool told;
+    if (producer.up || !told)
         fastr_log(FASTR_WARN, "kafka: no broker is left: %s", reason);
+    told = true;
     producer.up = false;
     fastr_health("kafka", false, false, reason);
 }

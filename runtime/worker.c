@@ -16,7 +16,7 @@
 #include "runtime/stream.h"
 #include "runtime/task.h"
 
-enum { DRAIN_MS = 30000, MESSAGE_MAX = 1024 };
+enum { DRAIN_MS = 30000, MESSAGE_MAX = 1024, TELL_AGAIN_US = 60 * 1000000 };
 
 static const struct fastr_worker_config *config;
 static struct event_base *base;
@@ -34,6 +34,8 @@ struct schedule {
     uint64_t every_ms;
     bool running;
     char name[64];
+    uint64_t told_us; /* when its last failure was logged */
+    char told[120];   /* how that began; empty after a success */
 };
 
 static struct schedule **schedules;
@@ -52,12 +54,25 @@ static void free_schedule(struct schedule *schedule)
     free(schedule);
 }
 
+/* What fails alike again and again, as while a server is away, is told once a minute. */
+static void tell_failure(struct schedule *schedule, const char *error)
+{
+    uint64_t now = fastr_clock_us();
+    if (!strncmp(schedule->told, error, sizeof schedule->told - 1) && now < schedule->told_us + TELL_AGAIN_US)
+        return;
+    schedule->told_us = now;
+    snprintf(schedule->told, sizeof schedule->told, "%s", error);
+    fastr_log(FASTR_WARN, "schedule %s: %s", schedule->name, error);
+}
+
 static void schedule_done(void *data, bool ok, const char *error)
 {
     struct schedule *schedule = data;
     schedule->running = false;
-    if (!ok && !draining)
-        fastr_log(FASTR_WARN, "schedule %s: %s", schedule->name, error);
+    if (ok)
+        schedule->told[0] = '\0';
+    else if (!draining)
+        tell_failure(schedule, error);
     if (schedule->index < 0 || draining)
         free_schedule(schedule);
     else

@@ -192,6 +192,32 @@ function M.names()
   return names
 end
 
+-- ---- settings -------------------------------------------------------------------------------------------------------
+
+-- What no process can do without, as the platform leans on it. A service names its own under `settings`.
+local NEEDED = { "public_url", "pg.primary", "redis.address", "kafka.brokers" }
+
+local function need(missing, path)
+  if fastr.setting(path, "") == "" then
+    missing[#missing + 1] = ("setting %s (or the variable FASTR_%s) is missing"):format(path,
+      (path:upper():gsub("%.", "_")))
+  end
+end
+
+-- Raises, with all that is missing: a process that cannot work is not to begin.
+local function check_settings(services)
+  local missing, here = {}, {}
+  for _, path in ipairs(NEEDED) do need(missing, path) end
+  for _, service in ipairs(services) do
+    here[service.name] = true
+    for _, path in ipairs(service.settings) do need(missing, path) end
+  end
+  for _, name in ipairs(M.names()) do
+    if not here[name] then need(missing, "services." .. name) end
+  end
+  if #missing > 0 then error(table.concat(missing, "\n") .. "\nSee conf/fastr.lua.", 0) end
+end
+
 -- The program of a process that serves `names` (nil or empty: all).
 function M.program(names)
   if not names or #names == 0 then
@@ -200,6 +226,7 @@ function M.program(names)
   end
   local program = { routes = {}, consumers = {}, schedules = {} }
   local services = M.services(names)
+  check_settings(services)
   fastr.call = call.call
   for _, service in ipairs(services) do add_service(program, service) end
   for _, entry in ipairs(session.schedules(names)) do program.schedules[#program.schedules + 1] = entry end

@@ -27,10 +27,21 @@ local Failure = {}
 Failure.__index = Failure
 function Failure:__tostring() return self.message .. " (SQLSTATE " .. self.code .. ")" end
 
+-- While a server is away every statement fails alike: each kind of failure is told once a second.
+local TELL_MS = 1000
+local told = {} -- code -> when, in ms
+
+local function tell(message, code)
+  local now = fastr.time.unix_ms()
+  if now >= (told[code] or 0) and now < (told[code] or 0) + TELL_MS then return end
+  told[code] = now
+  fastr.log.warn("database: " .. message, { code = code })
+end
+
 -- What is raised for an error triple of fastr.pg.
 local function failure(message, code, constraint)
   if HOUSE[code] then
-    fastr.log.warn("database: " .. message, { code = code })
+    tell(message, code)
     return problem.of_error(code == "stale_plan" and "unavailable" or code)
   end
   return setmetatable({ message = message, code = code, constraint = constraint }, Failure)

@@ -16,7 +16,7 @@ local ROUTE = { method = "string", path = "string", internal = "boolean", root =
   sensitive = "boolean", credentials = "boolean",
   timeout_ms = "number", concurrency = "number", body_bytes = "number", stream = "boolean" }
 local SERVICE = { name = "string", doc = "string", routes = "table", produces = "table", consumes = "table",
-  schedules = "table" }
+  schedules = "table", settings = "table" }
 local SCHEDULE = { name = "string", every_ms = "number", job = "string", one = "boolean", doc = "string" }
 local CONSUMER = { topic = "string", events = "table", broadcast = "boolean", doc = "string" }
 
@@ -241,7 +241,7 @@ function M.read(service, errors)
   check_schedules(say, init, loaded)
   if #errors > before then return nil end
   return { name = service, doc = init.doc, routes = routes, produces = init.produces or {},
-    consumes = init.consumes or {}, schedules = init.schedules or {},
+    consumes = init.consumes or {}, schedules = init.schedules or {}, settings = init.settings or {},
     handlers = loaded.handlers or {}, events = loaded.events or {}, jobs = loaded.jobs or {} }
 end
 

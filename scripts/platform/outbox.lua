@@ -207,7 +207,7 @@ local function run(service)
 end
 
 local function describe(failure)
-  return type(failure) == "table" and (failure.detail or failure.message or failure.code) or tostring(failure)
+  return type(failure) == "table" and (failure.message or failure.code) or tostring(failure)
 end
 
 -- outbox.relay(service) -> the schedule that publishes the service's events.

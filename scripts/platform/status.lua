@@ -39,6 +39,36 @@ local function problem(report, what, help)
   report.problems[#report.problems + 1] = { problem = what, help = help }
 end
 
+-- What helps when a dependency is not well; a server that only stopped is started by bin/up.
+local function help_for(health)
+  if health.name:find("^pg%.replica") and health.detail:find("behind", 1, true) then
+    return "psql REPLICA -c 'select pg_wal_replay_resume()' (PG_REPLICAS in var/shop.env has their addresses)"
+  end
+  return "bin/up"
+end
+
+-- A dependency that is away is one problem, however many workers miss it: the first says so, the others are counted.
+local function note_missing(report, name, health)
+  local entry = report.missing[health.name]
+  if entry then
+    entry.workers = entry.workers + 1
+    return
+  end
+  entry = { health = health, worker = name, workers = 1 }
+  report.missing[health.name] = entry
+  report.missing[#report.missing + 1] = entry
+end
+
+local function look_at_missing(report)
+  for _, entry in ipairs(report.missing) do
+    local health = entry.health
+    local more = entry.workers > 1 and (" and %d more"):format(entry.workers - 1) or ""
+    problem(report, ("%s is not well for %s%s: %s"):format(health.name, entry.worker, more, health.detail),
+      help_for(health))
+  end
+  report.missing = nil
+end
+
 local function look_at_worker(report, master, worker)
   local name = master.name .. " worker " .. worker.worker
   if worker.pid == 0 then
@@ -49,10 +79,31 @@ local function look_at_worker(report, master, worker)
   for _, health in ipairs(worker.health) do
     if not health.ok then
       named = true
-      problem(report, name .. ": " .. health.name .. " is away (" .. health.detail .. ")", "bin/up")
+      note_missing(report, name, health)
     end
   end
   if not worker.ready and not named then problem(report, name .. " is not ready", "bin/fastr check") end
+end
+
+-- A service that no master of this host has may run on another: what its address answers tells. Any answer but that of
+-- a gateway without it is one.
+local GATEWAY = { [502] = true, [503] = true, [504] = true }
+
+local function look_at_services(report)
+  local here = {}
+  for _, master in ipairs(report.masters) do
+    for _, service in ipairs(master.services) do here[service] = true end
+  end
+  for _, service in ipairs(require("platform.boot").names()) do
+    local address = fastr.setting("services." .. service, "")
+    if not here[service] and address ~= "" then
+      local reply = fastr.http.request { method = "GET", url = address .. "/internal/" .. service .. "/status",
+        timeout_ms = 2000 }
+      if not reply or GATEWAY[reply.status] then
+        problem(report, "nobody serves " .. service .. " (at " .. address .. ")", "bin/up")
+      end
+    end
+  end
 end
 
 local function look_at(report, name)
@@ -79,10 +130,12 @@ local function look_at_gauges(report)
 end
 
 local function gather()
-  local report = { masters = fastr.json.array {}, problems = fastr.json.array {}, gauges = {} }
+  local report = { masters = fastr.json.array {}, problems = fastr.json.array {}, gauges = {}, missing = {} }
   local names = fastr.masters()
   for _, name in ipairs(names) do look_at(report, name) end
   if #names == 0 then problem(report, "no fastr runs on this host", "bin/up") end
+  if #names > 0 then look_at_services(report) end
+  look_at_missing(report)
   look_at_gauges(report)
   report.ok = #report.problems == 0
   return report

@@ -20,6 +20,7 @@ local notification = shape.object({
 return {
   name = "notification",
   doc = "Mails to customers: order confirmation, payment receipt, shipping, cancellation.",
+  settings = { "smtp.url", "smtp.from" },
   routes = {
     { method = "GET", path = "/notifications", handler = "list", scope = "notification:read",
       doc = "Staff: what was sent, what waits and what was refused, newest first",

@@ -59,6 +59,7 @@ local told = shape.object { payment = uuid, order = uuid, customer = shape.nulla
 return {
   name = "payment",
   doc = "Saved cards; payments, captures and refunds.",
+  settings = { "services.provider" },
   routes = {
     { method = "POST", path = "/payment-methods", handler = "save_method", scope = "payment_method:write",
       idempotency = "transaction", sensitive = true, replay = "saved_method", fingerprint = "same_card",

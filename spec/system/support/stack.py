@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 import urllib.parse
 
@@ -165,6 +166,18 @@ def edit(path, old, new):
         file.write(text.replace(old, new))
 
 
+class Timed(unittest.TextTestResult):
+    """Says beside each spec how long it took."""
+
+    def startTest(self, test):
+        self.began = time.monotonic()
+        super().startTest(test)
+
+    def stopTest(self, test):
+        super().stopTest(test)
+        self.stream.writeln(f"    {time.monotonic() - self.began:.1f} s")
+
+
 def main():
     """Runs the specs of the file that was started; the last line is "N passed, N failed".
 
@@ -172,7 +185,7 @@ def main():
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
-    result = unittest.TextTestRunner(verbosity=2).run(suite)
+    result = unittest.TextTestRunner(verbosity=2, resultclass=Timed).run(suite)
     bad = len(result.failures) + len(result.errors) + len(result.skipped)
     print(f"{result.testsRun - bad} passed, {bad} failed")
     sys.exit(bad > 0)
