@@ -270,12 +270,33 @@ def without_short_lines(client, cart, wanted, no):
         wanted.drop(sku, "out of stock")
 
 
-def wait_until_paid(client, order, token):
-    end = time.monotonic() + PATIENCE
-    while order["status"] == "placing" and time.monotonic() < end:
+def is_declined(order):
+    """Has the last attempt at paying an open order come to nothing?"""
+    return order["status"] == "placing" and order["payments"][-1]["status"] in ("declined", "voided", "refunded")
+
+
+def wait_for_payment(client, order):
+    """The order once its payment, which was unknown, is known."""
+    end, token = time.monotonic() + PATIENCE, order["order_token"]
+    while order["status"] == "placing" and not is_declined(order) and time.monotonic() < end:
         time.sleep(0.5)
         _, order, _ = client.call("GET", "/orders/" + order["id"], headers={"Fastr-Order": token})
     return order
+
+
+def pay(client, cart, card, expected):
+    """One checkout, waited for: the order, or None when the charge never reached the provider, so that nothing was
+    taken and the cart is open again."""
+    status, order, _ = client.call("POST", f"/carts/{cart}/checkout", {
+        "payment_method": card, "expected_total": expected})
+    if status == 202:
+        order = wait_for_payment(client, order)
+        if not is_declined(order):
+            return order
+        status, order = 402, {**order["payments"][-1], "code": "payment_declined", "detail": "known later"}
+    if status == 402 and order.get("reason") != "not_received":
+        raise Refused(402, order)
+    return order if status != 402 else None
 
 
 def check_out(client, cart, card, wanted, compute):
@@ -284,15 +305,13 @@ def check_out(client, cart, card, wanted, compute):
         _, view, _ = client.call("GET", f"/carts/{cart}")
         total = compute(view)
         try:
-            status, order, _ = client.call("POST", f"/carts/{cart}/checkout", {
-                "payment_method": card, "expected_total": {"amount": total, "currency": view["currency"]}})
+            order = pay(client, cart, card, {"amount": total, "currency": view["currency"]})
         except Refused as no:
             without_short_lines(client, cart, wanted, no)
             continue
-        if status == 402:
-            raise Refused(402, order)
-        if status == 202:
-            order = {**order, **wait_until_paid(client, order, order["order_token"])}
+        if order is None:  # like anybody, he presses the button once more
+            client.counts["repeated: checkout, as nothing was charged"] += 1
+            continue
         if order["totals"]["total"]["amount"] != total:
             raise Wrong(f"the order's total is {order['totals']['total']['amount']}, agreed was {total}")
         return order
