@@ -360,6 +360,9 @@ class Replay:
             self.refused.update(wanted.refused)
             self.carts.extend([wanted.cart] if wanted.cart else [])
             self.done += 1
+            if self.options.resume and not failed:
+                with open(self.options.resume, "a", encoding="utf-8") as file:
+                    file.write(invoice + "\n")
             if failed:
                 self.failed.append(failed)
                 self.lines_failed += wanted.lines()
@@ -583,6 +586,14 @@ def report(replay):
     print()
 
 
+def through(path):
+    """The invoices that an earlier run got through, by the file that it kept."""
+    if not path or not os.path.exists(path):
+        return []
+    with open(path, encoding="utf-8") as file:
+        return file.read().split()
+
+
 def standing_rules():
     """The pack's rules as they are recomputed here, or None where they cannot be."""
     try:
@@ -597,6 +608,7 @@ def main():
     parser.add_argument("file", nargs="?", default=os.path.join(ROOT, "data", "retail-orders.csv"))
     parser.add_argument("--at-once", type=int, default=4)
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--resume")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     options.url = os.environ["SHOP_URL"]
@@ -605,6 +617,8 @@ def main():
     invoices = read_invoices(options.file)
     if options.limit:
         invoices = collections.OrderedDict(list(invoices.items())[:options.limit])
+    for invoice in through(options.resume):
+        invoices.pop(invoice, None)
     since_ms = int(time.time() * 1000) - 1000
     replay = Replay(options, invoices, catalogue(Client(options.url, collections.Counter())), standing_rules())
     replay.run()
