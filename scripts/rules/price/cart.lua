@@ -10,11 +10,18 @@ local promotions = require "price.promotions"
 local standing = require "price.standing"
 local tax = require "price.tax"
 local window = require "engine.window"
+local words = require "price.words"
 
 local function set_of(list)
   local set = {}
   for _, value in ipairs(list or {}) do set[value] = true end
   return set
+end
+
+local function zone_of(facts)
+  if facts.zone then return facts.zone end
+  local default = facts.settings and facts.settings.default_zone
+  return default or (not facts.tax_rates and standing.zone) or nil
 end
 
 local function open_cart(facts, now, explain, blocked)
@@ -27,7 +34,7 @@ local function open_cart(facts, now, explain, blocked)
     if not filters then return 0 end
     return (ledger:select(filters.skus_any, filters.categories_any, filters.min_unit_price, filters.max_unit_price))
   end
-  return { ledger = ledger, currency = facts.currency, now = now, customer = facts.customer,
+  return { ledger = ledger, currency = facts.currency, now = now, customer = facts.customer, zone = zone_of(facts),
     codes = set_of(facts.coupons),
     shipping = facts.shipping or {}, shipments = #(facts.shipping or {}), count = #facts.lines, lines_for = lines_for,
     blocked = blocked, barred = {}, lost = {}, held = {}, spent = {} }
@@ -54,12 +61,6 @@ local function balance(cards)
   return sum
 end
 
-local function zone_of(facts)
-  if facts.zone then return facts.zone end
-  local default = facts.settings and facts.settings.default_zone
-  return default or (not facts.tax_rates and standing.zone) or nil
-end
-
 -- Prices with the promotions of `list`. Whoever goes past his budget is left out of another try.
 local function run(facts, list, explain)
   local now, blocked = window.time(facts.now, "now"), {}
@@ -78,24 +79,28 @@ local function price(facts, list, explain)
   return cart.ledger:finish(settings.tax_rounding or "line", balance(facts.gift_cards))
 end
 
--- ---- examples of rule files: { "name", cart = { SKU = { quantity, unit price [, category] } }, total = } ---------
+-- ---- examples of rule files: { "name", cart = { SKU = { quantity, unit price [, category, floor =] } }, total = } ---
 
 local function example_line(rule, sku, line)
   local categories = { line[3] }
   for _, condition in ipairs(rule.conditions) do
-    for _, name in ipairs(not line[3] and condition.of and condition.of.categories_any or {}) do
+    for _, name in ipairs(not line[3] and words.categories(condition.of) or {}) do
       categories[#categories + 1] = name
     end
   end
-  return { sku = sku, quantity = line[1], unit_price = line[2], categories = categories }
+  return { sku = sku, quantity = line[1], unit_price = line[2], categories = categories, floor_price = line.floor }
+end
+
+local function example_facts(rule, example)
+  local lines = {}
+  for sku, line in pairs(example.cart) do lines[#lines + 1] = example_line(rule, sku, line) end
+  return { currency = rule.currency or "GBP", now = example.now or rule.from or "2026-11-23T12:00:00Z", lines = lines,
+    zone = example.zone, customer = example.customer, coupons = example.coupons or { rule.coupon },
+    shipping = example.shipping }
 end
 
 local function prove_example(rule, example, i)
-  local lines = {}
-  for sku, line in pairs(example.cart) do lines[#lines + 1] = example_line(rule, sku, line) end
-  local facts = { currency = rule.currency or "GBP", now = example.now or rule.from or "2026-11-23T12:00:00Z",
-    lines = lines,
-    customer = example.customer, coupons = { rule.coupon }, shipping = example.shipping }
+  local facts = example_facts(rule, example)
   local cart = open_cart(facts, window.time(facts.now, "now"), "none", {})
   promotions.apply(cart, { rule })
   local total = cart.ledger:total()

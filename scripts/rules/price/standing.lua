@@ -6,27 +6,33 @@ local index = require "price.index"
 local promotion = require "price.promotion"
 local rule = require "price.rule"
 
-local M = { promotions = {}, tax_rates = require "definitions.tax_rates", zone = "GB" }
+local M = { promotions = {}, by_id = {}, tax_rates = require "definitions.tax_rates", zone = "GB" }
+
+-- Traces, `off` and used coupons know a promotion by its id.
+local function add(made, where)
+  if rawget(M.by_id, made.id) then error(("%s: there is another promotion '%s'"):format(where, made.id), 0) end
+  M.by_id[made.id] = made
+  M.promotions[#M.promotions + 1] = made
+end
 
 local function add_definitions()
   for i, definition in ipairs(require "definitions.promotions") do
     local good, wrong = pcall(pack.check, facts.promotion, definition)
-    if not good then error(("definitions/promotions.lua:1: [%d].%s"):format(i, wrong), 0) end
-    M.promotions[i] = promotion.compile(definition, i, "definitions/promotions.lua:1: ")
+    local where = ("definitions/promotions.lua:1: [%d]"):format(i)
+    if not good then error(("%s.%s"):format(where, wrong), 0) end
+    add(promotion.compile(definition, i, "definitions/promotions.lua:1: "), where)
   end
 end
 
 local function add_rules()
   for _, file in ipairs(pack.files "promotions") do
-    M.promotions[#M.promotions + 1] = rule.compile(pack.load(file, rule.words), file, #M.promotions + 1)
+    add(rule.compile(pack.load(file, rule.words), file, #M.promotions + 1), file .. ":1")
   end
 end
 
 local function switch_off()
-  local by_id = {}
-  for _, each in ipairs(M.promotions) do by_id[each.id] = each end
   for i, entry in ipairs(require "definitions.off") do
-    local found = rawget(by_id, entry.rule)
+    local found = rawget(M.by_id, entry.rule)
     if not found then
       error(("definitions/off.lua:1: [%d]: there is no promotion '%s'"):format(i, tostring(entry.rule)), 0)
     end

@@ -3,7 +3,7 @@
 
 local M = {}
 
-local VERBS = { "check", "decide", "try", "explain", "watch", "replay", "impact", "status", "activate",
+local VERBS = { "new", "check", "decide", "try", "explain", "watch", "replay", "impact", "status", "activate",
   "off", "on" }
 
 local function help(out, verbs)

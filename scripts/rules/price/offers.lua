@@ -1,0 +1,181 @@
+-- offers: the cart as `apply` and a rule's own conditions see it: what can be read of it, and what can be given. A rule
+-- takes something off, it never sets a price; outside of `apply` the ledger refuses to give.
+
+local bundle = require "price.bundle"
+local buy_x_get_y = require "price.actions.buy_x_get_y"
+local words = require "price.words"
+
+local M = { takes = {} }
+
+local offers = {}
+offers.__index = offers
+local give = {} -- name -> function(cart, how), called when `how` has been checked
+
+-- What an offer is told: name -> whether it is needed.
+local takes = M.takes
+
+local ITEMS = { of = false, max_quantity = false }
+
+local function with(more, base)
+  for name, needed in pairs(base or {}) do more[name] = needed end
+  return more
+end
+
+-- ---- reading -------------------------------------------------------------------------------------------------------
+
+-- What is named (the whole cart without it) costs now, as far as rules before this one left it.
+function offers:total(of) return self.ledger:total(words.select(self, of)) end
+
+-- Units of what is named.
+function offers:quantity(of) return (self.ledger:quantity(words.select(self, of))) end
+
+local function within(category, wanted)
+  return category == wanted or text.starts_with(category, wanted .. "/")
+end
+
+local function meant(line, of)
+  if not of then return true end
+  if of.but then return meant(line, of.of) and not meant(line, of.but) end
+  if of.full_price then return line.total == line.list_price * line.quantity and meant(line, of.of) end
+  for _, sku in ipairs(of.skus_any or {}) do
+    if line.sku == sku then return true end
+  end
+  for _, wanted in ipairs(of.categories_any or {}) do
+    for _, category in ipairs(line.categories) do
+      if within(category, wanted) then return true end
+    end
+  end
+  return false
+end
+
+-- The lines of what is named as they stand, as copies: { number, sku, quantity, list_price, unit_price, total,
+-- categories }.
+function offers:lines(of)
+  local list = {}
+  for i = 1, self.count do
+    local line = self.ledger:line(i)
+    if meant(line, of) then list[#list + 1] = line end
+  end
+  return list
+end
+
+-- ---- items ---------------------------------------------------------------------------------------------------------
+
+takes.percent_off = with({ percent = true }, ITEMS)
+function give:percent_off(how) self.ledger:item_percent(words.select(self, how.of), how.percent, how.max_quantity) end
+
+takes.amount_off_each = with({ amount = true }, ITEMS)
+function give:amount_off_each(how) self.ledger:item_fixed(words.select(self, how.of), how.amount, how.max_quantity) end
+
+-- What each unit costs above the price.
+takes.price_each = { price = true, of = false }
+function give:price_each(how)
+  for _, line in ipairs(self:lines(how.of)) do
+    self:line_off(line, money.multiply(math.max(0, line.unit_price - how.price), line.quantity))
+  end
+end
+
+-- Of every `every` units the cheapest one is free (or `percent` off), as often as it fits.
+takes.cheapest_free = { every = true, of = false, percent = false }
+function give:cheapest_free(how)
+  local lines = words.select(self, how.of)
+  self.ledger:pool()
+  while self.ledger:take(lines, how.every - 1, "dearest") and self.ledger:take(lines, 1, "cheapest") do
+    self.ledger:give_percent(how.percent or 100)
+  end
+end
+
+-- For every `buy` units of what is named, `get` units of `get_of` free (or `percent` off), at most `times`.
+takes.buy_get = { buy = true, of = false, get = true, get_of = false, percent = false, times = false, pick = false }
+function give:buy_get(how)
+  local cart = { ledger = self.ledger, lines_for = function(of) return words.select(self, of) end }
+  buy_x_get_y.apply(cart, { buy_quantity = how.buy, buy_filters = how.of, get_quantity = how.get,
+    value = how.percent or 100, times = how.times or 0, pick = how.pick }, words.select(self, how.get_of or how.of))
+end
+
+-- Units that cost less together: `parts` is a list of { units, what }, and they cost `price`, or `amount` or `percent`
+-- less than apart. Dearest first, as often as it fits, at most `times`.
+takes.bundle = { parts = true, price = false, amount = false, percent = false, times = false }
+function give:bundle(how) bundle(self, how) end
+
+-- ---- order ---------------------------------------------------------------------------------------------------------
+
+takes.order_percent_off = { percent = true, of = false, at_most = false }
+function give:order_percent_off(how)
+  local lines = words.select(self, how.of)
+  local amount = money.percent(self.ledger:total(lines), how.percent)
+  self.ledger:order(lines, how.at_most and math.min(amount, how.at_most) or amount)
+end
+
+takes.order_amount_off = { amount = true, of = false }
+function give:order_amount_off(how)
+  local lines = words.select(self, how.of)
+  self.ledger:order(lines, math.min(how.amount, self.ledger:total(lines)))
+end
+
+-- ---- shipping ------------------------------------------------------------------------------------------------------
+
+-- Takes off each shipment (of the method) what `reduction` says of the fee that is left.
+local function fees_off(cart, method, reduction)
+  for i, shipment in ipairs(cart.shipping) do
+    if not method or shipment.method == method then
+      cart.ledger:fee_off(i, reduction(cart.ledger:fee_left(i)))
+    end
+  end
+end
+
+takes.free_shipping = { method = false }
+function give:free_shipping(how) fees_off(self, how.method, function(left) return left end) end
+
+takes.shipping_percent_off = { percent = true, method = false }
+function give:shipping_percent_off(how)
+  fees_off(self, how.method, function(left) return money.percent(left, how.percent) end)
+end
+
+takes.shipping_amount_off = { amount = true, method = false }
+function give:shipping_amount_off(how)
+  fees_off(self, how.method, function() return how.amount end)
+end
+
+-- ---- one line ------------------------------------------------------------------------------------------------------
+
+-- Takes an amount off one of the lines of cart:lines().
+function offers:line_off(line, amount) self.ledger:line_off(line.number, amount) end
+
+-- ---- all of them, checked ------------------------------------------------------------------------------------------
+
+local function check_how(name, how)
+  if type(how) ~= "table" then error(("%s is told by name: %s { ... }"):format(name, name), 3) end
+  for key in pairs(how) do
+    if rawget(takes[name], key) == nil then error(("%s takes no '%s'"):format(name, tostring(key)), 3) end
+  end
+  for key, needed in pairs(takes[name]) do
+    if needed and how[key] == nil then error(("%s needs '%s'"):format(name, key), 3) end
+  end
+  for _, key in ipairs { "of", "get_of" } do
+    if how[key] ~= nil and type(how[key]) ~= "table" then
+      error(("%s: '%s' is what category, sku, except or full_price give"):format(name, key), 3)
+    end
+  end
+end
+
+local function checked(name)
+  return function(cart, how)
+    how = how or {}
+    check_how(name, how)
+    give[name](cart, how)
+  end
+end
+
+for name in pairs(give) do offers[name] = checked(name) end
+
+-- The cart as a rule sees it; made once for each cart.
+function M.face(cart)
+  if not cart.face then
+    cart.face = setmetatable({ ledger = cart.ledger, lines_for = cart.lines_for, customer = cart.customer,
+      zone = cart.zone, now = cart.now, shipping = cart.shipping, count = cart.count }, offers)
+  end
+  return cart.face
+end
+
+return M

@@ -1,0 +1,126 @@
+-- fastr rules new: a promotion of one's own to begin with: a rule file that holds, with its examples.
+
+local options = require "services.rules.options"
+local packs = require "services.rules.packs"
+
+local M = {}
+
+M.usage = {
+  "fastr rules new NAME [--like PROMOTION]",
+  "    makes promotions/NAME.lua in the rules folder, which holds as it is: edit it. --like: begins with one of",
+  "    docs/cookbook/",
+}
+
+local COOKBOOK = "docs/cookbook"
+local NAME_MAX = 60
+local DAY_MS = 24 * 60 * 60 * 1000
+
+local TEMPLATE = [[
+-- %s: say here what the promotion is for, and for whom.
+return rule {
+  doc = "A tenth off when four mugs or more are bought.",
+  stage = "item", -- or "order", "shipping"
+  from = "%s", to = "%s",
+  when = { at_least(4, category "kitchen/mugs") },
+  apply = function(cart) cart:percent_off { percent = 10, of = category "kitchen/mugs" } end,
+  examples = {
+    { "three mugs, nothing off", cart = { MUG = { 3, 250 } }, total = 750 },
+    { "four mugs, a tenth off each", cart = { MUG = { 4, 250 } }, total = 900 },
+    { "other things do not count", cart = { MUG = { 3, 250 }, VASE = { 1, 1200, "home/vases" } }, total = 1950 },
+  },
+}
+]]
+
+-- "2026-11-24": the day after `days` days.
+local function day(days)
+  return fastr.time.iso(fastr.time.unix_ms() + days * DAY_MS):sub(1, 10)
+end
+
+local function template(name)
+  return TEMPLATE:format(name, day(0) .. "T00:00:00Z", day(30) .. "T23:59:59Z")
+end
+
+local function read(path)
+  local file = io.open(path, "r")
+  if not file then return nil end
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+-- What the file begins with: the template, or a promotion of the cookbook; nil and what is wrong.
+local function text_of(name, like)
+  if not like then return template(name) end
+  local text = like:find("^[%w_]+$") and read(("%s/%s.lua"):format(COOKBOOK, like))
+  if text then return (text:gsub("^%-%- [%w_]+:", "-- " .. name .. ":", 1)) end
+  return nil, ("--like: there is no %s/%s.lua; %s/README.md lists what there is"):format(COOKBOOK, like, COOKBOOK)
+end
+
+-- nil, or what is wrong with the name.
+local function bad_name(name)
+  if name:find("%.lua$") then return "the name is given without .lua: fastr rules new " .. name:gsub("%.lua$", "") end
+  if #name > NAME_MAX then return ("a name has at most %d characters, this one has %d"):format(NAME_MAX, #name) end
+  if not name:find("^%l[%l%d_]*$") then
+    return ("'%s' cannot be a rule's name: a small letter, then small letters, digits and _, as in three_for_two")
+      :format(name)
+  end
+end
+
+-- Does the pack on disk hold with the new file? true, or nil and why not.
+local function try(name, file, text)
+  local pack, draft, examples, message
+  pack, message = packs.open(nil)
+  if not pack then return nil, "the rules on disk do not hold as they are; mend them first\n" .. message end
+  draft, message = pack:with(file, text)
+  pack:close()
+  if not draft and message:find("another promotion", 1, true) then
+    return nil, ("definitions/promotions.lua has a promotion '%s': choose another name"):format(name)
+  end
+  if not draft then return nil, message end
+  examples, message = draft:prove()
+  draft:close()
+  return examples and true, message
+end
+
+local function write(path, text)
+  local file, message = io.open(path, "w")
+  if not file then return nil, message end
+  file:write(text)
+  file:close()
+  return true
+end
+
+local function next_steps(path, name)
+  print(("made %s\nnow edit it; its examples say what it should do"):format(path))
+  print("  fastr rules check                      does it hold?")
+  print("  fastr rules try SKU*QUANTITY ...       what would a cart cost, beside what is live?")
+  print("  fastr rules watch                      both at each save, and live")
+  print(("  fastr rules off %-22s take it out of what is live, with --reason TEXT"):format(name))
+end
+
+-- Makes the file: true, or nil and why not.
+local function make(name, like)
+  local file = ("promotions/%s.lua"):format(name)
+  local path = packs.folder() .. "/" .. file
+  if read(path) then return nil, path .. " is there already: edit it, or choose another name" end
+  local text, message = text_of(name, like)
+  if not text then return nil, message end
+  local done
+  done, message = try(name, file, text)
+  if done then done, message = write(path, text) end
+  if done then next_steps(path, name) end
+  return done, message
+end
+
+function M.main(arguments)
+  local given, message = options.read(arguments, { "name" }, { like = true })
+  if not given then return nil, message end
+  if not given.name then return nil, "what shall it be called?" end
+  message = bad_name(given.name)
+  if message then return nil, message end
+  local done
+  done, message = make(given.name, given.like)
+  return done or false, message
+end
+
+return M
