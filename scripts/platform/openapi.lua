@@ -155,16 +155,29 @@ local FILES = { ["/docs"] = { "docs.html", "text/html; charset=utf-8" },
 local POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
   .. "form-action 'none'; frame-ancestors 'none'"
 
-local function file_route(path, name, content_type)
-  local text = fastr.asset("platform/" .. name) or error("scripts/platform/" .. name .. " is missing", 0)
-  return { method = "GET", path = path, handle = function()
-    return 200, text, { ["Content-Type"] = content_type, ["Content-Security-Policy"] = POLICY,
-      ["Cache-Control"] = "max-age=300", ["X-Content-Type-Options"] = "nosniff" }
-  end }
+local function page(text, content_type)
+  return 200, text, { ["Content-Type"] = content_type, ["Content-Security-Policy"] = POLICY,
+    ["Cache-Control"] = "max-age=300", ["X-Content-Type-Options"] = "nosniff" }
 end
 
+local function file_route(path, name, content_type)
+  local text = fastr.asset("platform/" .. name) or error("scripts/platform/" .. name .. " is missing", 0)
+  return { method = "GET", path = path, handle = function() return page(text, content_type) end }
+end
+
+local ESCAPES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
+
+-- Where the `type` of a problem leads: an entry for each code, with its name as the anchor.
 local function problems_page()
-  return 200, problem.markdown(), { ["Content-Type"] = "text/markdown; charset=utf-8" }
+  local out = { '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>fastr shop: problems</title>',
+    '<link rel="stylesheet" href="/docs/page.css">\n</head>\n<body>\n<h1>Problems</h1>',
+    "<p>Every error is a problem document (RFC 9457) with a stable <code>code</code>.</p>" }
+  for _, entry in ipairs(problem.codes()) do
+    local title, cure = entry.title:gsub('[&<>"]', ESCAPES), entry.cure:gsub('[&<>"]', ESCAPES)
+    out[#out + 1] = ('<h2 id="%s">%s</h2>\n<p>%d. %s. %s</p>'):format(entry.code, entry.code, entry.status, title, cure)
+  end
+  out[#out + 1] = "</body>\n</html>\n"
+  return page(table.concat(out, "\n"), "text/html; charset=utf-8")
 end
 
 -- The routes that boot adds to every program; `names` are those of all services.

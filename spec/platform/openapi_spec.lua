@@ -3,6 +3,7 @@
 local boot = require "platform.boot"
 local declaration = require "platform.declaration"
 local openapi = require "platform.openapi"
+local problem = require "lib.problem"
 local program = require "spec.support.program"
 
 local document = fastr.json.decode(openapi.text(boot.names()))
@@ -61,5 +62,16 @@ describe("the OpenAPI document", function()
     for _, path in ipairs { "/docs/page.js", "/docs/page.css", "/docs/problems" } do
       assert.equal(200, (send("GET", path)))
     end
+  end)
+
+  it("leads from the type of each problem to its entry", function()
+    local _, page, headers = send("GET", "/docs/problems")
+    assert.equal("text/html; charset=utf-8", headers["Content-Type"])
+    for _, entry in ipairs(problem.codes()) do
+      local path, anchor = problem.new(entry.code).type:match("^(/docs/problems)#([%w_]+)$")
+      assert.equal("/docs/problems", path)
+      assert.truthy(page:find('<h2 id="' .. anchor .. '">', 1, true), anchor)
+    end
+    assert.is_nil(page:find("<script", 1, true))
   end)
 end)

@@ -6,7 +6,7 @@ local function program(word)
 return {
   routes = {
     { method = "GET", path = "/word", handle = function() return 200, { word = "%s" } end },
-    { method = "GET", path = "/slow", handle = function() fastr.time.sleep(700) return 200, { word = "%s" } end },
+    { method = "GET", path = "/slow", handle = function() fastr.time.sleep(2500) return 200, { word = "%s" } end },
     { method = "GET", path = "/spin", handle = function() while true do end end },
     { method = "GET", path = "/raise", handle = function() error("secret-free reason") end },
     { method = "GET", path = "/late", timeout_ms = 100, handle = function()
