@@ -169,7 +169,8 @@ local ESCAPES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quo
 
 -- Where the `type` of a problem leads: an entry for each code, with its name as the anchor.
 local function problems_page()
-  local out = { '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>fastr shop: problems</title>',
+  local out = { '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+    "<title>fastr shop: problems</title>",
     '<link rel="stylesheet" href="/docs/page.css">\n</head>\n<body>\n<h1>Problems</h1>',
     "<p>Every error is a problem document (RFC 9457) with a stable <code>code</code>.</p>" }
   for _, entry in ipairs(problem.codes()) do

@@ -65,7 +65,7 @@ describe("the OpenAPI document", function()
   end)
 
   it("leads from the type of each problem to its entry", function()
-    local _, page, headers = send("GET", "/docs/problems")
+    local _, page, headers = program.of { "auth" }("GET", "/docs/problems")
     assert.equal("text/html; charset=utf-8", headers["Content-Type"])
     for _, entry in ipairs(problem.codes()) do
       local path, anchor = problem.new(entry.code).type:match("^(/docs/problems)#([%w_]+)$")
