@@ -21,6 +21,16 @@ describe("POST /pricing/quote", function()
     assert.truthy(problem.errors[1].path:find("lines[1]", 1, true))
   end)
 
+  it("refuses amounts that no sum can hold", function()
+    for _, fee in ipairs { 9007199254740991, 9007199254740991 - 299 } do
+      local none, problem = handlers.quote { body = fastr.json.encode { currency = "GBP",
+        now = "2026-11-23T10:00:00Z", lines = { { sku = "A", quantity = 2, unit_price = 150 } },
+        shipping = { { method = "standard", fee = fee } } } }
+      assert.is_nil(none)
+      assert.same({ "facts_invalid", 422 }, { problem.code, problem.status })
+    end
+  end)
+
   it("refuses a body that is no JSON", function()
     local none, problem = handlers.quote { body = '{"currency":' }
     assert.is_nil(none)
