@@ -81,6 +81,14 @@ describe("fastr rules new", function()
     assert.truthy(said:find("\n  mugs +%l+"), said)
   end)
 
+  it("begins with a promotion of the cookbook", function()
+    local code, said = rules("new spring_frames --like three_for_ten")
+    assert.equal(0, code, said)
+    assert.truthy(read(folder .. "/promotions/spring_frames.lua"):find("^%-%- spring_frames: any three of a shelf"))
+    code, said = rules("check")
+    assert.equal(0, code, said)
+  end)
+
   it("refuses a name that is taken or none, says what to do, and leaves the folder as it was", function()
     local before = fastr.rules.hash(folder)
     for name, expected in pairs {

@@ -21,12 +21,12 @@ return rule {
   doc = "A tenth off when four mugs or more are bought.",
   stage = "item", -- or "order", "shipping"
   from = "%s", to = "%s",
-  when = { at_least(4, category "kitchen/mugs") },
-  apply = function(cart) cart:percent_off { percent = 10, of = category "kitchen/mugs" } end,
+  when = { at_least(4, category "kitchen/mugs-and-cups") },
+  apply = function(cart) cart:percent_off { percent = 10, of = category "kitchen/mugs-and-cups" } end,
   examples = {
     { "three mugs, nothing off", cart = { MUG = { 3, 250 } }, total = 750 },
     { "four mugs, a tenth off each", cart = { MUG = { 4, 250 } }, total = 900 },
-    { "other things do not count", cart = { MUG = { 3, 250 }, VASE = { 1, 1200, "home/vases" } }, total = 1950 },
+    { "other things do not count", cart = { MUG = { 3, 250 }, LAMP = { 1, 1200, "lighting/lamps" } }, total = 1950 },
   },
 }
 ]]
