@@ -2,7 +2,6 @@
 -- under which the provider makes at most one charge.
 --
 --   authorise:  row "unknown" committed -> provider asked, outside any transaction -> its answer settled under the lock
---   no answer:  look_up, the resolver or a webhook finds out later, whichever is first; all end in `settle`
 --   not there:  the key is cancelled at the provider first, so that no charge can come of it afterwards
 --   no answer:  look_up, the resolver or a webhook finds out later, whoever is first; all end in `settle`
 
