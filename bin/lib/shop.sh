@@ -184,11 +184,14 @@ wait_ready() {
 # What a process is made of beside its scripts: var/run/build-NAME says what it was when it was started.
 build_hash() { cat "$FASTR_BUILD/fastr" conf/fastr.lua "$VAR/fastr.env" | sha256sum | cut -c1-16; }
 
+STARTED="" # in this run: these have read the scripts as they are
+
 is_old() { [ "$(cat "$VAR/run/build-$1" 2>/dev/null)" != "$(build_hash)" ]; }
 
 note_build() {
   local program
   for program in "$@"; do build_hash >"$VAR/run/build-$program"; done
+  STARTED="$STARTED $*"
 }
 
 # All that do not run, at once.
@@ -226,12 +229,11 @@ reload_edits() {
   local scripts pack
   scripts=$(scripts_hash)
   if [ "$(cat "$VAR/run/scripts" 2>/dev/null)" != "$scripts" ]; then
-    bin/fastr reload scripts
+    [ "$(wc -w <<<"$STARTED")" = "$(process_count)" ] || bin/fastr reload scripts
     echo "$scripts" >"$VAR/run/scripts"
   fi
-  pack=$(bin/fastr rules check)
-  echo "$pack"
-  compgen -G "$VAR/packs/$(awk '{ print $6 }' <<<"$pack")*" >/dev/null || bin/fastr reload rules
+  pack=$(bin/fastr check | awk '$1 == "rules" { print $NF }')
+  compgen -G "$VAR/packs/$pack*" >/dev/null || bin/fastr reload rules
 }
 
 nginx_has() { [ "$(curl -sS -m 3 "http://127.0.0.1:$INTERNAL_PORT/settings")" = "$1" ]; }
