@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 enum { BUCKETS = 256, CHANNEL_BYTES = 255, HEARTBEAT_MS = 15000, STREAMS = 1024, FIELDS = 32, SEEN = 256, HELD_BYTES = 262144 };
 
@@ -336,17 +337,26 @@ static int check_reply(const struct fastr_stream *stream, size_t field_count, st
     return 0;
 }
 
+/* The handler's fields, and those of its own that it did not give. */
 static struct fastr_http_stream *reply(struct fastr_http_request *request, const struct fastr_http_field *fields,
                                        size_t count, struct fastr_stream *stream, struct fastr_err *err)
 {
-    struct fastr_http_field list[FIELDS + 3] = {
+    static const struct fastr_http_field OWN[] = {
         {"Content-Type", "text/event-stream"},
         {"Cache-Control", "no-store"},
         {"X-Accel-Buffering", "no"}, /* NGINX would hold events back */
     };
-    for (size_t i = 0; i < count; i++)
-        list[3 + i] = fields[i];
-    return fastr_http_reply_stream(request, 200, list, 3 + count, on_close, stream, err);
+    struct fastr_http_field list[FIELDS + 3];
+    size_t total = count;
+    memcpy(list, fields, count * sizeof *list);
+    for (size_t i = 0; i < 3; i++) {
+        bool given = false;
+        for (size_t j = 0; j < count; j++)
+            given |= !strcasecmp(OWN[i].name, fields[j].name);
+        if (!given)
+            list[total++] = OWN[i];
+    }
+    return fastr_http_reply_stream(request, 200, list, total, on_close, stream, err);
 }
 
 int fastr_stream_reply(struct fastr_stream *stream, struct fastr_http_request *request,

@@ -174,6 +174,10 @@ start_kafka() {
 inbox_answers() { curl -fsS -m 5 "http://127.0.0.1:$INBOX_PORT/healthz"; }
 
 start_inbox() {
+  local program
+  program=$(sha256sum <conf/inbox/inbox.py)
+  if running inbox && [ "$(cat "$VAR/run/inbox" 2>/dev/null)" != "$program" ]; then supervisor restart inbox; fi
   start inbox
+  echo "$program" >"$VAR/run/inbox"
   wait_for 30 "the inbox" inbox_answers
 }

@@ -9,7 +9,7 @@ return {
       fastr.time.sleep(50)
       fastr.stream.publish("news", { id = "2", data = "twice" })
       fastr.stream.publish("news", { id = 3, data = "between" })
-      return 200, stream:replay { { id = 1, event = "first", data = "past" }, { id = "2", data = "once" } }
+      return 200, stream:replay { { id = 1, event = "first", data = "past" }, { id = "2", data = "once" } }, { ["cache-control"] = "no-cache" }
     end },
     { method = "GET", path = "/twice", handle = function()
       local stream = fastr.stream.open("news")
@@ -39,6 +39,15 @@ describe("a stream", function()
     local text = pipe:read("*a")
     pipe:close()
     assert.equal("id: 1\nevent: first\ndata: past\n\nid: 2\ndata: once\n\nid: 3\ndata: between\n\n", text)
+  end)
+
+  it("has each of its headers once, the handler's where he gave one", function()
+    local pipe = io.popen(("curl -sN -m 0.5 -D - -o /dev/null %s/events"):format(h.url))
+    local head = pipe:read("*a")
+    pipe:close()
+    assert.equal(1, select(2, head:lower():gsub("cache%-control: no%-cache\r", "")))
+    assert.is_nil(head:find("no-store", 1, true))
+    assert.equal(1, select(2, head:gsub("Content%-Type: text/event%-stream\r", "")))
   end)
 
   it("with a line end in an id is a handler's bug: 500, and logged", function()
