@@ -1,0 +1,52 @@
+"""What a rule developer asks of the running shop: why an order cost what it did, and what an edit would have changed."""
+import unittest
+
+from support.shop import order
+from support.stack import copied, edit, fastr, main
+
+PENNY = """return rule { doc = "A penny off everything.", stage = "order", when = { at_least(1) }, examples = {},
+  apply = function(cart) cart:order_amount_off { amount = 1 } end }
+"""
+
+
+def said(code, *arguments):
+    """What `fastr rules ...` prints; it must end with this code."""
+    ended, text = fastr("rules", *arguments)
+    if ended != code:
+        raise AssertionError(f"fastr rules {' '.join(arguments)} ended with {ended}: {text}")
+    return text
+
+
+class PlacedOrders(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.order = order()
+
+    def test_an_order_is_explained_by_its_number(self):
+        total = self.order["totals"]["total"]["amount"]
+        text = said(0, "explain", self.order["number"])
+        self.assertIn(f"order {self.order['number']}", text)
+        self.assertIn(f": {total // 100}.{total % 100:02d} GBP by rules", text)
+        self.assertRegex(text, r"ten_off_over_150 +not applied: min_items_total: has \d+\.\d\d, needs 150\.00")
+        said(1, "explain", "99999999")
+
+    def test_all_of_them_still_cost_what_they_did(self):
+        self.assertRegex(said(0, "replay"), r"^[\d,]+ orders by \d+ packs: every one as it was, to the penny")
+
+    def test_an_edit_is_told_in_money_before_it_is_live(self):
+        with copied("scripts/rules") as draft:
+            with open(draft + "/promotions/penny.lua", "w", encoding="utf-8") as file:
+                file.write(PENNY)
+            edit(draft + "/shipping/options.lua", "  examples = {", "  examples = {}, unused = {")
+            edit(draft + "/price/cart.lua", "  prove = prove,", "")
+            text = said(0, "replay", "--with", draft, "--since", self.order["placed_at"])
+        self.assertRegex(text, r"^[\d,]+ real orders: [\d,]+ change, -\d+\.\d\d GBP")
+        self.assertRegex(text, rf"{self.order['number']}  -0\.01 .*penny: takes no part; now applied -0\.01")
+
+    def test_the_orders_of_a_version_are_found(self):
+        live = said(0, "status").split()[1]
+        self.assertRegex(said(0, "impact", live), rf"^[\d,]+ of [\d,]+ orders were priced by {live}; by {live}:\n[\d,]+ real orders: none changes")
+
+
+if __name__ == "__main__":
+    main()
