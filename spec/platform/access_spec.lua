@@ -38,6 +38,20 @@ describe("a service", function()
     end
   end)
 
+  -- Calls are found in the text of its files: `call("order", "place"`. Public routes, "GET /...", need no token.
+  it("has a token for whom it calls, and for nobody else", function()
+    for _, caller in ipairs(ALL) do
+      local pipe = assert(io.popen("cat scripts/services/" .. caller .. "/*.lua 2>&1"))
+      local called = {}
+      for target in pipe:read("*a"):gmatch('call%("(%l+)",%s*"%l') do called[target] = true end
+      pipe:close()
+      called[caller] = true
+      for _, target in ipairs(ALL) do
+        assert.equal(called[target] or false, access.may_call(caller, target), caller .. " -> " .. target)
+      end
+    end
+  end)
+
   it("that is not known has no token, not even for itself", function()
     for _, caller in ipairs { "provider", "shop", "nobody", "" } do
       assert.is_false(access.may_call(caller, caller))
