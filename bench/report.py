@@ -40,6 +40,25 @@ def table(figures, counts):
     return "\n".join(lines)
 
 
+def checkout(figures):
+    """The table of whole purchases."""
+    ours, theirs = median(figures["shop"], "rate"), median(figures["pgbench"], "rate")
+    spent = median(figures["shop"], "cpu") / 1000
+    share = statistics.median(a["rate"] / b["rate"] for a, b in zip(figures["shop"], figures["pgbench"]))
+    return f"""
+
+| whole checkouts, 8 at a time | checkouts/s | CPU ms/checkout of fastr | share of pgbench |
+|---|---:|---:|---:|
+| fastr, through NGINX: cart, 3 lines, address and method, card, checkout to `paid` | {ours:.1f} | {spent:.1f} | {share:.2f} |
+| pgbench: the statements that these checkouts execute | {theirs:.1f} | | 1 |
+
+A checkout executes {figures["statements"]:.0f} statements in {figures["transactions"]:.0f} transactions and single reads, taken from the
+servers' logs: those of the test provider, of the events and of the mails are among them, those of idle polls are not.
+pgbench (8 clients, prepared statements, in fastr's place on the first core) sends them to the primary one after the
+other. Every commit waits for one of two replicas. CPU includes what fastr's process does by itself meanwhile.
+"""
+
+
 # ---- the machine -----------------------------------------------------------------------------------------------------
 
 
@@ -76,13 +95,15 @@ def preamble(options, took, used):
 
 Written by `bin/bench` on {time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())}; do not edit.
 
-Machine: {cpu_model()}, {cores} cores, Linux {os.uname().release}. The two cores were {used / took / cores * 100:.0f} % busy over the
-whole run, load average at its end {os.getloadavg()[0]:.1f}. Versions: {pairs}.
+Machine: {cpu_model()}, {cores} cores, Linux {os.uname().release}. All cores were {used / took / cores * 100:.0f} % busy
+over the {took / 60:.0f} minutes of the run; the load average at its end was {os.getloadavg()[0]:.1f} (about 2 where nothing else runs).
+Versions: {pairs}.
 
 Each server is one process (or worker) on the first core; wrk with 32 connections and the engines are on the second.
-{options.rounds} rounds of {options.seconds} s, the servers in turns; medians. CPU is that of the server's process with all its threads, user and
-system; "fastr is ×" is the median of each round's own ratio, so that other load on the machine falls on both sides alike.
-Instructions are those of fastr's worker outside the kernel, counted by valgrind: a figure that other load does not change.
+{options.rounds} rounds of {options.seconds} s, the servers in turns; medians. CPU is that of the server's process with all its threads,
+user and system; "fastr is ×" is the median of each round's own ratio, so that other load on the machine falls on both
+sides alike. Instructions are those of fastr's worker outside the kernel, counted by valgrind: a figure that other load
+does not change. `limit` is `bench/limit.c`, a bare epoll server: what the kernel costs anybody.
 """
 
 

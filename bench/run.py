@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 
+import checkout
 import measure
 import report
 from measure import Counted, Failed, Server
@@ -28,6 +29,32 @@ def log(name):
     return os.path.join(FOLDER, name + ".log")
 
 
+# ---- what else runs -------------------------------------------------------------------------------------------------
+
+SHOP = ["kafka", "inbox", "provider-1", "shop-1", "nginx"]
+
+
+def supervisor(*words):
+    return subprocess.run(["supervisorctl", "-c", os.path.join(VAR, "conf/supervisord.conf"), *words], check=False,
+                          capture_output=True, text=True).stdout
+
+
+def wake_shop():
+    """The whole shop, its one process on the server's core; returns that process's worker."""
+    supervisor("start", *SHOP)
+    deadline = time.monotonic() + 120
+    while not (measure.answers(f"http://127.0.0.1:{port(19)}/readyz")
+               and measure.answers(os.environ["SHOP_URL"] + "/api/v1/categories")):
+        if time.monotonic() > deadline:
+            raise Failed(f"the shop does not come up; see {VAR}/log/shop-1.log")
+        time.sleep(0.2)
+    master = int(supervisor("pid", "shop-1"))
+    worker = measure.child_of(master)
+    for pid in (master, worker):
+        subprocess.run(["taskset", "-acp", measure.SERVER_CORE, str(pid)], check=True, stdout=subprocess.DEVNULL)
+    return worker
+
+
 # ---- what they serve -------------------------------------------------------------------------------------------------
 
 
@@ -40,7 +67,8 @@ def seed():
     """A hundred products: their SKUs for wrk, the products themselves in Redis, as a cache would hold them."""
     with open("bench/service/product.sql", encoding="ascii") as file:
         sql = file.read().replace("$1", "'GBP'").replace("$2", "'2100-01-01'").replace("p.sku = $3", "p.sku <= '20750'")
-    rows = psql(f"set search_path = product; select to_json(p) from ({sql} order by p.sku limit 100) p").splitlines()
+    rows = psql(f"set search_path = product; update stock set on_hand = 1000000000; "
+                f"select to_json(p) from ({sql} order by p.sku limit 100) p").splitlines()
     with open(os.environ["SKUS"], "w", encoding="ascii") as file:
         for row in rows:
             file.write(json.loads(row)["sku"] + "\n")
@@ -196,14 +224,29 @@ def parse(arguments):
     return parser.parse_args(arguments)
 
 
+def run_checkout(options):
+    seed()
+    with open(os.environ["SKUS"], encoding="ascii") as file:
+        skus = file.read().split()
+    url = os.environ["SHOP_URL"]
+    wake_shop()
+    scripts = checkout.capture(url, skus, FOLDER)
+    supervisor("stop", "shop-1", "provider-1")
+    database = checkout.clone()
+    return checkout.run(url, wake_shop(), scripts, database, options)
+
+
 def main():
     options = parse(sys.argv[1:])
     os.makedirs(FOLDER, exist_ok=True)
     os.environ["SKUS"] = os.path.join(FOLDER, "skus")
     begun, used = time.monotonic(), measure.machine_seconds()
     rows = [row for row in options.rows if row in PATHS]
+    supervisor("stop", *reversed(SHOP))  # what the rows do not need would only be in their way
     figures, counts = run_rows(rows, options) if rows else ({}, {})
     text = report.table(figures, counts)
+    if "checkout" in options.rows:
+        text += report.checkout(run_checkout(options))
     print(text)
     if options.results:
         report.write(options.results, text, options, time.monotonic() - begun, measure.machine_seconds() - used)
