@@ -5,10 +5,10 @@ local bundle = require "price.bundle"
 local buy_x_get_y = require "price.actions.buy_x_get_y"
 local words = require "price.words"
 
-local M = { takes = {} }
+local M = { takes = {}, methods = {} }
 
-local offers = {}
-offers.__index = offers
+local offers = M.methods
+local face = { __index = offers }
 local give = {} -- name -> function(cart, how), called when `how` has been checked
 
 -- What an offer is told: name -> whether it is needed.
@@ -173,7 +173,7 @@ for name in pairs(give) do offers[name] = checked(name) end
 function M.face(cart)
   if not cart.face then
     cart.face = setmetatable({ ledger = cart.ledger, lines_for = cart.lines_for, customer = cart.customer,
-      zone = cart.zone, now = cart.now, shipping = cart.shipping, count = cart.count }, offers)
+      zone = cart.zone, now = cart.now, shipping = cart.shipping, count = cart.count }, face)
   end
   return cart.face
 end

@@ -16,7 +16,7 @@ M.example_fields = { [1] = "string", cart = "table", total = "number", now = "st
   customer = "table", coupons = "table", shipping = "table" }
 M.stages = { item = true, order = true, shipping = true }
 
-local NEEDED = { "doc", "stage", "apply", "examples" }
+M.needed = { "doc", "stage", "apply", "examples" }
 local EXAMPLE_NEEDED = { 1, "cart", "total" }
 
 -- Raises unless every field of `value` is known and of its kind, and none of `needed` is missing.
@@ -45,7 +45,7 @@ end
 local function check(definition, file)
   local where = file .. ":1"
   if type(definition) ~= "table" then error(where .. ": a rule file returns rule { ... }", 0) end
-  check_fields(definition, M.fields, NEEDED, where, "a rule")
+  check_fields(definition, M.fields, M.needed, where, "a rule")
   if not rawget(M.stages, definition.stage) then error(where .. ": stage is item, order or shipping", 0) end
   check_conditions(definition.when or {}, where)
   for i, example in ipairs(definition.examples) do

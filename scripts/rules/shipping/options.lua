@@ -47,13 +47,13 @@ return {
   decide = decide,
   -- Without the pack's promotions (promotions = {}), so that they hold whatever is running.
   examples = {
-    { "small cart in the country", facts = { currency = "GBP", now = "2026-10-01T12:00:00Z", zone = "GB", promotions = {},
-        lines = { { sku = "A", quantity = 1, unit_price = 1000 } } },
+    { "small cart in the country", facts = { currency = "GBP", now = "2026-10-01T12:00:00Z", zone = "GB",
+        promotions = {}, lines = { { sku = "A", quantity = 1, unit_price = 1000 } } },
       answer = { options = { { method = "standard", fee = 395, missing_for_free = 4000 }, { method = "express",
         fee = 795 } } } },
     { "free from 50.00", facts = { currency = "GBP", now = "2026-10-01T12:00:00Z", zone = "GB", promotions = {},
-        lines = { { sku = "A", quantity = 5, unit_price = 1000 } } }, answer = { options = { { method = "standard",
-          fee = 0 } } } },
+        lines = { { sku = "A", quantity = 5, unit_price = 1000 } } },
+      answer = { options = { { method = "standard", fee = 0 } } } },
     { "abroad", facts = { currency = "GBP", now = "2026-10-01T12:00:00Z", zone = "FR", promotions = {},
         lines = { { sku = "A", quantity = 1, unit_price = 1000 } } }, answer = { options = {
           { method = "international", fee = 1295 } } } },
