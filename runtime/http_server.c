@@ -354,8 +354,9 @@ static void refuse(struct connection *c, int status, const char *reason)
     struct fastr_buffer body = {0};
     char label[32];
     fastr_problem_write(&body, fastr_problem_of_status(status), reason);
-    struct fastr_http_field type = {"Content-Type", "application/problem+json"};
-    struct fastr_http_head head = {.status = status, .fields = &type, .count = 1, .length = body.length,
+    const char *id = c->state < BODY ? NULL : fastr_http_request_header(&c->request, "x-request-id", NULL);
+    struct fastr_http_field fields[] = {{"Content-Type", "application/problem+json"}, {"X-Request-Id", id}};
+    struct fastr_http_head head = {.status = status, .fields = fields, .count = id ? 2 : 1, .length = body.length,
                                    .connection = "close"};
     write_head(c, &head, NULL);
     fastr_buffer_add(&c->out, body.data, body.length);

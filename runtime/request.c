@@ -24,15 +24,27 @@ enum { FIELDS_MAX = 32 };
 
 /* ---- problem documents ---- */
 
-/* `more` may be NULL. */
+static const char *good_request_id(struct fastr_http_request *request)
+{
+    size_t length;
+    const char *id = fastr_http_request_header(request, "x-request-id", &length);
+    if (!id || length == 0 || length > 63)
+        return NULL;
+    return strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == length ? id : NULL;
+}
+
+/* `more` may be NULL. The caller's request id goes back to him, so that he finds the balancer's log line of it. */
 static void reply_problem(struct fastr_http_request *request, enum fastr_problem problem, const char *detail,
                           const struct fastr_http_field *more)
 {
     struct fastr_buffer body = {0};
     int status = fastr_problem_status(problem);
     fastr_problem_write(&body, problem, detail);
-    struct fastr_http_field fields[3] = {{"Content-Type", "application/problem+json"}};
+    struct fastr_http_field fields[4] = {{"Content-Type", "application/problem+json"}};
+    const char *id = good_request_id(request);
     size_t count = 1;
+    if (id && !(more && !strcmp(more->name, "X-Request-Id")))
+        fields[count++] = (struct fastr_http_field){"X-Request-Id", id};
     if (status == 503)
         fields[count++] = (struct fastr_http_field){"Retry-After", "1"};
     if (more)
@@ -385,15 +397,6 @@ static struct fastr_route *find_route(struct fastr_http_request *request, const 
         reply_problem(request, FASTR_NOT_FOUND, "There is nothing at this path.", NULL);
         return NULL;
     }
-}
-
-static const char *good_request_id(struct fastr_http_request *request)
-{
-    size_t length;
-    const char *id = fastr_http_request_header(request, "x-request-id", &length);
-    if (!id || length == 0 || length > 63)
-        return NULL;
-    return strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == length ? id : NULL;
 }
 
 /* The caller's remaining time (fastr-deadline-ms) shortens the route's. */

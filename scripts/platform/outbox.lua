@@ -15,8 +15,8 @@ local flight, time = fastr.flight, fastr.time
 
 local BATCH = 500
 local POLL_MS, SLICE_MS = 50, 900             -- between looks when idle; how long one run of the schedule goes on
-local LEASE_MS, RENEW_MS, SPARE_MS = 5000, 3000, 1500
-local FOREIGN_MS, FAILED_MS = 1000, 500       -- pause when another worker holds the lease; after a failure
+local LEASE_MS, RENEW_MS, SPARE_MS = 3000, 1200, 1000
+local FOREIGN_MS, FAILED_MS = 500, 500        -- pause when another worker holds the lease; after a failure
 local SWEEP_MS, KEEP = 60000, "7 days"
 
 -- ---- writing --------------------------------------------------------------------------------------------------------
