@@ -1,4 +1,4 @@
--- fastr rules activate, off, on, rollback, status: on a host of one's own, with a master and two workers.
+-- fastr rules new, activate, off, on, rollback, status: on a host of one's own, with a master and two workers.
 local host = require "spec.support.host"
 
 local program = [[
@@ -6,6 +6,11 @@ return { routes = { { method = "GET", path = "/price", handle = function(req)
   local decision, info = fastr.rules.decide("price.cart", { currency = "GBP", now = "2026-12-01T10:00:00Z", zone = "GB",
     lines = { { sku = "A", quantity = 10, unit_price = 2000 } } }, { explain = "full" })
   return 200, { total = decision.total, trace = decision.trace, pack = info.pack }
+end }, { method = "GET", path = "/rounded", handle = function(req)
+  local decision, message = fastr.rules.decide("price.cart", { currency = "GBP", now = "2026-12-01T10:00:00Z",
+    lines = { { sku = "A", quantity = 1, unit_price = 12345 }, { sku = "B", quantity = 1, unit_price = 50 } },
+    promotions = { { id = "round", actions = { { type = "round_down", value = 1000 } } } } }, { explain = "full" })
+  return 200, decision or { problem = message }
 end } }, consumers = {}, schedules = {} }]]
 
 local h
@@ -44,6 +49,52 @@ it("an activated pack prices the next request in every worker, a rollback undoes
   rules("rollback")
   for _ = 1, 20 do assert.equal(18000, price().total) end
   assert.same(pids, h:pids())
+end)
+
+it("a new kind of promotion is one Lua file, added while every worker serves", function()
+  local pids = h:pids()
+  local function rounded() return fastr.json.decode(h:get("/rounded").body) end
+  assert.equal("promotions[1].actions[1].type: there is no action type 'round_down'", rounded().problem)
+  h:write("scripts/rules/price/actions/round_down.lua", [[
+    -- round_down: what the lines cost together, down to a multiple of the value.
+    return { stage = "order", value = "amount",
+      apply = function(cart, action, lines) cart.ledger:order(lines, cart.ledger:total(lines) % action.value) end }]])
+  rules("activate")
+  for _ = 1, 20 do
+    local decision = rounded()
+    assert.equal(12000, decision.total)
+    assert.same({ "round", 395 }, { decision.trace[1].rule, decision.trace[1].amount })
+  end
+  rules("rollback")
+  assert.truthy(rounded().problem)
+  assert.same(pids, h:pids())
+end)
+
+it("a promotion of a kind that nobody has thought of is one Lua file, from fastr rules new to live", function()
+  assert.equal(18000, price().total)
+  rules("new prime_quantities")
+  h:write("scripts/rules/promotions/prime_quantities.lua", [[
+    return rule {
+      doc = "A penny off for each unit, but on prime quantities.",
+      stage = "item", from = "2026-11-01T00:00:00Z",
+      apply = function(cart)
+        for _, line in ipairs(cart:lines()) do
+          local prime = line.quantity > 1
+          for k = 2, math.floor(math.sqrt(line.quantity)) do prime = prime and line.quantity % k > 0 end
+          if not prime then cart:line_off(line, line.quantity) end
+        end
+      end,
+      examples = { { "seven", cart = { A = { 7, 100 } }, total = 700 },
+        { "eight", cart = { A = { 8, 100 } }, total = 792 } },
+    }]])
+  rules("check")
+  rules("activate")
+  for _ = 1, 20 do assert.equal(17991, price().total) end -- (20000 - 10) less a tenth
+  local named = false
+  for _, entry in ipairs(price().trace) do named = named or entry.rule == "prime_quantities" and entry.amount == 10 end
+  assert.is_true(named)
+  rules("off prime_quantities --reason enough")
+  assert.equal(18000, price().total)
 end)
 
 it("a pack that does not hold changes nothing, and the line is shown", function()
