@@ -21,11 +21,13 @@
 
 /* ---- the state ---- */
 
-/* control(name, command) -> reply as a table; or nil, message, code. Blocks: tools only. */
+/* control(name, command [, var]) -> reply as a table; or nil, message, code. `var`: another instance's folder. Blocks: tools
+ * only. */
 static int l_control(lua_State *L)
 {
     struct fastr_err err;
-    char *reply = fastr_control_ask(fastr_setting("var", "var"), luaL_checkstring(L, 1), luaL_checkstring(L, 2), 7000, &err);
+    char *reply = fastr_control_ask(luaL_optstring(L, 3, fastr_setting("var", "var")), luaL_checkstring(L, 1),
+                                    luaL_checkstring(L, 2), 7000, &err);
     int rc = reply ? fastr_json_push(L, reply, strlen(reply), NULL, &err) : -1;
     free(reply);
     return rc ? fastr_push_error(L, err.code, "%s", err.text) : 1;

@@ -1,7 +1,7 @@
 /* tool.h: one process, one loop, one task: commands written in Lua (migrate, openapi, status) and the specs.
  *
  * The state is unrestricted (io, os, the system's modules); scripts and rules are those on disk. Beyond what scripts see,
- * `fastr.control(name, command)` asks a master and `fastr.masters()` lists those that live. */
+ * `fastr.control(name, command [, var])` asks a master and `fastr.masters()` lists those that live. */
 #ifndef FASTR_TOOL_H
 #define FASTR_TOOL_H
 

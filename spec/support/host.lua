@@ -80,13 +80,8 @@ end
 --- Runs `fastr ARGUMENTS` against this host; returns exit code and output.
 function host:fastr(arguments) return run(("%s %s %s"):format(self.env, binary, arguments)) end
 
---- What the master's control socket says to `command`, as a table.
-function host:ask(command)
-  local code, text = run(("printf '%s\\n' | timeout 8 %s"):format(command,
-    ("python3 -c \"import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect('%s/var/run/spec.sock'); "
-      .. "s.sendall(sys.stdin.buffer.read()); print(s.makefile().readline())\""):format(self.dir)))
-  return code == 0 and fastr.json.decode((text:gsub("%s+$", ""))) or nil
-end
+--- What the master's control socket says to `command`, as a table; nil if it does not answer.
+function host:ask(command) return (fastr.control(self.name, command, self.dir .. "/var")) end
 
 function host:ready()
   local status = self:ask("status")
