@@ -5,6 +5,7 @@
 local problem = require "lib.problem"
 local database = require "platform.db"
 local request = require "platform.request"
+local shape = require "lib.shape"
 local checkout = require "services.cart.checkout"
 local merge = require "services.cart.merge"
 local pricing = require "services.cart.pricing"
@@ -380,11 +381,18 @@ function M.show_coupon(ctx)
   return 200, show_coupon(row)
 end
 
+-- A cursor is the last code, in letters that need no escape in a query.
 function M.list_coupons(ctx)
-  local size = ctx.query.limit or 20
-  local rows, items = store.coupons(db(), ctx.query.cursor, size + 1), {}
+  local size, after = ctx.query.limit or 20, nil
+  if ctx.query.cursor then
+    after = fastr.crypto.unbase64url(ctx.query.cursor)
+    local is_text = after and after ~= "" and shape.is_utf8(after) and not after:find("%c")
+    if not is_text then return nil, problem.new("cursor_invalid") end
+  end
+  local rows, items = store.coupons(db(), after, size + 1), {}
   for i = 1, math.min(size, #rows) do items[i] = show_coupon(rows[i]) end
-  return 200, { items = array(items), next_cursor = rows[size + 1] and items[size].code or null }
+  local cursor = rows[size + 1] and fastr.crypto.base64url(items[size].code) or null
+  return 200, { items = array(items), next_cursor = cursor }
 end
 
 -- ---- checkout -----------------------------------------------------------------------------------------------------

@@ -124,7 +124,7 @@ return {
     { method = "GET", path = "/coupons", handler = "list_coupons", scope = "coupon:read",
       doc = "Staff: the issued codes, by code",
       query = shape.object { limit = shape.optional(shape.integer { min = 1, max = 100 }),
-        cursor = shape.optional(code) },
+        cursor = shape.optional(shape.text { min = 1, max = 200, doc = "next_cursor of the page before" }) },
       replies = { [200] = shape.object { items = shape.list(coupon), next_cursor = shape.nullable(shape.text {}) } } },
 
     { method = "POST", path = "/carts/{id}/checkout", handler = "checkout", replay = "replay_checkout",

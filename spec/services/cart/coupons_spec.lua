@@ -6,6 +6,7 @@ local keys = require "services.auth.keys"
 local program = require "spec.support.program"
 local session = require "platform.session"
 local store = require "services.cart.store"
+local url = require "lib.url"
 
 local db = database.open "cart"
 local send = program.of { "user", "product", "cart", "order" }
@@ -22,7 +23,7 @@ local STAFF = signed_in(nil, { "catalogue" })
 local function issue(limits, code)
   code = code or "SPEC-" .. uuid7():sub(-12)
   codes[#codes + 1] = code
-  local status, coupon = send("PUT", "/api/v1/coupons/" .. code, { headers = STAFF, body = limits })
+  local status, coupon = send("PUT", "/api/v1/coupons/" .. url.encode(code), { headers = STAFF, body = limits })
   assert.truthy(status == 200 or status == 201, status)
   return code, coupon
 end
@@ -85,7 +86,7 @@ describe("staff", function()
   end)
 
   it("list codes a page at a time", function()
-    local a, b = issue {}, issue {}
+    local a, b = issue {}, issue({}, "SPEC & + % ? " .. uuid7():sub(-12))
     local seen, cursor = {}, nil
     repeat
       local _, page = send("GET", "/api/v1/coupons?limit=1" .. (cursor and "&cursor=" .. cursor or ""),
@@ -94,6 +95,10 @@ describe("staff", function()
       cursor = page.next_cursor
     until type(cursor) ~= "string"
     assert.same({ 1, 1 }, { seen[a], seen[b] })
+    for _, bad in ipairs { "%25", "!!", "_w", "AA" } do
+      local status, wrong = send("GET", "/api/v1/coupons?cursor=" .. bad, { headers = STAFF })
+      assert.same({ 400, "cursor_invalid" }, { status, wrong.code })
+    end
   end)
 end)
 
