@@ -1,14 +1,17 @@
 ---@meta
 -- api: what a rule file can name, for editors with lua-language-server (LuaCATS annotations): words, conditions,
--- offers, money and text. Nothing runs this file; a spec holds it against the code. Amounts are integers in minor units,
--- percentages numbers or texts with up to 4 places.
+-- offers, money and text. Nothing runs this file; a spec holds it against the code.
 
----@alias Amount integer in minor units of the cart's currency
----@alias Percent number|string from 0 to 100, up to 4 places
+---In minor units of the cart's currency
+---@alias Amount integer
+---From 0 to 100, up to 4 places
+---@alias Percent number|string
 
----@class What which lines are meant: made by category, sku, except or full_price
+---Which lines are meant: made by category, sku, except or full_price.
+---@class What
 
----@class Condition a name, and function(cart) -> holds, actual, wanted
+---A name, and function(cart) -> holds, actual, wanted.
+---@class Condition
 ---@field [1] string
 ---@field [2] fun(cart: Cart): boolean, any, any
 ---@field unit? "money" the operands are amounts
@@ -22,7 +25,8 @@
 ---@field method string
 ---@field fee Amount
 
----@class ExampleLine quantity, unit price, category (default: those that `when` names)
+---Quantity, unit price, category (default: those that `when` names).
+---@class ExampleLine
 ---@field [1] integer
 ---@field [2] Amount
 ---@field [3]? string
@@ -51,7 +55,8 @@
 ---@field coupon? string only with this code, case-sensitive
 ---@field currency? string only in this currency
 
----@class Line a copy of a line as it stands
+---A copy of a line as it stands.
+---@class Line
 ---@field number integer
 ---@field sku string
 ---@field quantity integer
@@ -140,7 +145,8 @@ function tier(value, steps) end
 ---@field times? integer at most; default as often as it fits
 ---@field pick? "dearest"|"cheapest"
 
----@class Bundle one of price, amount and percent
+---One of price, amount and percent.
+---@class Bundle
 ---@field parts { [1]: integer, [2]: What? }[] units, and of what
 ---@field price? Amount what they cost together
 ---@field amount? Amount what they cost less
@@ -161,7 +167,7 @@ local Cart = {}
 function Cart:total(of) end
 
 ---@param of? What default: the whole cart
----@return integer units
+---@return integer # units
 function Cart:quantity(of) end
 
 ---@param of? What default: the whole cart
@@ -231,7 +237,7 @@ function array(list) end
 pack = {}
 
 ---@param folder string
----@return string[] names of the .lua files right in it, in bytewise order
+---@return string[] # names of the .lua files right in it, in bytewise order
 function pack.files(folder) end
 
 ---What the file returns when it runs with further names.
@@ -252,7 +258,7 @@ money = {}
 money.max = 9007199254740991
 
 ---@param amount any
----@return Amount amount raises unless it is one
+---@return Amount # amount raises unless it is one
 function money.check(amount) end
 
 ---@param a Amount
@@ -272,36 +278,36 @@ function money.multiply(amount, times) end
 
 ---@param amount Amount
 ---@param percent Percent up to 1000
----@return Amount rounded half up
+---@return Amount # rounded half up
 function money.percent(amount, percent) end
 
 ---@param amount Amount
 ---@param percent Percent
----@return Amount what is left
+---@return Amount # what is left
 function money.less_percent(amount, percent) end
 
 ---@param gross Amount
 ---@param percent Percent
----@return Amount the price without the tax it contains
+---@return Amount # the price without the tax it contains
 function money.net(gross, percent) end
 
 ---@param amount Amount
 ---@param weights integer[]
----@return Amount[] parts by largest remainder, earlier first on ties; their sum is the amount
+---@return Amount[] # parts by largest remainder, earlier first on ties; their sum is the amount
 function money.allocate(amount, weights) end
 
 ---@param amount Amount
 ---@param n integer
----@return Amount[] parts as equal as can be, the larger first
+---@return Amount[] # parts as equal as can be, the larger first
 function money.split(amount, n) end
 
 ---@param currency string
----@return integer decimals
+---@return integer # decimals
 function money.exponent(currency) end
 
 ---@param text string
 ---@param currency string
----@return Amount rounded half up
+---@return Amount # rounded half up
 function money.parse(text, currency) end
 
 ---@param amount Amount
@@ -311,7 +317,7 @@ function money.format(amount, currency) end
 
 ---@param amount Amount
 ---@param currency string
----@return table value with amount and currency, which adds and compares with its like only
+---@return table # value with amount and currency, which adds and compares with its like only
 function money.of(amount, currency) end
 
 ---The account of one price, for the pack's own pricing: a rule gives through the cart.
@@ -353,7 +359,7 @@ function text.lower(value) end
 function text.upper(value) end
 
 ---@param value string
----@return string without blanks at both ends
+---@return string # without blanks at both ends
 function text.trim(value) end
 
 ---@param value string
@@ -362,6 +368,6 @@ function text.trim(value) end
 function text.split(value, separator) end
 
 ---@param value string RFC 3339
----@return integer? milliseconds since 1970
----@return string? message
+---@return integer? # milliseconds since 1970
+---@return string? # message
 function text.time(value) end

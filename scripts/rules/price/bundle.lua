@@ -1,8 +1,9 @@
 -- bundle: units of several lines that cost less together than apart. The dearest units of each part go first, the later
 -- line first where they cost the same, as in other promotions that pick units.
 
--- The lines of a part, in the order in which their units are picked.
+-- The lines of a part, in the order in which their units are picked; those before `from` have none left.
 local function by_price(lines)
+  lines.from = 1
   table.sort(lines, function(a, b)
     if a.unit_price ~= b.unit_price then return a.unit_price > b.unit_price end
     return a.number > b.number
@@ -12,10 +13,12 @@ end
 
 -- Adds `units` untouched units of a part to `picked` (line number -> units); false if there are too few.
 local function pick(part, units, free, picked)
-  for _, line in ipairs(part) do
-    local taken = math.min(units, (free[line.number] or 0) - (picked[line.number] or 0))
-    if taken > 0 then picked[line.number] = (picked[line.number] or 0) + taken end
-    units = units - math.max(0, taken)
+  while part[part.from] and free[part[part.from].number] == 0 do part.from = part.from + 1 end
+  for i = part.from, #part do
+    local number = part[i].number
+    local taken = math.min(units, free[number] - (picked[number] or 0))
+    if taken > 0 then picked[number] = (picked[number] or 0) + taken end
+    units = units - taken
     if units == 0 then return true end
   end
   return false
