@@ -401,6 +401,26 @@ local function distance(errors)
   return #errors
 end
 
+-- "email and password", if nothing but these fields is wrong: they are missing.
+local function missing(errors)
+  local names = {}
+  for i, e in ipairs(errors) do
+    if e.problem ~= "is missing" then return nil end
+    names[i] = e.path
+  end
+  return table.concat(names, " and ")
+end
+
+-- Where each choice lacks something and nothing else is wrong, nobody can know which was meant: all are named.
+local function lacking(all)
+  local needs = {}
+  for i, errors in ipairs(all) do
+    needs[i] = missing(errors)
+    if not needs[i] then return nil end
+  end
+  return wrong("needs " .. table.concat(needs, ", or "))
+end
+
 -- The first of several shapes that fits. The errors shown are those of the shape that came closest.
 function M.one_of(options)
   local checks, shapes = {}, {}
@@ -408,13 +428,14 @@ function M.one_of(options)
     checks[i], shapes[i] = expect_shape(of, "shape.one_of: choice " .. i).check, of
   end
   local function check(value)
-    local best
+    local best, all = nil, {}
     for i = 1, #checks do
       local found = checks[i](value)
       if not found then return nil end
+      all[i] = found
       if not best or distance(found) < distance(best) then best = found end
     end
-    return best
+    return lacking(all) or best
   end
   return new("one_of", options, check, function(defs)
     local list = {}

@@ -79,6 +79,12 @@ describe("shape", function()
     local either = shape.one_of { line, shape.list(line) }
     assert.equal("", errors(either, { { sku = "a", quantity = 1 } }))
     assert.equal("quantity is missing", errors(either, { sku = "a" }))
+    assert.equal(" must have at least 1 entry", errors(shape.one_of { line, shape.list(line, { min = 1 }) },
+      decode "[]"))
+    local sign_in = shape.one_of { shape.object { email = shape.text {}, password = shape.text {} },
+      shape.object { refresh_token = shape.text {} } }
+    assert.equal(" needs email and password, or refresh_token", errors(sign_in, decode "{}"))
+    assert.equal("password is missing", errors(sign_in, { email = "a" }))
   end)
 
   it("reads the texts of a query, and refuses what is not UTF-8", function()

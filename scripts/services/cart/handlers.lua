@@ -36,12 +36,12 @@ end
 -- ---- before a change: what waits ----------------------------------------------------------------------------------
 
 -- A cart whose checkout ended without a word (its process died) is open again unless order still works on it, or has
--- sold it and cannot say so yet.
+-- sold it and cannot say so yet. Returns when that checkout began, false, or nil and a problem.
 local function is_abandoned(cart)
   if cart.state ~= "paying" or fastr.time.unix_ms() / 1000 - cart.paying_since < PAYING_SECONDS then return false end
   local reply, failed = fastr.call("order", "of_cart", { cart = cart.id })
   if not reply then return nil, failed end
-  return not reply.in_flight and not reply.outcome
+  return not reply.in_flight and not reply.outcome and cart.paying_since
 end
 
 -- Who will own the cart: whoever changes it while he is signed in, if nobody does.
@@ -99,7 +99,7 @@ end
 -- Nil if the cart can be changed, else the problem.
 local function closed(cart, gathered)
   if cart.state == "done" then return problem.new("cart_checked_out", { order = cart.order }) end
-  if cart.state == "paying" and not gathered.abandoned then
+  if cart.state == "paying" and gathered.abandoned ~= cart.paying_since then
     return problem.new("checkout_running", { retry_after = 2 })
   end
 end
