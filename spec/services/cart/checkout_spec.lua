@@ -140,6 +140,26 @@ describe("a checkout", function()
     end
   end)
 
+  it("whose process died does not keep the shopper from his cart for long", function()
+    local sku, db = shopper.product(1000, 5), database.open("cart")
+    local cart = shopper.cart { [sku] = 1 }
+    local function paying_since(seconds)
+      db:write("update carts set state = 'paying', paying_by = $2, paying_since = $3 where id = $1", cart.id,
+        fastr.crypto.uuid7(), fastr.time.iso(fastr.time.unix_ms() - seconds * 1000))
+    end
+    local function add()
+      return send("POST", "/api/v1/carts/" .. cart.id .. "/lines", { body = { sku = sku, quantity = 1 } })
+    end
+    paying_since(5)
+    local status, wrong, headers = add()
+    assert.same({ 409, "checkout_running", "2" }, { status, wrong.code, headers["Retry-After"] })
+    assert.equal(409, (shopper.checkout(cart, shopper.card())))
+    paying_since(30)
+    assert.same({ 200, "open" }, { (add()), show(cart).state })
+    paying_since(30)
+    assert.equal(201, (shopper.checkout(show(cart), shopper.card())))
+  end)
+
   it("that sold the cart and could not say so leaves it closed, until order's word is heard", function()
     local sku, db = shopper.product(1000, 5), database.open("cart")
     local order = shopper.buy { [sku] = 1 }
