@@ -35,8 +35,14 @@ programs() { processes | cut -d' ' -f1; }
 
 # What failed three times is left out for two seconds. When that is true of all of them (a rolling restart, then a crash),
 # the same servers stand by as `backup` without that count: a process that lives is never passed by.
+# One upstream for each service, and `any`: every process of the shop, for what all of them answer alike.
 nginx_upstreams() {
   local name count prefixes port ports
+  printf 'upstream any {\n  zone any 128k;\n  least_conn;\n'
+  for port in $(processes | awk '$1 !~ /^provider/ { print $2 }'); do
+    printf '  server 127.0.0.1:%s max_fails=1 fail_timeout=2s;\n' "$port"
+  done
+  printf '  keepalive 8;\n  keepalive_timeout 20s;\n}\n'
   while read -r name count prefixes; do
     ports=$(ports_of "$name")
     printf 'upstream %s {\n  zone %s 128k;\n  least_conn;\n' "$name" "$name"
@@ -79,11 +85,10 @@ nginx_public() {
   # Server-sent events: passed on as they come, for as long as they last.
   [ -z "$(ports_of order)" ] || printf 'location ~ ^/api/v1/orders/[^/]+/events$ { proxy_pass http://order; proxy_buffering off; proxy_read_timeout 1h; }\n'
   # What no service has is answered by fastr, too: also a preflight, which NGINX's own 404 would fail.
-  read -r name count prefixes < <(served) || true
-  printf 'location /api/ { proxy_pass http://%s; }\n' "$name"
-  # The document is merged from all services' declarations; any process can make it.
-  printf 'location = /openapi.json { proxy_pass http://%s; gzip on; gzip_types application/json; }\n' "$name"
-  printf 'location = /docs { proxy_pass http://%s; }\nlocation /docs/ { proxy_pass http://%s; }\n' "$name" "$name"
+  printf 'location /api/ { proxy_pass http://any; }\n'
+  # The document is merged from all services' declarations; any process can make it, whichever is away.
+  printf 'location = /openapi.json { proxy_pass http://any; gzip on; gzip_types application/json; }\n'
+  printf 'location = /docs { proxy_pass http://any; }\nlocation /docs/ { proxy_pass http://any; }\n'
   nginx_keyed_locations
 }
 
