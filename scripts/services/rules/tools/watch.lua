@@ -5,6 +5,7 @@ local options = require "services.rules.options"
 local packs = require "services.rules.packs"
 local recorded = require "services.rules.recorded"
 local report = require "services.rules.report"
+local subjects = require "services.rules.subjects"
 local words = require "services.rules.words"
 
 local M = {}
@@ -117,6 +118,8 @@ local function on_save(folder, parent, past, given)
   end
   local tally, next_past = replay(draft, past)
   show(changed(parent, draft), examples, tally, past, fastr.time.unix_ms() - began)
+  local unknown = subjects.line(draft)
+  if unknown then print("but " .. unknown) end
   go_live(draft, tally, given)
   print("")
   parent:close()
