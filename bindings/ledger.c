@@ -1154,10 +1154,22 @@ static char *put_bytes(char *at, const char *bytes, size_t length) {
     return at + length;
 }
 
-/* `"name":` with the comma before it where one is due, and room for `more` bytes. Names are plain words. */
-static void put_name(struct sink *sink, const char *name, size_t more) {
+static char *put_digits(char *at, int64_t value) {
+    char digits[NUMBER_BYTES], *end = digits + sizeof digits, *p = end;
+    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    if (value < 0)
+        *at++ = '-';
+    do
+        *--p = (char)('0' + left % 10);
+    while (left /= 10);
+    return put_bytes(at, p, (size_t)(end - p));
+}
+
+/* `"name":` with the comma before it where one is due; what follows, `more` bytes at most, has room at what is returned and
+ * is counted by end_value. Names are plain words. */
+static char *begin_value(struct sink *sink, const char *name, size_t more) {
     size_t length = name ? strlen(name) : 0;
-    char *begin = fastr_buffer_reserve(sink->out, length + 5 + more), *at = begin;
+    char *at = fastr_buffer_reserve(sink->out, length + 5 + more);
     if (at[-1] != '{' && at[-1] != '[')
         *at++ = ',';
     if (name) {
@@ -1165,7 +1177,15 @@ static void put_name(struct sink *sink, const char *name, size_t more) {
         at = put_bytes(at, name, length);
         at = put_bytes(at, "\":", 2);
     }
-    sink->out->length += (size_t)(at - begin);
+    return at;
+}
+
+static void end_value(struct sink *sink, char *at) {
+    sink->out->length = (size_t)(at - sink->out->data);
+}
+
+static void put_name(struct sink *sink, const char *name, size_t more) {
+    end_value(sink, begin_value(sink, name, more));
 }
 
 /* What was pushed becomes a member; a list's place is counted by the caller. */
@@ -1179,8 +1199,7 @@ static void set(struct sink *sink, const char *name, int at) {
 static void put_at(struct sink *sink, const char *name, int at, int64_t amount) {
     sink->values++;
     if (sink->out) {
-        put_name(sink, name, NUMBER_BYTES);
-        fastr_json_integer(sink->out, amount);
+        end_value(sink, put_digits(begin_value(sink, name, NUMBER_BYTES), amount));
         return;
     }
     lua_pushnumber(sink->to, (double)amount);
@@ -1259,12 +1278,29 @@ static void close_object(struct sink *sink, int at) {
         lua_rawseti(sink->to, -2, at);
 }
 
+/* The same amount `count` times at the end of the open list of JSON. */
+static void repeat(struct sink *sink, int64_t amount, int64_t count) {
+    char text[NUMBER_BYTES + 1] = ",";
+    size_t length = (size_t)(put_digits(text + 1, amount) - text);
+    char *begin = fastr_buffer_reserve(sink->out, length * (size_t)count), *at = begin;
+    for (int64_t n = 0; n < count; n++) {
+        bool first = at[-1] == '[';
+        at = put_bytes(at, text + first, length - first);
+    }
+    end_value(sink, at);
+    sink->values += count;
+}
+
 static void put_units(struct sink *sink, const struct line *line) {
     int at = 0;
     open_list(sink, "unit_discounts", line->quantity);
-    for (int i = 0; i < line->run_count; i++)
-        for (int64_t n = 0; n < line->runs[i].count; n++)
-            put_at(sink, NULL, ++at, line->list - line->unit + line->runs[i].taken);
+    for (int i = 0; i < line->run_count; i++) {
+        int64_t amount = line->list - line->unit + line->runs[i].taken;
+        if (sink->out)
+            repeat(sink, amount, line->runs[i].count);
+        for (int64_t n = 0; !sink->out && n < line->runs[i].count; n++)
+            put_at(sink, NULL, ++at, amount);
+    }
     close_list(sink, "unit_discounts");
 }
 

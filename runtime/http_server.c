@@ -276,13 +276,19 @@ static void clear_buffer(struct fastr_buffer *buffer, size_t *at)
     if (buffer->capacity > KEEP_OUT) fastr_buffer_free(buffer);
 }
 
+static ssize_t send_parts(struct connection *c, const void *more, size_t length)
+{
+    if (length == 0) return send(c->fd, c->out.data + c->out_at, unsent(c), MSG_NOSIGNAL); /* nearly always */
+    struct iovec parts[2] = {{c->out.data + c->out_at, unsent(c)}, {(void *)more, length}};
+    struct msghdr message = {.msg_iov = parts + (unsent(c) == 0), .msg_iovlen = 1 + (unsent(c) > 0)};
+    return sendmsg(c->fd, &message, MSG_NOSIGNAL);
+}
+
 /* Sends what is unsent, then `more` (NULL for none), whose rest is kept. Sets broken. */
 static void flush_with(struct connection *c, const void *more, size_t length)
 {
     while (unsent(c) + length > 0 && !c->broken) {
-        struct iovec parts[2] = {{c->out.data + c->out_at, unsent(c)}, {(void *)more, length}};
-        struct msghdr message = {.msg_iov = parts + (unsent(c) == 0), .msg_iovlen = 1 + (unsent(c) && length)};
-        ssize_t sent = sendmsg(c->fd, &message, MSG_NOSIGNAL);
+        ssize_t sent = send_parts(c, more, length);
         if (sent < 0 && errno == EINTR) continue;
         if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
         if (sent < 0) c->broken = true;
