@@ -1,6 +1,6 @@
--- checkout: wrk's script for whole checkouts. Every thread has one connection and is one shopper, who does one step after
--- the other: a cart, three lines, an address and a method, a card, the checkout. A step that is not answered as it should
--- be ends the run with what was said. The number of orders that reached `paid` is printed at the end.
+-- checkout: wrk's script for whole checkouts. Every thread has one connection and is one shopper, who does one step
+-- after the other: a cart, three lines, an address and a method, a card, the checkout. A step that is not answered as
+-- it should be ends the run with what was said. The number of orders that reached `paid` is printed at the end.
 
 local json = { ["Content-Type"] = "application/json" }
 local address = '{"email":"ann@shop.example","shipping_method":"standard","shipping_address":{"name":"Ann Lee",'
