@@ -13,7 +13,6 @@ const { PORT, REDIS_URL, PG_URL, PG_CONNECTIONS, PACK, SQL } = process.env;
 
 const app = fastify({
   logger: false,
-  disableRequestLogging: true,
   ajv: { customOptions: { coerceTypes: false, removeAdditional: false, useDefaults: false, allowUnionTypes: true } },
 });
 const redis = new Redis(REDIS_URL, { enableAutoPipelining: true });
