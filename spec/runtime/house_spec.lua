@@ -204,3 +204,67 @@ describe("SQL", function()
     none(wrong)
   end)
 end)
+
+describe("the map in docs/architecture.md", function()
+  local FOLDERS = { "runtime", "bindings", "scripts", "bin", "conf", "sql", "bench" }
+
+  -- "pg_*.c" and "pg.[ch]" as Lua patterns; a star is within one folder.
+  local function pattern_of(glob)
+    return "^" .. glob:gsub("[%.%-%+%?%(%)%^%$%%]", "%%%0"):gsub("%*", "[^/]*") .. "$"
+  end
+
+  -- List of {pattern, sentence, line, used} of the section "Every file".
+  local function entries()
+    local list, folder = {}, nil
+    local section = read("docs/architecture.md"):match("\n## Every file\n(.*)$") or ""
+    for line in section:gmatch("[^\n]+") do
+      folder = line:match("^### `([%w/]+)`") or folder
+      local glob, sentence = line:match("^%- `([^`]+)`: (.*)$")
+      if glob then
+        list[#list + 1] = { pattern = pattern_of(folder .. glob), sentence = sentence, line = line }
+      end
+    end
+    return list
+  end
+
+  local function named(list, path)
+    local found = false
+    for _, entry in ipairs(list) do
+      if path:find(entry.pattern) then entry.used, found = true, true end
+    end
+    return found
+  end
+
+  local function paths()
+    local list = lines_of("find " .. table.concat(FOLDERS, " ")
+      .. " -type f -not -path '*/node_modules/*' -not -name '*.pyc' -not -name '*.md' | LC_ALL=C sort")
+    for _, folder in ipairs(lines_of("find spec -mindepth 1 -maxdepth 1 -type d")) do list[#list + 1] = folder end
+    return list
+  end
+
+  it("has a sentence for every file, and a file for every sentence", function()
+    local list, wrong = entries(), {}
+    for _, path in ipairs(paths()) do
+      if not named(list, path) then wrong[#wrong + 1] = path .. " is not named" end
+    end
+    for _, entry in ipairs(list) do
+      if not entry.used then wrong[#wrong + 1] = "no file: " .. entry.line end
+      if not entry.sentence:find("^%S.*[%.%?]$") then wrong[#wrong + 1] = "no sentence: " .. entry.line end
+    end
+    none(wrong)
+  end)
+
+  it("names only files that are there, in every chapter", function()
+    local wrong = {}
+    for path in read("docs/architecture.md"):gmatch("`([%w_]+/[%w_./-]+%.%w+)`") do
+      local there = path:find("NNN", 1, true) or path:find("^var/") or path:find("^secrets/")
+      for _, folder in ipairs { "", "scripts/", "scripts/services/", "scripts/rules/", "bin/", "conf/", "bench/" } do
+        local file = io.open(folder .. path)
+        if file then file:close() end
+        there = there or file
+      end
+      if not there then wrong[#wrong + 1] = path end
+    end
+    none(wrong)
+  end)
+end)
