@@ -47,6 +47,7 @@ struct fastr_sandbox {
     int64_t left, allowed, step;
     uint64_t started;
     const char *breach; /* which budget, once one is broken */
+    char place[128];    /* where that was: "FILE:LINE: ", or "" */
     bool running;
     const char *code;
     int points; /* registry reference */
@@ -153,10 +154,28 @@ static void rethrow(lua_State *L) {
 
 static void count_hook(lua_State *L, lua_Debug *unused);
 
+enum { PLACE_LEVELS = 40 }; /* each costs a walk from the top: an endless recursion is deep */
+
+/* Where the state is: the innermost line of a promotion, else of any file. */
+static void note_place(struct fastr_sandbox *sandbox, lua_State *L) {
+    lua_Debug at;
+    sandbox->place[0] = '\0';
+    for (int level = 0; level < PLACE_LEVELS && lua_getstack(L, level, &at); level++) {
+        bool promotion, file = lua_getinfo(L, "Sl", &at) && at.source[0] == '@';
+        promotion = file && strncmp(at.source, "@promotions/", 12) == 0;
+        if (promotion || (file && !sandbox->place[0]))
+            snprintf(sandbox->place, sizeof sandbox->place, "%.100s:%d: ", at.source + 1, at.currentline);
+        if (promotion)
+            return;
+    }
+}
+
 /* From here on every instruction raises, so that nothing the rule catches lets it go on. */
 static void breach(struct fastr_sandbox *sandbox, lua_State *L, const char *which) {
-    if (!sandbox->breach)
+    if (!sandbox->breach) {
         sandbox->breach = which;
+        note_place(sandbox, L);
+    }
     lua_sethook(L, count_hook, LUA_MASKCOUNT, 1);
     rethrow(L);
 }
@@ -219,6 +238,7 @@ static void arm(struct fastr_sandbox *sandbox, const struct budget *budget, int6
     sandbox->step = exact ? 1 : HOOK_STEP;
     sandbox->started = fastr_clock_us();
     sandbox->breach = NULL;
+    sandbox->place[0] = '\0';
     sandbox->out_of_memory = false;
     sandbox->running = true;
     sandbox->limit = sandbox->used + budget->memory;
@@ -249,13 +269,16 @@ static int failed(struct fastr_sandbox *sandbox, int status, const char *code, s
     code = sandbox_refusal(L) ? "invalid" : code;
     const char *text = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "an error that is no text";
     if (sandbox->out_of_memory || status == LUA_ERRMEM)
-        return fastr_fail(err, "rules_budget", "memory budget of %zu KB spent", sandbox->budget.memory / 1024);
+        return fastr_fail(err, "rules_budget", "%smemory budget of %zu KB spent", sandbox->place,
+                          sandbox->budget.memory / 1024);
     if (sandbox->breach && strcmp(sandbox->breach, "time") == 0)
-        return fastr_fail(err, "rules_budget", "time budget of %lld ms spent", (long long)sandbox->budget.us / 1000);
+        return fastr_fail(err, "rules_budget", "%stime budget of %lld ms spent", sandbox->place,
+                          (long long)sandbox->budget.us / 1000);
     if (sandbox->breach && strcmp(sandbox->breach, "values") == 0)
         return fastr_fail(err, "rules_budget", "answer of more than %lld values", (long long)sandbox->budget.values);
     if (sandbox->breach)
-        return fastr_fail(err, "rules_budget", "budget of %lld instructions spent", (long long)sandbox->allowed);
+        return fastr_fail(err, "rules_budget", "%sbudget of %lld instructions spent", sandbox->place,
+                          (long long)sandbox->allowed);
     return fastr_fail(err, code, "%s", text);
 }
 

@@ -45,7 +45,7 @@ end
 local function pack_of(text)
   local pack = assert(fastr.rules.open("scripts/rules"))
   pack = assert(pack:with("promotions/three_for_two_candles.lua", [[return rule { doc = "x", stage = "item",
-    when = { at_least(3, category "lighting/candles") }, examples = {},
+    when = { at_least(3, category "lighting/candles") }, examples = { { "nothing", cart = {}, total = 0 } },
     apply = function(cart) cart:cheapest_free { every = 3, of = category "lighting/candles" } end }]]))
   return assert(pack:with("definitions/promotions.lua", text))
 end

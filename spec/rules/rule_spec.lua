@@ -6,7 +6,7 @@ local shop = assert(fastr.rules.open("scripts/rules"))
 local function pack_with(text) return shop:with("promotions/mine.lua", text) end
 
 local function rule(fields)
-  return ([[return rule { doc = "Mine.", examples = { }, %s }]]):format(fields)
+  return ([[return rule { doc = "Mine.", examples = { { "nothing", cart = {}, total = 0 } }, %s }]]):format(fields)
 end
 
 local function line(sku, quantity, price, category, more)
@@ -57,7 +57,8 @@ describe("what a rule is about", function()
 
   it("is what nothing has been taken off yet", function()
     local earlier = assert(shop:with("promotions/earlier.lua", [[return rule { doc = "Earlier.", stage = "item",
-      priority = 1, apply = function(cart) cart:amount_off_each { amount = 1, of = sku "A" } end, examples = {} }]]))
+      priority = 1, apply = function(cart) cart:amount_off_each { amount = 1, of = sku "A" } end,
+      examples = { { "nothing", cart = {}, total = 0 } } }]]))
     local pack = assert(earlier:with("promotions/mine.lua", rule(half 'full_price()')))
     local decision = assert(pack:decide("price.cart", { currency = "GBP", now = "2026-10-01T10:00:00Z",
       lines = lines }))
@@ -228,8 +229,9 @@ end)
 
 describe("a rule file that is wrong is told what and where:", function()
   it("fields, examples and conditions", function()
-    refused(rule('stage = "item", aply = 1'), "promotions/mine.lua:1: unknown field 'aply' of a rule")
-    refused(rule('stage = "later", apply = function() end'), "stage is item, order or shipping")
+    local at = "promotions/mine.lua:1: "
+    refused(rule('stage = "item", aply = 1'), at .. "unknown field 'aply' of a rule (did you mean 'apply'?)")
+    refused(rule('stage = "later", apply = function() end'), at .. "'later' is no stage: item, order or shipping")
     refused("return 3", "promotions/mine.lua:1: a rule file returns rule { ... }")
     refused(rule('stage = "item", when = { 3 }, apply = function() end'), "when[1] is not a condition")
     refused('return rule { doc = "x", stage = "item", apply = function() end, examples = { { "x", card = {}, '
@@ -258,12 +260,33 @@ describe("a rule file that is wrong is told what and where:", function()
         apply = function(cart) %s end,
         examples = { { "one", cart = { A = { 1, 100 } }, total = 100 } } }]]):format(call)
     end
-    refused(with "cart:percent_off { precent = 10 }", "promotions/mine.lua:2: percent_off takes no 'precent'")
-    refused(with "cart:percent_off()", "promotions/mine.lua:2: percent_off needs 'percent'")
-    refused(with "cart:percent_off(10)", "percent_off is told by name: percent_off { ... }")
-    refused(with 'cart:percent_off { percent = 10, of = "home" }', "'of' is what category, sku, except or full_price")
-    refused(with "cart:bundle { parts = { { 1 } } }", "mine.lua:2: bundle needs one of 'price', 'amount' and 'percent'")
-    refused(with "cart:bundle { parts = { 3 }, price = 1 }", "mine.lua:2: bundle: a part is { units, what }")
+    local at = "promotions/mine.lua:2: "
+    refused(with "cart:percent_off { precent = 10 }", at .. "percent_off: takes no 'precent' (did you mean 'percent'?)")
+    refused(with "cart:percent_off()", at .. "percent_off: needs 'percent'")
+    refused(with "cart:percent_off(10)", at .. "percent_off: is told by name: percent_off { ... }")
+    refused(with "cart.percent_off { percent = 1 }", at .. "percent_off: is called with a colon: cart:percent_off ")
+    refused(with "cart:percent_of { percent = 1 }", at .. "a cart has no 'percent_of' (did you mean 'percent_off'?)")
+    refused(with "cart:percent_off { percent = 101 }", at .. "percent_off: a percentage is from 0 to 100 here")
+    refused(with "cart:order_amount_off { amount = 0.5 }", at .. "order_amount_off: an amount is an integer")
+    refused(with "cart:line_off(cart:lines()[1], -1)", at .. "line_off: a reduction is not negative")
+    refused(with 'cart:percent_off { percent = 10, of = "home" }', at .. "percent_off: 'of' is what category, sku, ")
+    refused(with "cart:bundle { parts = { { 1 } } }", at .. "bundle: needs one of 'price', 'amount' and 'percent'")
+    refused(with "cart:bundle { parts = { 3 }, price = 1 }", at .. "bundle: a part is { units, what }")
+    refused(with "while true do end", at .. "budget of ")
+  end)
+
+  it("examples", function()
+    local function with(examples)
+      return ('return rule { doc = "x", stage = "item", apply = function() end, examples = { %s } }'):format(examples)
+    end
+    refused(with "", "promotions/mine.lua:1: 'examples' has none")
+    refused(with '{ "x", cart = { A = { 1 } }, total = 0 }', "example 1 (x): 'A' is { quantity, unit price in ")
+    refused(with '{ "x", cart = { A = { 1, 2.5 } }, total = 2 }', "example 1 (x): 'A' is { quantity, unit price in ")
+  end)
+
+  it("times", function()
+    refused(rule 'stage = "item", from = "2026-11-1", apply = function() end',
+      "promotions/mine.lua:1: a rule.from: '2026-11-1' is not a date-time")
   end)
 
   it("a name that another promotion has", function()

@@ -63,10 +63,10 @@ end
 
 local function check(how)
   local ways = (how.price and 1 or 0) + (how.amount and 1 or 0) + (how.percent and 1 or 0)
-  if ways ~= 1 then error("bundle needs one of 'price', 'amount' and 'percent'", 5) end
+  if ways ~= 1 then error("needs one of 'price', 'amount' and 'percent'", 0) end
   for _, part in ipairs(how.parts) do
     if type(part) ~= "table" or type(part[1]) ~= "number" or part[1] < 1 then
-      error("bundle: a part is { units, what }", 5)
+      error("a part is { units, what }", 0)
     end
   end
 end

@@ -3,13 +3,23 @@
 
 local bundle = require "price.bundle"
 local buy_x_get_y = require "price.actions.buy_x_get_y"
+local near = require "engine.near"
 local words = require "price.words"
 
 local M = { takes = {}, methods = {} }
 
 local offers = M.methods
-local face = { __index = offers }
+local face = { __index = offers } -- the metatable of a cart as rules see it
 local give = {} -- name -> function(cart, how), called when `how` has been checked
+
+-- What a cart may lack; any other name that it has not is a mistake.
+local ABSENT = { customer = true, zone = true }
+
+setmetatable(offers, { __index = function(_, name)
+  if not rawget(ABSENT, name) then
+    error(("a cart has no '%s'%s"):format(tostring(name), near(name, offers)), 2)
+  end
+end })
 
 -- What an offer is told: name -> whether it is needed.
 local takes = M.takes
@@ -137,37 +147,55 @@ function give:shipping_amount_off(how)
   fees_off(self, how.method, function() return how.amount end)
 end
 
--- ---- one line ------------------------------------------------------------------------------------------------------
-
--- Takes an amount off one of the lines of cart:lines().
-function offers:line_off(line, amount) self.ledger:line_off(line.number, amount) end
-
 -- ---- all of them, checked ------------------------------------------------------------------------------------------
 
 local function check_how(name, how)
-  if type(how) ~= "table" then error(("%s is told by name: %s { ... }"):format(name, name), 3) end
+  if type(how) ~= "table" then error(("is told by name: %s { ... }"):format(name), 0) end
   for key in pairs(how) do
-    if rawget(takes[name], key) == nil then error(("%s takes no '%s'"):format(name, tostring(key)), 3) end
+    if rawget(takes[name], key) == nil then
+      error(("takes no '%s'%s"):format(tostring(key), near(key, takes[name])), 0)
+    end
   end
   for key, needed in pairs(takes[name]) do
-    if needed and how[key] == nil then error(("%s needs '%s'"):format(name, key), 3) end
+    if needed and how[key] == nil then error(("needs '%s'"):format(key), 0) end
   end
   for _, key in ipairs { "of", "get_of" } do
     if how[key] ~= nil and type(how[key]) ~= "table" then
-      error(("%s: '%s' is what category, sku, except or full_price give"):format(name, key), 3)
+      error(("'%s' is what category, sku, except or full_price give"):format(key), 0)
     end
   end
 end
 
-local function checked(name)
-  return function(cart, how)
-    how = how or {}
-    check_how(name, how)
-    give[name](cart, how)
+local function offer(name, cart, how)
+  if type(cart) ~= "table" or getmetatable(cart) ~= face then
+    error(("is called with a colon: cart:%s { ... }"):format(name), 0)
+  end
+  check_how(name, how)
+  give[name](cart, how)
+end
+
+-- What went wrong within an offer, without the place in this file, which is not where it is to be mended.
+local function complaint(message)
+  if type(message) ~= "string" then return "error" end
+  local parts = text.split(message, ": ")
+  if not text.starts_with(message, "price/") or #parts < 2 then return message end
+  return text.split(table.concat(parts, ": ", 2), " (argument ")[1]
+end
+
+-- Errors name the offer and the line of the rule.
+local function guarded(name, run)
+  return function(...)
+    local good, message = pcall(run, ...)
+    if not good then error(("%s: %s"):format(name, complaint(message)), 2) end
   end
 end
 
-for name in pairs(give) do offers[name] = checked(name) end
+for name in pairs(give) do
+  offers[name] = guarded(name, function(cart, how) offer(name, cart, how or {}) end)
+end
+
+-- Takes an amount off one of the lines of cart:lines().
+offers.line_off = guarded("line_off", function(cart, line, amount) cart.ledger:line_off(line.number, amount) end)
 
 -- The cart as a rule sees it; made once for each cart.
 function M.face(cart)

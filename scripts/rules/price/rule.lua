@@ -4,6 +4,7 @@
 --   return rule { doc =, stage =, from =, to =, when = { conditions }, apply = function(cart) end, examples = { } }
 
 local conditions = require "price.conditions"
+local near = require "engine.near"
 local offers = require "price.offers"
 local window = require "engine.window"
 local words = require "price.words"
@@ -23,7 +24,9 @@ local EXAMPLE_NEEDED = { 1, "cart", "total" }
 local function check_fields(value, fields, needed, where, of)
   for name, each in pairs(value) do
     local kind = rawget(fields, name)
-    if not kind then error(("%s: unknown field '%s' of %s"):format(where, tostring(name), of), 0) end
+    if not kind then
+      error(("%s: unknown field '%s' of %s%s"):format(where, tostring(name), of, near(name, fields)), 0)
+    end
     if type(each) ~= kind then
       error(("%s: field '%s' is a %s, not a %s"):format(where, tostring(name), kind, type(each)), 0)
     end
@@ -42,17 +45,29 @@ local function check_conditions(list, where)
   end
 end
 
+local function is_count(value, least) return type(value) == "number" and value % 1 == 0 and value >= least end
+
+local function check_example(example, i, where)
+  if type(example) ~= "table" then error(("%s: examples[%d] is not a table"):format(where, i), 0) end
+  local of = ("example %d (%s)"):format(i, tostring(example[1]))
+  check_fields(example, M.example_fields, EXAMPLE_NEEDED, where, of)
+  for sku, line in pairs(example.cart) do
+    if type(line) ~= "table" or not is_count(line[1], 1) or not is_count(line[2], 0) then
+      error(("%s: %s: '%s' is { quantity, unit price in minor units }"):format(where, of, tostring(sku)), 0)
+    end
+  end
+end
+
 local function check(definition, file)
   local where = file .. ":1"
   if type(definition) ~= "table" then error(where .. ": a rule file returns rule { ... }", 0) end
   check_fields(definition, M.fields, M.needed, where, "a rule")
-  if not rawget(M.stages, definition.stage) then error(where .. ": stage is item, order or shipping", 0) end
-  check_conditions(definition.when or {}, where)
-  for i, example in ipairs(definition.examples) do
-    if type(example) ~= "table" then error(("%s: examples[%d] is not a table"):format(where, i), 0) end
-    check_fields(example, M.example_fields, EXAMPLE_NEEDED, where, ("example %d (%s)"):format(i,
-      tostring(example[1])))
+  if not rawget(M.stages, definition.stage) then
+    error(("%s: '%s' is no stage: item, order or shipping"):format(where, definition.stage), 0)
   end
+  check_conditions(definition.when or {}, where)
+  if #definition.examples == 0 then error(where .. ": 'examples' has none: what does a cart cost with it?", 0) end
+  for i, example in ipairs(definition.examples) do check_example(example, i, where) end
 end
 
 -- The rule's conditions on the cart as rules see it.
@@ -75,7 +90,7 @@ function M.compile(definition, file, index)
     id = file:sub(#"promotions/" + 1, -5), doc = definition.doc, index = index, priority = definition.priority or 0,
     exclusive = definition.exclusive, coupon = definition.coupon, currency = definition.currency, usage = {},
     conditions = conditions.sorted(seen_by_rules(definition.when or {})),
-    period = window.period(definition.from, definition.to, file),
+    period = window.period(definition.from, definition.to, file .. ":1: a rule"),
     stages = { [definition.stage] = { { kind = kind, action = {} } } },
     examples = definition.examples, from = definition.from, file = file,
   }

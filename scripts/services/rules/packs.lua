@@ -10,15 +10,29 @@ end
 
 -- ---- errors -------------------------------------------------------------------------------------------------------
 
--- The line that a message is about, and its number: the one it gives, or that of the example it names.
+-- Does the line have a text that the message quotes?
+local function has_quoted(line, message)
+  for word in message:gmatch("'([^']+)'") do
+    if line:find(word, 1, true) then return true end
+  end
+end
+
+-- The line that a message is about, and its number: the one it gives or that of the example it names; where it knows
+-- the file alone (line 1), the first that has what it quotes.
 local function line_of(path, number, message)
   local file = io.open(path, "r")
   if not file then return nil end
   local example = message:match("^example %d+ %((.-)%)")
-  local at, found = 0, nil
+  local at, found, given, quoted = 0, nil, number, false
   for line in file:lines() do
     at = at + 1
-    if at == number or (example and line:find('"' .. example .. '"', 1, true)) then found, number = line, at end
+    if example and line:find('"' .. example .. '"', 1, true) then
+      found, number, quoted = line, at, true
+    elseif at == given then
+      found, quoted = line, has_quoted(line, message)
+    elseif given == 1 and not quoted and has_quoted(line, message) then
+      found, number, quoted = line, at, true
+    end
   end
   file:close()
   return found, number
