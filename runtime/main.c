@@ -1,7 +1,9 @@
 /* main.c: the command line. */
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bindings/bindings.h"
 #include "runtime/control.h"
@@ -12,10 +14,13 @@
 #include "runtime/state.h"
 #include "runtime/tool.h"
 
-
+/* Who types the command: in a container there is no variable that says so. */
 static const char *user(void)
 {
     const char *name = getenv("SUDO_USER") ? getenv("SUDO_USER") : getenv("USER");
+    const struct passwd *entry = name && *name ? NULL : getpwuid(getuid());
+    if (entry)
+        name = entry->pw_name;
     return name && *name ? name : "somebody";
 }
 

@@ -122,7 +122,8 @@ render_all() {
 
 service_programs() {
   local program port names
-  program nginx QUIT "$ROOT" "nginx -e stderr -p $DATA/nginx -c $VAR/conf/nginx.conf"
+  program nginx QUIT "$ROOT" "$ROOT/bin/lib/serve-nginx -e stderr -p $DATA/nginx -c $VAR/conf/nginx.conf" \
+    "environment=FASTR_VAR=\"$VAR\""
   while read -r program port names; do
     program "$program" TERM "$ROOT" "$ROOT/bin/fastr serve $names" \
       "environment=FASTR_VAR=\"$VAR\",FASTR_BUILD=\"$FASTR_BUILD\",FASTR_NAME=\"$program\",FASTR_LISTEN=\"127.0.0.1:$port\""

@@ -58,3 +58,44 @@ start_supervisor() {
   setsid supervisord -c "$VAR/conf/supervisord.conf" 7>&- 8>&- 9>&- </dev/null
   wait_for 30 "supervisord" supervised
 }
+
+# named PATTERN: of the pids on standard input, those of programs with such a name.
+named() {
+  local pid
+  while read -r pid; do [[ $(cat "/proc/$pid/comm" 2>/dev/null) =~ ^($1)$ ]] && echo "$pid"; done || true
+}
+
+# The processes of this instance. A child of supervisord is known by its environment; NGINX and Redis write their titles
+# over that, and are known by NGINX's log and Redis's folder.
+own_processes() {
+  {
+    grep -lzxF "SUPERVISOR_SERVER_URL=unix://$SOCKET" /proc/[0-9]*/environ | cut -d/ -f3
+    find /proc/[0-9]*/fd -lname "$VAR/log/access.log" | cut -d/ -f3 | named nginx
+    find /proc/[0-9]*/cwd -lname "$DATA/redis" | cut -d/ -f3 | named redis-server
+  } 2>/dev/null | sort -u || true
+}
+
+# What a supervisord that was killed left running, and NGINX's workers whose master was: none of these is started again
+# when it ends, and all keep their ports and files. Printed are those without a parent among them.
+left_behind() {
+  local pid parent ours
+  ours=$(own_processes)
+  for pid in $ours; do
+    parent=$(awk '$1 == "PPid:" { print $2 }' "/proc/$pid/status" 2>/dev/null) || continue
+    [ "$(cat "/proc/$parent/comm" 2>/dev/null)" != supervisord ] || continue
+    grep -qx "$parent" <<<"$ours" || echo "$pid"
+  done
+}
+
+none_left() { [ -z "$(left_behind | named "$1")" ]; }
+
+# end_left_behind [PATTERN]: ends these programs in their own way, each kind after those that need it.
+end_left_behind() {
+  local names pid
+  for names in "${1:-nginx|fastr}" ${1:-'java|redis-server|python3' postgres}; do
+    for pid in $(left_behind | named "$names"); do
+      case $(cat "/proc/$pid/comm") in nginx) kill -QUIT "$pid" ;; postgres) kill -INT "$pid" ;; *) kill "$pid" ;; esac || true
+    done
+    wait_for 60 "$names, which a supervisord that was killed had left, to end" none_left "$names"
+  done
+}

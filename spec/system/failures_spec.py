@@ -5,6 +5,8 @@ Each part is stopped for real and started again, also when a spec fails. `fastr 
 import contextlib
 import json
 import os
+import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -135,6 +137,39 @@ class Redis(Case):
         until(3, "what was changed meanwhile not to be hidden by the cache", lambda: all(
             ask("GET", "/api/v1/products/SPEC-REDIS").json()["list_price"]["amount"] == 200 for _ in range(6)))
         self.status_is_well()
+
+
+class Nginx(Case):
+    def test_whose_master_is_killed_serves_on_and_has_a_new_one(self):
+        old = pid_of("nginx")
+        os.kill(old, signal.SIGKILL)
+        self.answers_quickly("GET", "/products?limit=3", 200, 2)
+        until(30, "another master to stay", lambda: (pid_of("nginx") or old) != old)
+        until(30, "its workers to serve alone", lambda: not left_by(old))
+        self.answers_quickly("GET", "/products?limit=3", 200, 2)
+
+
+def left_by(group):
+    """The processes of NGINX that are still in this group, which supervisord made for their master."""
+    return subprocess.run(["pgrep", "-x", "-g", str(group), "nginx"], capture_output=True, text=True, check=False).stdout.split()
+
+
+class Supervisord(unittest.TestCase):
+    def test_that_was_killed_leaves_nothing_that_down_would_not_end(self):
+        with tempfile.TemporaryDirectory(prefix="fastr-") as folder:
+            folder = os.path.realpath(folder)
+            program = shutil.copy("/bin/sleep", folder + "/fastr")
+            child = subprocess.Popen([program, "60"], env={"SUPERVISOR_SERVER_URL": f"unix://{folder}/var/run/supervisor"})
+            try:
+                os.mkdir(folder + "/var")
+                down = subprocess.run([ROOT + "/bin/down"], env={**os.environ, "FASTR_VAR": folder + "/var"},
+                                      capture_output=True, text=True, timeout=90, check=False)
+                self.assertEqual(down.returncode, 0, down.stderr)
+                self.assertIn("killed has left running", down.stdout)
+                self.assertEqual(child.wait(5), -signal.SIGTERM)
+            finally:
+                child.kill()
+                child.wait()
 
 
 def events_of(key, topic="order"):

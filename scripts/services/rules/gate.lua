@@ -172,7 +172,7 @@ check("placed orders", function(state)
   for _, order in ipairs(state.orders) do report.add(tally, order, state.pack) end
   state.tally = tally
   if #tally.failures > 0 then return nil, report.line(tally) end
-  if #state.orders == 0 then return "none to compare with" end
+  if #state.orders == 0 then return "none to compare with: --shop or --orders FILE brings them" end
   return report.line(tally)
 end)
 
