@@ -168,6 +168,8 @@ struct pg_conn {
     bool unsynced;          /* the server warned: committed here, but maybe on no standby */
     struct pg_tx *tx;       /* the transaction that has it */
     struct pg_listener *listener;
+    struct pg_conn *next_corked;
+    bool corked;            /* a shared one's: what is sent waits for the end of the loop's turn */
     int failures;           /* attempts to connect, in a row */
     int first_host;         /* its target's, when this attempt began */
     uint64_t ready_us;      /* when it became ready */

@@ -2,9 +2,12 @@
  *
  * Leans on libpq and libevent. Always in pipeline mode, one operation per Sync; results come back in order. Statements
  * are prepared once a connection, remembered by their text, the least recently used forgotten beyond a bound. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "bindings/pg.h"
 
@@ -242,9 +245,44 @@ static void flush(struct pg_conn *conn)
         watch(conn, rc ? EV_READ | EV_WRITE : EV_READ);
 }
 
+/* What tasks send to a shared connection in one turn of the loop goes out as one packet: libpq writes to the socket at
+ * every Sync, so it is corked from the first one to the end of the turn. (The kernel itself lets go after 200 ms.) */
+static struct pg_conn *corked;
+static struct event *uncork_event;
+
+static void set_cork(struct pg_conn *conn, int on)
+{
+    setsockopt(PQsocket(conn->pg), IPPROTO_TCP, TCP_CORK, &on, sizeof on); /* a Unix socket has none, and needs none */
+}
+
+static void uncork_all(evutil_socket_t fd, short what, void *data)
+{
+    while (corked) {
+        struct pg_conn *conn = corked;
+        corked = conn->next_corked;
+        conn->corked = false;
+        if (conn->state == PG_READY)
+            set_cork(conn, 0);
+    }
+}
+
+static void cork(struct pg_conn *conn)
+{
+    if (conn->kind != PG_READ || conn->corked)
+        return;
+    if (!uncork_event)
+        uncork_event = event_new(fastr_loop(), -1, 0, uncork_all, NULL);
+    conn->corked = true;
+    conn->next_corked = corked;
+    corked = conn;
+    set_cork(conn, 1);
+    event_active(uncork_event, EV_TIMEOUT, 0); /* after what the loop has found ready */
+}
+
 void pg_conn_send(struct pg_conn *conn, struct pg_op *op)
 {
     struct pg_statement *statement = plan(conn, op);
+    cork(conn);
     op->conn = conn;
     op->stage = PG_SENT;
     op->sent_us = fastr_clock_us();
