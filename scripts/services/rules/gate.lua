@@ -120,8 +120,8 @@ check("syntax, names, manifest", function(state)
 end)
 
 check("examples", function(state)
-  local examples, message = state.pack:prove()
-  if not examples then return nil, packs.shown(message, state.source) end
+  local examples, message = packs.prove(state.pack, state.source)
+  if not examples then return nil, message end
   state.examples = examples
   return examples .. " hold"
 end)

@@ -63,6 +63,29 @@ end
 
 -- ---- opening ------------------------------------------------------------------------------------------------------
 
+local KEEPS = "a rule keeps state between decisions"
+local IDLE = [[return rule { doc = "Nothing.", stage = "item", apply = function() end,
+  examples = { { "nothing", cart = {}, total = 0 } } }]]
+
+-- The pack knows that a rule kept something, not which: the one without which nothing is kept, or nil.
+local function keeper(pack)
+  for file in pairs(pack:files()) do
+    local other = file:find("^promotions/") and pack:with(file, IDLE)
+    local good = other and other:prove()
+    if other then other:close() end
+    if good then return file end
+  end
+end
+
+-- Do the examples of a pack hold? Their number, or nil and the message as people are shown it; `source` is its folder.
+function M.prove(pack, source)
+  local examples, message = pack:prove()
+  if examples then return examples end
+  local what = message:find(KEEPS, 1, true) and message:sub(message:find(KEEPS, 1, true), -1)
+  local file = what and keeper(pack)
+  return nil, M.shown(file and file .. ":1: " .. what or message, source)
+end
+
 -- An opened pack, proved by its examples if `proved`: pack, examples; or nil and the message as people are shown it.
 function M.open(source, proved)
   source = source or M.folder()
@@ -70,10 +93,10 @@ function M.open(source, proved)
   if not pack then return nil, M.shown(message, source) end
   if not proved then return pack end
   local examples
-  examples, message = pack:prove()
+  examples, message = M.prove(pack, source)
   if examples then return pack, examples end
   pack:close()
-  return nil, M.shown(message, source)
+  return nil, message
 end
 
 -- ---- what is live --------------------------------------------------------------------------------------------------

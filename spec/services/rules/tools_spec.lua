@@ -113,6 +113,41 @@ describe("fastr rules new", function()
   end)
 end)
 
+describe("docs/rules.md, typed word by word,", function()
+  -- The text of each block of code of this kind on the page.
+  local function blocks(kind)
+    local list = {}
+    for text in read("docs/rules.md"):gmatch("\n```" .. kind .. "\n(.-)```") do list[#list + 1] = text end
+    return list
+  end
+
+  local function type_in(block)
+    for command in block:gmatch("[^\n]+") do
+      local words = assert(command:match("^bin/fastr rules (.*)$"), command)
+      local code, said = rules(words)
+      assert.equal(0, code, said)
+    end
+  end
+
+  it("leads from nothing to a first rule that is checked and priced", function()
+    local commands, rule = blocks "sh", blocks("lua")[1]
+    type_in(commands[1])
+    write(folder .. "/promotions/mugs.lua", rule)
+    type_in(commands[2])
+    local _, said = rules(commands[2]:match("rules (try [^\n]*)"))
+    assert.truthy(said:find("\n  mugs +applied %-0%.%d%d"), said)
+  end)
+
+  it("shows a misspelt word as the page does", function()
+    local shown = assert(read("docs/rules.md"):match("\n(scripts/rules/promotions/mugs.lua:.-)\nnot live"))
+    local rule = blocks("lua")[1]:gsub("at_least%(4, category", "at_least(4, categry")
+    write(folder .. "/promotions/mugs.lua", rule)
+    local code, said = rules("check")
+    assert.equal(1, code)
+    assert.truthy(said:find(shown:gsub("^scripts/rules", folder), 1, true), said)
+  end)
+end)
+
 describe("fastr rules check", function()
   it("passes the shop's own rules, with the retailer's invoices", function()
     save_orders(orders)
@@ -177,6 +212,14 @@ describe("fastr rules check", function()
     edit("promotions/three_for_two_candles.lua", "function(cart)", "function(cart) while true do end")
     _, said = rules("check")
     assert.truthy(said:find("three_for_two_candles.lua:%d+:%d+: budget of %d+ instructions spent"), said)
+  end)
+
+  it("names the rule that keeps something between decisions", function()
+    write(folder .. "/promotions/counts.lua", "local n = 0\n" .. read(folder .. "/promotions/three_for_two_candles.lua")
+      :gsub("function%(cart%)", "function(cart) n = n + 1"))
+    local code, said = rules("check")
+    assert.equal(1, code)
+    assert.truthy(said:find("promotions/counts.lua:1:1: a rule keeps state between decisions", 1, true), said)
   end)
 
   it("points at the example that does not hold", function()

@@ -77,7 +77,7 @@ local function try(name, file, text)
     return nil, ("definitions/promotions.lua has a promotion '%s': choose another name"):format(name)
   end
   if not draft then return nil, message end
-  examples, message = draft:prove()
+  examples, message = packs.prove(draft, packs.folder())
   draft:close()
   return examples and true, message
 end
