@@ -18,6 +18,7 @@ enum { FIELDS_MAX = 64, DEPTH_MAX = 16 };
 struct field {
     char *name;
     size_t length;
+    int key; /* the name as a text of the rules state: a reference in its registry */
     struct shape *shape;
 };
 
@@ -90,7 +91,8 @@ static void add_field(lua_State *L, struct shape *shape, int depth) {
     const char *name = lua_tolstring(L, -2, &length);
     struct shape *of = compile(L, depth + 1);
     int at = shape->field_count++;
-    shape->fields[at] = (struct field){fastr_strndup(name, length), length, of};
+    lua_pushvalue(L, -2);
+    shape->fields[at] = (struct field){fastr_strndup(name, length), length, luaL_ref(L, LUA_REGISTRYINDEX), of};
     shape->required |= of->optional ? 0 : UINT64_C(1) << at;
     index_field(shape, at);
 }
@@ -459,14 +461,14 @@ static void visit_field(struct walk *walk, const struct shape *shape, int at, ui
         walk->values++;
         if (!walk->copy || !field->shape->has_null)
             return;
-        lua_pushlstring(walk->to, field->name, field->length);
+        lua_rawgeti(walk->to, LUA_REGISTRYINDEX, field->key);
         lua_pushnumber(walk->to, field->shape->null_as);
         lua_rawset(walk->to, -3);
         return;
     }
     *seen |= UINT64_C(1) << at;
     if (walk->copy)
-        lua_pushlstring(walk->to, field->name, field->length);
+        lua_rawgeti(walk->to, LUA_REGISTRYINDEX, field->key);
     visit(walk, field->shape, value, &here, depth + 1);
     if (walk->copy)
         lua_rawset(walk->to, -3);
