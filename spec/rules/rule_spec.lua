@@ -132,6 +132,15 @@ describe("an offer", function()
     return price(('stage = "%s", apply = function(cart) %s end'):format(stage, call), lines, more)
   end
 
+  it("cannot be exchanged for another", function()
+    local pack = assert(pack_with(rule('stage = "item", apply = function(cart) '
+      .. "getmetatable(cart).__index = {} end")))
+    local decision, message = pack:decide("price.cart", { currency = "GBP", now = "2026-10-01T10:00:00Z",
+      lines = { line("A", 1, 100) } })
+    assert.is_nil(decision)
+    assert.truthy(message:find("promotions/mine.lua:1: attempt to index a boolean", 1, true), message)
+  end)
+
   it("price_each takes off what is above the price", function()
     assert.same({ 1500, 400 }, totals(given("item", "cart:price_each { price = 500 }",
       { line("A", 3, 700), line("B", 1, 400) })))

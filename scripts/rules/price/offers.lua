@@ -9,7 +9,7 @@ local words = require "price.words"
 local M = { takes = {}, methods = {} }
 
 local offers = M.methods
-local face = { __index = offers } -- the metatable of a cart as rules see it
+local face = { __index = offers, __metatable = false } -- what a rule could reach, it could change
 local give = {} -- name -> function(cart, how), called when `how` has been checked
 
 -- What a cart may lack; any other name that it has not is a mistake.
@@ -149,29 +149,36 @@ end
 
 -- ---- all of them, checked ------------------------------------------------------------------------------------------
 
-local function check_how(name, how)
+local function refuse_of(key) error(("'%s' is what category, sku, except or full_price give"):format(key), 0) end
+
+local function check_how(name, how, known, needed)
   if type(how) ~= "table" then error(("is told by name: %s { ... }"):format(name), 0) end
   for key in pairs(how) do
-    if rawget(takes[name], key) == nil then
-      error(("takes no '%s'%s"):format(tostring(key), near(key, takes[name])), 0)
-    end
+    if rawget(known, key) == nil then error(("takes no '%s'%s"):format(tostring(key), near(key, known)), 0) end
   end
-  for key, needed in pairs(takes[name]) do
-    if needed and how[key] == nil then error(("needs '%s'"):format(key), 0) end
+  for i = 1, #needed do
+    if how[needed[i]] == nil then error(("needs '%s'"):format(needed[i]), 0) end
   end
-  for _, key in ipairs { "of", "get_of" } do
-    if how[key] ~= nil and type(how[key]) ~= "table" then
-      error(("'%s' is what category, sku, except or full_price give"):format(key), 0)
-    end
-  end
+  if how.of and type(how.of) ~= "table" then refuse_of "of" end
+  if how.get_of and type(how.get_of) ~= "table" then refuse_of "get_of" end
 end
 
-local function offer(name, cart, how)
-  if type(cart) ~= "table" or getmetatable(cart) ~= face then
-    error(("is called with a colon: cart:%s { ... }"):format(name), 0)
+local NOTHING = {}
+
+-- The offer as rules call it: function(cart, how).
+local function checked(name, run)
+  local known, needed = takes[name], {}
+  for key, is_needed in pairs(known) do
+    if is_needed then needed[#needed + 1] = key end
   end
-  check_how(name, how)
-  give[name](cart, how)
+  return function(cart, how)
+    if type(cart) ~= "table" or not rawget(cart, "ledger") then
+      error(("is called with a colon: cart:%s { ... }"):format(name), 0)
+    end
+    how = how or NOTHING
+    check_how(name, how, known, needed)
+    run(cart, how)
+  end
 end
 
 -- What went wrong within an offer, without the place in this file, which is not where it is to be mended.
@@ -184,15 +191,13 @@ end
 
 -- Errors name the offer and the line of the rule.
 local function guarded(name, run)
-  return function(...)
-    local good, message = pcall(run, ...)
+  return function(cart, what, more)
+    local good, message = pcall(run, cart, what, more)
     if not good then error(("%s: %s"):format(name, complaint(message)), 2) end
   end
 end
 
-for name in pairs(give) do
-  offers[name] = guarded(name, function(cart, how) offer(name, cart, how or {}) end)
-end
+for name, run in pairs(give) do offers[name] = guarded(name, checked(name, run)) end
 
 -- Takes an amount off one of the lines of cart:lines().
 offers.line_off = guarded("line_off", function(cart, line, amount) cart.ledger:line_off(line.number, amount) end)
