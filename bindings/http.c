@@ -1,7 +1,8 @@
 /* http.c: fastr.http, outgoing HTTP/1.1 over libcurl, on the connections that util_transfer.c pools.
  *
  * Bounded everywhere: by the time limit (never past the task's own deadline, which is passed on), 4 MiB of body, 64 KiB
- * of headers, and a circuit breaker per target (scheme, host and port):
+ * of headers, and a circuit breaker per target (scheme, host and port, and who is meant where several live behind one
+ * address: a load balancer answers for services that are away):
  *
  *           5 failures in a row                    1 s, doubling to 30 s
  *   CLOSED ----------------------> OPEN (refuses) -----------------------> HALF OPEN (one probe; the rest refused)
@@ -524,6 +525,15 @@ static const char *check_method(lua_State *L)
     return method;
 }
 
+/* Adds the option `target`, if there is one, to the breaker's key. */
+static void add_target(lua_State *L, char *key, size_t size)
+{
+    size_t length, used = strlen(key);
+    const char *target = text_option(L, "target", &length);
+    if (target)
+        snprintf(key + used, size - used, " %s", target);
+}
+
 static const char *check_url(lua_State *L)
 {
     size_t length;
@@ -541,6 +551,7 @@ static const char *check_url(lua_State *L)
  * @param headers     table of name to text; x-request-id, traceparent and fastr-deadline-ms (the ms left) are added
  * @param body        text
  * @param timeout_ms  1 to 600,000, 5,000 if absent; never past the task's deadline
+ * @param target      who is meant, where several live behind one address: each has a circuit breaker of its own
  * @param retry       0 to 5 more attempts, 0 if absent: when the connection fails or the answer is 502, 503 or 504, for
  *                    GET, HEAD, PUT, DELETE, OPTIONS and what carries an Idempotency-Key; otherwise only when nothing
  *                    was sent
@@ -564,6 +575,7 @@ static int lua_request(lua_State *L)
         timeout_ms = fastr_task_ms_left(fastr_task_current());
     if (target_key(url, key, sizeof key, &err))
         return fastr_push_error(L, err.code, "http: %s", err.text);
+    add_target(L, key, sizeof key);
     if (timeout_ms == 0)
         return fastr_push_error(L, "timeout", "http: no time is left for %s %s", method, url);
     if (http.running >= RUNNING_MOST)

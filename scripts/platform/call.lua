@@ -133,7 +133,8 @@ local function call_there(service, out, options)
   end
   local retry = options.retry or ((out.method == "GET" or options.key) and 1 or 0)
   local reply, message, code = fastr.http.request { method = out.method, url = base .. out.target,
-    headers = out.headers, body = out.body, timeout_ms = milliseconds(options), retry = retry }
+    headers = out.headers, body = out.body, timeout_ms = milliseconds(options), retry = retry,
+    target = service } -- all live behind one address, and one that is away is no reason not to ask the others
   if reply then return reply.status, reply.body, reply.headers end
   log_failure(service, out, code, message)
   return nil, problem.of_error(code == "timeout" and "timeout" or code == "busy" and "busy" or "unavailable")

@@ -150,6 +150,17 @@ describe("a target that fails", function()
     h:stop()
   end)
 
+  it("takes nobody with it that lives behind the same address", function()
+    local h = host.start { program = PROGRAM, workers = 1 }
+    local function ask(path, target) return fastr.http.request { url = h.url .. path, target = target } end
+    for _ = 1, 5 do assert.equal(502, ask("/fail", "auth").status) end
+    assert.equal("unavailable", (select(3, ask("/heard", "auth"))))
+    assert.equal(200, ask("/heard", "product").status)
+    assert.equal(200, ask("/heard").status)
+    assert.has_error(function() ask("/heard", 5) end)
+    h:stop()
+  end)
+
   it("is unavailable when nobody listens", function()
     local reply, message, code = fastr.http.request { url = "http://127.0.0.1:9/" }
     assert.same({ nil, "unavailable" }, { reply, code }, message)
