@@ -1,9 +1,9 @@
 -- idempotency: an action that a client has named with an Idempotency-Key happens once, however often he asks.
 -- By the route's declaration; handlers do not know. Leans on platform/db; rows are in idempotency_keys.
 --
---   transaction   try the key's advisory lock -- taken: 409 --> row there? -- yes: replay
---                                                                |no
---                                                    work + row + reply, one commit
+--   transaction   try the key's advisory lock -- taken for half a second: 409 --> row there? -- yes: replay
+--                                                                                   |no
+--                                                                        work + row + reply, one commit
 --   saga          row(running, saga id, lease) committed first --> handler, steps idempotent by the id --> row(done)
 --                  ^ same key: 409 while the lease lasts; after a crash the handler runs again with the same saga id
 --
@@ -26,6 +26,10 @@ local DEFAULT_TIMEOUT_MS = 10000
 local KEPT_HEADERS = { etag = true, location = true, ["content-type"] = true }
 
 local RUNNING = { retry_after = 1 }
+
+-- Before 409 is said: most transactions are shorter, and the lock of a process that was just killed is gone by then, so
+-- that the balancer's repetition finds it free. No connection is held meanwhile.
+local PAUSES_MS = { 20, 60, 150, 300 }
 
 -- ---- what names an action -----------------------------------------------------------------------------------------
 
@@ -158,9 +162,14 @@ local function run_transaction(service, route, ctx, action)
     ctx.prepared, wrong = service.handlers[route.prepare](ctx)
     if wrong then return nil, wrong end
   end
-  return database.open(service.name):transaction(function(tx)
-    return in_transaction(service, route, ctx, action, tx)
-  end)
+  for attempt = 0, #PAUSES_MS do
+    if attempt > 0 then fastr.time.sleep(PAUSES_MS[attempt]) end
+    local status, body, headers = database.open(service.name):transaction(function(tx)
+      return in_transaction(service, route, ctx, action, tx)
+    end)
+    local is_running = not status and body.code == "idempotency_running"
+    if not is_running or attempt == #PAUSES_MS then return status, body, headers end
+  end
 end
 
 -- ---- a saga -------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import urllib.parse
 
 from support.door import INBOX, api, ask, must, new_key, until
 from support.shop import PASSWORD, card, cart, customer, order, owner, product, purchase, put_product, sign_in
-from support.stack import (PRIMARY, REPLICAS, ROOT, TOPOLOGY, VAR, all_ready, count, instances, is_ready, listen_of, main, pid_of,
+from support.stack import (PRIMARY, REPLICAS, ROOT, TOPOLOGY, VAR, all_ready, count, instances, is_ready, kill, listen_of, main, pid_of,
                            psql, replay_paused, status, stopped, supervisor)
 
 ENGINES = ("redis", "kafka", "pg-primary", "pg-r1", "pg-r2")
@@ -208,7 +208,7 @@ class Auth(Case):
             # New workers, which have asked auth nothing yet, verify with the keys on disk.
             for master in status()["masters"]:
                 if "user" in master["services"] or "order" in master["services"]:
-                    os.kill(master["workers"][0]["pid"], 9)
+                    kill(master["workers"][0]["pid"])
             for name in instances("user") + instances("order"):
                 until(30, name, lambda name=name: is_ready(name))
             for _ in range(4):
@@ -266,7 +266,7 @@ class TheRelay(Case):
     def test_that_dies_with_the_lease_is_replaced_within_seconds(self):
         holder = until(20, "a holder", lambda: self.holder_of("cart"))
         for name in instances("cart"):
-            os.kill(pid_of(name), 9)
+            kill(pid_of(name))
         began = time.monotonic()
         all_ready()
         bought = order()

@@ -1,12 +1,10 @@
 """Money while processes die: what the ledger says, the provider's book says, and nobody has paid twice."""
-import os
-import signal
 import threading
 import unittest
 
 from support.door import api, must, new_key, until
 from support.shop import card, cart, owner, product, purchase
-from support.stack import PRIMARY, all_ready, count, instances, main, psql, stopped, status
+from support.stack import PRIMARY, all_ready, count, instances, kill, main, psql, status, stopped
 
 VISA = "4242424242424242"
 ANSWERS_LATE = "4000000000005019"   # the money is taken, the answer comes when nobody waits any more
@@ -54,9 +52,10 @@ def become(order, token, state):
 def kill_payment():
     """Ends every worker of the payment service, as a fault of the machine would."""
     names = instances("payment")
-    workers = [worker["pid"] for master in status()["masters"] if master["name"] in names for worker in master["workers"]]
+    workers = [worker["pid"] for master in status()["masters"] if master["name"] in names for worker in master["workers"]
+               if worker["pid"]]
     for pid in workers:
-        os.kill(pid, signal.SIGKILL)
+        kill(pid)
     return len(workers)
 
 

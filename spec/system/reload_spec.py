@@ -1,7 +1,6 @@
 """What changes while the shop sells: a rule, a script, a process. Nobody who asks with a key is failed by it."""
 import contextlib
 import http.client
-import os
 import re
 import subprocess
 import threading
@@ -9,7 +8,7 @@ import unittest
 
 from support.door import SHOP, api, ask, must, new_key, until
 from support.shop import cart, product
-from support.stack import TOPOLOGY, all_ready, copied, edit, fastr, instances, main, pid_of, programs, status, supervisor
+from support.stack import TOPOLOGY, all_ready, copied, edit, fastr, instances, kill, main, pid_of, programs, status, supervisor
 
 QUANTITY = 20  # x 10.00: above the threshold of the promotion that is edited
 
@@ -180,7 +179,7 @@ class AProcess(unittest.TestCase):
             self.assertEqual(failures, [])
 
     def test_killed_is_replaced(self):
-        self.gone_under_load(lambda name, pid: os.kill(pid, 9), instances("cart")[0])
+        self.gone_under_load(lambda name, pid: kill(pid), instances("cart")[0])
 
     def test_drained_and_started_again_takes_its_scripts_from_disk(self):
         with copied("scripts") as scripts:
@@ -196,7 +195,7 @@ class AProcess(unittest.TestCase):
         name, failures = instances("cart")[0], []
         before, masters = workers(), programs()
         with buyers(failures):
-            os.kill(before[name + ".0"], 9)
+            kill(before[name + ".0"])
             until(30, "another worker", lambda: workers()[name + ".0"] not in (0, before[name + ".0"]))
             all_ready()
         self.assertEqual(programs(), masters)

@@ -43,6 +43,13 @@ def pid_of(program):
     return programs().get(program)
 
 
+def kill(pid):
+    """kill -9 of one process. A pid of 0 (a worker that is being replaced) would be this process and all of its group."""
+    if not pid or pid <= 1:
+        raise AssertionError(f"{pid} is no process to kill")
+    os.kill(pid, signal.SIGKILL)
+
+
 def services():
     """The programs that are masters of fastr."""
     with open(VAR + "/conf/supervisord.conf", encoding="utf-8") as file:
