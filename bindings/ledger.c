@@ -87,6 +87,7 @@ struct take {
 struct ledger {
     int magic;
     struct fastr_arena *arena;
+    size_t held; /* of the arena, as far as it was counted towards the rules' memory */
     char currency[4];
     bool explain, full, closed;
     struct line *lines;
@@ -116,12 +117,21 @@ struct ledger {
 
 /* ---- helpers --------------------------------------------------------------------------------------------------- */
 
+/* Counts what the arena has grown by. */
+static void hold(lua_State *L, struct ledger *ledger) {
+    size_t size = fastr_arena_size(ledger->arena), more = size - ledger->held;
+    ledger->held = size;
+    if (more)
+        fastr_sandbox_hold(L, more);
+}
+
 static struct ledger *check_ledger(lua_State *L) {
     struct ledger *ledger = lua_type(L, 1) == LUA_TUSERDATA ? lua_touserdata(L, 1) : NULL;
     if (!ledger || lua_objlen(L, 1) != sizeof *ledger || ledger->magic != MAGIC)
         luaL_error(L, "a ledger is expected (a call with ':')");
     if (ledger->closed)
         luaL_error(L, "the ledger is closed: its price has been decided");
+    hold(L, ledger);
     return ledger;
 }
 
@@ -268,6 +278,7 @@ static int l_ledger(lua_State *L) {
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_setmetatable(L, -2);
     snprintf(ledger->currency, sizeof ledger->currency, "%s", currency);
+    hold(L, ledger);
     fastr_sandbox_charge(L, 10 + 10 * (int64_t)lua_objlen(L, 2));
     read_lines(L, ledger);
     return 1;

@@ -10,6 +10,7 @@
 
 #include "bindings/amount.h"
 #include "runtime/fastr.h"
+#include "runtime/sandbox.h"
 
 #define VALUE "fastr.money"
 
@@ -226,8 +227,9 @@ static int l_parse(lua_State *L) {
     const char *text = luaL_checkstring(L, 1), *code;
     int places = check_currency(L, 2, &code);
     int64_t amount = 0;
+    fastr_sandbox_charge(L, (int64_t)lua_objlen(L, 1) / 64);
     if (!parse_decimal(text, places, &amount))
-        return fastr_push_error(L, "invalid", "'%s' is not an amount of %s (such as \"12.34\")", text, code);
+        return fastr_push_error(L, "invalid", "'%.100s' is not an amount of %s (such as \"12.34\")", text, code);
     return push_amount(L, true, amount);
 }
 

@@ -5,6 +5,9 @@
 #include <string.h>
 
 #include "runtime/fastr.h"
+#include "runtime/sandbox.h"
+
+enum { LONG_TEXT = 1024 }; /* from here on the work on a text is charged to the rule, whose hooks do not see it */
 
 struct slice {
     const char *data;
@@ -16,6 +19,8 @@ static struct slice check_text(lua_State *L, int index) {
     if (lua_type(L, index) != LUA_TSTRING)
         luaL_error(L, "a text is expected, not a %s (argument %d)", luaL_typename(L, index), index);
     text.data = lua_tolstring(L, index, &text.length);
+    if (text.length >= LONG_TEXT)
+        fastr_sandbox_charge(L, (int64_t)text.length / 16);
     return text;
 }
 
@@ -84,19 +89,24 @@ static bool glob(struct slice text, struct slice pattern) {
     return true;
 }
 
-static void check_pieces(lua_State *L, struct slice pattern) {
-    size_t run = 0;
+/* The length of the longest piece. */
+static size_t check_pieces(lua_State *L, struct slice pattern) {
+    size_t run = 0, longest = 0;
     for (size_t i = 0; i < pattern.length; i++) {
         run = pattern.data[i] == '*' ? 0 : run + 1;
+        longest = run > longest ? run : longest;
         if (run > 64)
             luaL_error(L, "a glob's piece between stars is at most 64 bytes");
     }
+    return longest;
 }
 
 /* text.glob(text, pattern) -> boolean: '*' any run of bytes, '?' any one; pieces of at most 64 bytes, else raises */
 static int l_glob(lua_State *L) {
     struct slice text = check_text(L, 1), pattern = check_text(L, 2);
-    check_pieces(L, pattern);
+    size_t longest = check_pieces(L, pattern);
+    if (text.length >= LONG_TEXT)
+        fastr_sandbox_charge(L, (int64_t)(text.length * longest / 16));
     return push_boolean(L, glob(text, pattern));
 }
 
@@ -226,7 +236,7 @@ static int l_time(lua_State *L) {
     struct slice text = check_text(L, 1);
     int64_t ms = 0;
     if (!parse_time(text.data, &ms))
-        return fastr_push_error(L, "invalid", "'%s' is not a date-time such as 2026-11-27T12:00:00Z", text.data);
+        return fastr_push_error(L, "invalid", "'%.100s' is not a date-time such as 2026-11-27T12:00:00Z", text.data);
     lua_pushnumber(L, (double)ms);
     return 1;
 }

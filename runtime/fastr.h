@@ -64,6 +64,7 @@ struct fastr_arena *fastr_arena_new(void);
 void fastr_arena_free(struct fastr_arena *arena);
 void fastr_arena_reset(struct fastr_arena *arena); /* keeps the first block */
 void *fastr_arena_alloc(struct fastr_arena *arena, size_t size);
+size_t fastr_arena_size(const struct fastr_arena *arena); /* bytes that its blocks take */
 
 /* A growing buffer of bytes. Zero-initialise it; `data` is always followed by a NUL once anything was added. */
 struct fastr_buffer {

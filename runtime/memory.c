@@ -115,6 +115,14 @@ void fastr_arena_free(struct fastr_arena *arena)
     free(arena);
 }
 
+size_t fastr_arena_size(const struct fastr_arena *arena)
+{
+    size_t size = 0;
+    for (const struct block *block = arena->block; block; block = block->next)
+        size += sizeof *block + block->size;
+    return size;
+}
+
 void *fastr_arena_alloc(struct fastr_arena *arena, size_t size)
 {
     size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);

@@ -14,7 +14,8 @@
 #include "runtime/shape.h"
 
 enum { HOOK_STEP = 1000, DEPTH_MAX = 32 };
-enum { CLASS_STEP = 16, SMALL_BYTES = 512, CHUNK_BYTES = 65536, GARBAGE_BYTES = 512 * 1024 };
+enum { CLASS_STEP = 16, SMALL_BYTES = 512, CHUNK_BYTES = 65536, GARBAGE_BYTES = 512 * 1024, HELD_MUCH = 64 * 1024 };
+enum { STACK_BYTES = 256 * 1024 };
 
 const char fastr_sandbox_export_key = 'x';
 static const char killed_sentinel = 'k';
@@ -39,6 +40,8 @@ struct fastr_sandbox {
     struct budget budget;
     /* memory */
     size_t used, limit, baseline;
+    size_t held;    /* by this call outside the state: see fastr_sandbox_hold */
+    size_t outside; /* what calls held that held much, since the last collection */
     struct block *blocks[SMALL_BYTES / CLASS_STEP + 1]; /* free, by size */
     struct chunk *chunks;
     size_t chunk_left;
@@ -46,6 +49,7 @@ struct fastr_sandbox {
     /* this call */
     int64_t left, allowed, step;
     uint64_t started;
+    const char *stack; /* where the C stack was at its start */
     const char *breach; /* which budget, once one is broken */
     char place[128];    /* where that was: "FILE:LINE: ", or "" */
     bool running;
@@ -119,7 +123,7 @@ static void *sandbox_alloc(void *data, void *block, size_t old, size_t size) {
         return NULL;
     }
     old = block ? old : 0;
-    if (size > old && sandbox->used + (size - old) > sandbox->limit) {
+    if (size > old && sandbox->used + sandbox->held + (size - old) > sandbox->limit) {
         sandbox->out_of_memory = true;
         return NULL;
     }
@@ -223,6 +227,19 @@ void fastr_sandbox_charge(lua_State *L, int64_t units) {
     sandbox->left -= units;
     if (sandbox->left < 0)
         breach(sandbox, L, "instructions");
+    if (units >= HOOK_STEP && out_of_time(sandbox))
+        breach(sandbox, L, "time");
+}
+
+void fastr_sandbox_hold(lua_State *L, size_t bytes) {
+    struct fastr_sandbox *sandbox = sandbox_of(L);
+    if (!sandbox || !sandbox->running)
+        return;
+    sandbox->held += bytes;
+    if (sandbox->used + sandbox->held <= sandbox->limit)
+        return;
+    sandbox->out_of_memory = true;
+    breach(sandbox, L, "memory");
 }
 
 void sandbox_check_alive(lua_State *L) {
@@ -231,16 +248,24 @@ void sandbox_check_alive(lua_State *L) {
         breach(sandbox, L, "memory");
 }
 
+void sandbox_check_depth(lua_State *L) {
+    struct fastr_sandbox *sandbox = sandbox_of(L);
+    if (sandbox && sandbox->running && sandbox->stack - (const char *)__builtin_frame_address(0) > STACK_BYTES)
+        luaL_error(L, "calls nested too deep");
+}
+
 /* The real limit a little higher while an error is formatted and the answer handed over: LuaJIT's collector allocates. */
 static void arm(struct fastr_sandbox *sandbox, const struct budget *budget, int64_t values, bool exact) {
     sandbox->budget = *budget;
     sandbox->allowed = sandbox->left = budget->instructions + budget->per_value * values;
     sandbox->step = exact ? 1 : HOOK_STEP;
     sandbox->started = fastr_clock_us();
+    sandbox->stack = __builtin_frame_address(0);
     sandbox->breach = NULL;
     sandbox->place[0] = '\0';
     sandbox->out_of_memory = false;
     sandbox->running = true;
+    sandbox->held = 0;
     sandbox->limit = sandbox->used + budget->memory;
     lua_sethook(sandbox->L, count_hook, LUA_MASKCOUNT, (int)sandbox->step);
 }
@@ -256,8 +281,10 @@ static void disarm(struct fastr_sandbox *sandbox) {
  * that decisions touch stays in the processor's cache. */
 static void tidy(struct fastr_sandbox *sandbox) {
     lua_settop(sandbox->L, 0);
-    if (sandbox->used < sandbox->baseline + GARBAGE_BYTES)
+    sandbox->outside += sandbox->held > HELD_MUCH ? sandbox->held : 0;
+    if (sandbox->used + sandbox->outside < sandbox->baseline + GARBAGE_BYTES)
         return;
+    sandbox->outside = 0;
     lua_gc(sandbox->L, LUA_GCCOLLECT, 0);
     lua_gc(sandbox->L, LUA_GCSTOP, 0);
     sandbox->baseline = sandbox->used;

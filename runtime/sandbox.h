@@ -52,6 +52,10 @@ bool fastr_sandbox_has(const struct fastr_sandbox *sandbox, const char *point);
  * raises once it is spent. Does nothing in other states. */
 void fastr_sandbox_charge(lua_State *L, int64_t units);
 
+/* For pure bindings: `bytes` more are held outside the state until its collector frees them; they count towards the call's
+ * memory budget, and it raises once that is spent. Does nothing in other states. */
+void fastr_sandbox_hold(lua_State *L, size_t bytes);
+
 /* A userdata whose metatable holds, under this light userdata's address as key, a pointer to such a function is copied out
  * by calling it: it pushes one table on `to`, or, if `out` is not NULL, appends it as JSON without its last brace. Rules
  * cannot make one. Returns the number of values made. */

@@ -23,7 +23,7 @@
 #define REFUSAL "fastr.refusal"
 #define INSPECT "fastr.inspect"
 
-enum { REP_MAX = 65536 };
+enum { REP_MAX = 65536, LONG_TEXT = 1024 };
 
 /* ---- unknown names --------------------------------------------------------------------------------------------- */
 
@@ -98,6 +98,7 @@ static void freeze(lua_State *L, const char *called) {
 /* ---- base ------------------------------------------------------------------------------------------------------ */
 
 static int call_upvalue(lua_State *L) {
+    sandbox_check_depth(L);
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
     lua_call(L, lua_gettop(L) - 1, LUA_MULTRET);
@@ -107,6 +108,7 @@ static int call_upvalue(lua_State *L) {
 /* pcall(f, ...) as usual, but a broken budget goes on through it. */
 static int l_pcall(lua_State *L) {
     luaL_checkany(L, 1);
+    sandbox_check_depth(L);
     int status = lua_pcall(L, lua_gettop(L) - 1, LUA_MULTRET, 0);
     sandbox_check_alive(L);
     if (status == LUA_ERRMEM)
@@ -140,6 +142,7 @@ bool sandbox_refusal(lua_State *L) {
 
 /* Text of a value without addresses, which differ from run to run. */
 static void push_text(lua_State *L, int index) {
+    sandbox_check_depth(L);
     switch (lua_type(L, index)) {
     case LUA_TNUMBER:
     case LUA_TSTRING: lua_pushvalue(L, index); lua_tostring(L, -1); break;
@@ -147,6 +150,8 @@ static void push_text(lua_State *L, int index) {
     default:
         if (!luaL_callmeta(L, index, "__tostring"))
             lua_pushstring(L, luaL_typename(L, index));
+        else if (lua_type(L, -1) != LUA_TSTRING)
+            luaL_error(L, "__tostring returned a %s, not a text", luaL_typename(L, -1));
     }
 }
 
@@ -190,6 +195,7 @@ static size_t count_keys(lua_State *L, int table) {
 
 static int l_pairs_next(lua_State *L) {
     int at = (int)lua_tointeger(L, lua_upvalueindex(2));
+    luaL_checktype(L, 1, LUA_TTABLE); /* a rule may call the iterator itself, with anything */
     for (;;) {
         lua_rawgeti(L, lua_upvalueindex(1), ++at);
         if (lua_isnil(L, -1))
@@ -236,6 +242,27 @@ static void refuse_frozen(lua_State *L) {
         luaL_error(L, "a frozen table cannot be changed");
 }
 
+/* a < b for a sort without an order of its own: each comparison is charged, since quicksort has inputs of which it makes
+ * a square of comparisons, and no hook runs within it. */
+static int l_less(lua_State *L) {
+    fastr_sandbox_charge(L, 1);
+    lua_pushboolean(L, lua_lessthan(L, 1, 2));
+    return 1;
+}
+
+/* table.sort(list, before) */
+static int l_sort(lua_State *L) {
+    refuse_frozen(L);
+    lua_settop(L, 2);
+    if (lua_isnil(L, 2)) {
+        lua_pushcfunction(L, l_less);
+        lua_replace(L, 2);
+    }
+    if (lua_type(L, 1) == LUA_TTABLE)
+        fastr_sandbox_charge(L, 1 + (int64_t)lua_objlen(L, 1));
+    return call_upvalue(L);
+}
+
 /* A library function whose work grows with its first argument. */
 static int l_charged(lua_State *L) {
     int type = lua_type(L, 1);
@@ -264,12 +291,16 @@ static int l_format(lua_State *L) {
             return luaL_error(L, "format has no %%p in rules");
         at += *at != 0;
     }
-    for (int i = 2, top = lua_gettop(L); i <= top; i++)
+    size_t bytes = lua_objlen(L, 1);
+    for (int i = 2, top = lua_gettop(L); i <= top; i++) {
         if (lua_type(L, i) >= LUA_TTABLE || lua_type(L, i) == LUA_TLIGHTUSERDATA) {
             push_text(L, i);
             lua_replace(L, i);
         }
-    fastr_sandbox_charge(L, 4 + (int64_t)lua_objlen(L, 1) / 8);
+        if (lua_type(L, i) == LUA_TSTRING && lua_objlen(L, i) >= LONG_TEXT)
+            bytes += lua_objlen(L, i);
+    }
+    fastr_sandbox_charge(L, 4 + (int64_t)bytes / 8);
     return call_upvalue(L);
 }
 
@@ -277,6 +308,8 @@ static int l_format(lua_State *L) {
 static int l_array(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
+    if (!sandbox_is_array(L, 1))
+        refuse_frozen(L); /* else a library lost the metatable that makes it what it is */
     luaL_getmetatable(L, ARRAY);
     lua_setmetatable(L, 1);
     return 1;
@@ -598,7 +631,7 @@ static const char *const base_names[] = {"assert", "error", "getmetatable", "ipa
 static const char *const math_names[] = {"abs", "ceil", "floor", "fmod", "huge", "max", "min", "modf", "sqrt", NULL};
 static const char *const string_names[] = {"byte", "char", "len", "sub", NULL};
 static const char *const string_charged[] = {"lower", "upper", "reverse", NULL};
-static const char *const table_charged[] = {"concat", "insert", "remove", "sort", NULL};
+static const char *const table_charged[] = {"concat", "insert", "remove", NULL};
 
 /* Copies fields of the table below the top into the table on the top. */
 static void take(lua_State *L, const char *const *names, lua_CFunction wrapper) {
@@ -646,14 +679,22 @@ static void add_string(lua_State *L) {
     lua_pop(L, 1);
 }
 
-static void add_plain(lua_State *L, const char *library, const char *const *names, lua_CFunction wrapper) {
-    char called[16];
-    snprintf(called, sizeof called, "%s.", library);
-    lua_getfield(L, LUA_GLOBALSINDEX, library);
+static void add_math(lua_State *L) {
+    lua_getfield(L, LUA_GLOBALSINDEX, "math");
     lua_newtable(L);
-    take(L, names, wrapper);
-    freeze(L, called);
-    lua_setfield(L, -3, library);
+    take(L, math_names, NULL);
+    freeze(L, "math.");
+    lua_setfield(L, -3, "math");
+    lua_pop(L, 1);
+}
+
+static void add_table(lua_State *L) {
+    lua_getfield(L, LUA_GLOBALSINDEX, "table");
+    lua_newtable(L);
+    take(L, table_charged, l_charged);
+    wrap(L, "sort", l_sort);
+    freeze(L, "table.");
+    lua_setfield(L, -3, "table");
     lua_pop(L, 1);
 }
 
@@ -725,8 +766,8 @@ void sandbox_open_environment(lua_State *L, const struct fastr_bundle *bundle, s
     take(L, base_names, NULL);
     luaL_register(L, NULL, own_base);
     add_string(L);
-    add_plain(L, "math", math_names, NULL);
-    add_plain(L, "table", table_charged, l_charged);
+    add_math(L);
+    add_table(L);
     add_pack(L);
     add_bindings(L);
     lua_setfield(L, LUA_REGISTRYINDEX, NAMES);

@@ -20,5 +20,8 @@ bool sandbox_refusal(lua_State *L);
 uint64_t sandbox_fingerprint(lua_State *L);
 /* Raises the kill again if this call's budget is broken: what pcall caught. In sandbox.c. */
 void sandbox_check_alive(lua_State *L);
+/* Raises when C functions that call rules have nested past a quarter of a megabyte of C stack: to unwind thousands of them
+ * takes longer than any budget. In sandbox.c. */
+void sandbox_check_depth(lua_State *L);
 
 #endif

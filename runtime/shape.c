@@ -9,11 +9,12 @@
 
 #include "runtime/fastr.h"
 #include "runtime/json.h"
+#include "runtime/sandbox.h"
 
 enum kind { ANY, BOOLEAN, NUMBER, INTEGER, TEXT, LIST, MAP, OBJECT };
 static const char *const kind_names[] = {"any", "boolean", "number", "integer", "text", "list", "map", "object", NULL};
 
-enum { FIELDS_MAX = 64, DEPTH_MAX = 16 };
+enum { FIELDS_MAX = 64, DEPTH_MAX = 16, SHAPES_MAX = 20000, CHECK_STEP = 256 };
 
 struct field {
     char *name;
@@ -23,6 +24,7 @@ struct field {
 };
 
 struct shape {
+    struct shape *next; /* of the same declaration */
     enum kind kind;
     bool optional, has_null;
     double least, most, null_as;
@@ -37,31 +39,49 @@ struct shape {
 
 struct named {
     char *name;
-    struct shape *shape;
+    struct shape *shape, *all; /* the outermost, and the list of all */
 };
 
 struct fastr_shapes {
     struct named *list;
-    int count;
+    int count, shapes;
+    struct shape *making; /* of the declaration that is being compiled, or that was refused */
 };
 
 /* ---- compiling ------------------------------------------------------------------------------------------------- */
 
-static struct shape *compile(lua_State *L, int depth);
+static struct shape *compile(struct fastr_shapes *shapes, lua_State *L, int depth);
 
 static void free_shape(struct shape *shape) {
-    if (!shape)
-        return;
-    for (int i = 0; i < shape->field_count; i++) {
+    for (int i = 0; i < shape->field_count; i++)
         free(shape->fields[i].name);
-        free_shape(shape->fields[i].shape);
-    }
     for (int i = 0; i < shape->value_count; i++)
         free(shape->values[i]);
     free(shape->fields);
     free(shape->values);
-    free_shape(shape->of);
     free(shape);
+}
+
+static void free_all(struct fastr_shapes *shapes, struct shape *shape) {
+    for (struct shape *next; shape; shape = next) {
+        next = shape->next;
+        free_shape(shape);
+        shapes->shapes--;
+    }
+}
+
+/* A declaration that uses one table many times over, on many levels, would be a tree without end. */
+static struct shape *new_shape(struct fastr_shapes *shapes, lua_State *L) {
+    if (shapes->shapes == SHAPES_MAX)
+        luaL_error(L, "a pack's shapes are at most %d, all fields counted", SHAPES_MAX);
+    struct shape *shape = fastr_zalloc(sizeof *shape);
+    shape->next = shapes->making;
+    shapes->making = shape;
+    shapes->shapes++;
+    memset(shape->slots, -1, sizeof shape->slots);
+    shape->least = -HUGE_VAL;
+    shape->most = HUGE_VAL;
+    return shape;
 }
 
 static double number_field(lua_State *L, const char *name, double otherwise) {
@@ -84,12 +104,12 @@ static void index_field(struct shape *shape, int field) {
     shape->slots[slot] = (signed char)field;
 }
 
-static void add_field(lua_State *L, struct shape *shape, int depth) {
+static void add_field(struct fastr_shapes *shapes, lua_State *L, struct shape *shape, int depth) {
     size_t length;
     if (lua_type(L, -2) != LUA_TSTRING || lua_objlen(L, -2) == 0 || shape->field_count == FIELDS_MAX)
         luaL_error(L, "a shape's fields are at most %d, by name", FIELDS_MAX);
     const char *name = lua_tolstring(L, -2, &length);
-    struct shape *of = compile(L, depth + 1);
+    struct shape *of = compile(shapes, L, depth + 1);
     int at = shape->field_count++;
     lua_pushvalue(L, -2);
     shape->fields[at] = (struct field){fastr_strndup(name, length), length, luaL_ref(L, LUA_REGISTRYINDEX), of};
@@ -97,13 +117,13 @@ static void add_field(lua_State *L, struct shape *shape, int depth) {
     index_field(shape, at);
 }
 
-static void compile_fields(lua_State *L, struct shape *shape, int depth) {
+static void compile_fields(struct fastr_shapes *shapes, lua_State *L, struct shape *shape, int depth) {
     shape->fields = fastr_alloc(FIELDS_MAX * sizeof *shape->fields);
     lua_getfield(L, -1, "fields");
     luaL_checktype(L, -1, LUA_TTABLE);
     lua_pushnil(L);
     while (lua_next(L, -2)) {
-        add_field(L, shape, depth);
+        add_field(shapes, L, shape, depth);
         lua_pop(L, 1);
     }
     lua_pop(L, 1);
@@ -123,18 +143,15 @@ static void compile_values(lua_State *L, struct shape *shape) {
     lua_pop(L, 1);
 }
 
-static void compile_of(lua_State *L, struct shape *shape, int depth) {
+static void compile_of(struct fastr_shapes *shapes, lua_State *L, struct shape *shape, int depth) {
     lua_getfield(L, -1, "of");
-    shape->of = compile(L, depth + 1);
+    shape->of = compile(shapes, L, depth + 1);
     lua_pop(L, 1);
 }
 
-/* The declaration on the top. A raise leaks the half-made shape: a malformed pack is not built twice. */
-static struct shape *compile(lua_State *L, int depth) {
-    struct shape *shape = fastr_zalloc(sizeof *shape);
-    memset(shape->slots, -1, sizeof shape->slots);
-    shape->least = -HUGE_VAL;
-    shape->most = HUGE_VAL;
+/* The declaration on the top. What a raise leaves half-made is freed with the next one or the pack. */
+static struct shape *compile(struct fastr_shapes *shapes, lua_State *L, int depth) {
+    struct shape *shape = new_shape(shapes, L);
     if (lua_isnil(L, -1))
         return shape;
     luaL_checktype(L, -1, LUA_TTABLE);
@@ -151,11 +168,11 @@ static struct shape *compile(lua_State *L, int depth) {
     shape->null_as = number_field(L, "null_as", HUGE_VAL);
     shape->has_null = shape->null_as != HUGE_VAL;
     if (shape->kind == OBJECT)
-        compile_fields(L, shape, depth);
+        compile_fields(shapes, L, shape, depth);
     if (shape->kind == TEXT)
         compile_values(L, shape);
     if (shape->kind == LIST || shape->kind == MAP)
-        compile_of(L, shape, depth);
+        compile_of(shapes, L, shape, depth);
     return shape;
 }
 
@@ -166,10 +183,12 @@ struct fastr_shapes *fastr_shapes_new(void) {
 void fastr_shapes_free(struct fastr_shapes *shapes) {
     for (int i = 0; shapes && i < shapes->count; i++) {
         free(shapes->list[i].name);
-        free_shape(shapes->list[i].shape);
+        free_all(shapes, shapes->list[i].all);
     }
-    if (shapes)
+    if (shapes) {
+        free_all(shapes, shapes->making);
         free(shapes->list);
+    }
     free(shapes);
 }
 
@@ -185,15 +204,20 @@ bool fastr_shape_has(const struct fastr_shapes *shapes, const char *name) {
 }
 
 void fastr_shape_compile(struct fastr_shapes *shapes, lua_State *L, const char *name) {
-    struct shape *shape = compile(L, 0);
-    struct named *old = find(shapes, name);
-    if (old) {
-        free_shape(old->shape);
-        old->shape = shape;
-        return;
+    free_all(shapes, shapes->making);
+    shapes->making = NULL;
+    struct shape *shape = compile(shapes, L, 0);
+    struct named *named = find(shapes, name);
+    if (named) {
+        free_all(shapes, named->all);
+    } else {
+        shapes->list = fastr_realloc(shapes->list, ((size_t)shapes->count + 1) * sizeof *shapes->list);
+        named = &shapes->list[shapes->count++];
+        named->name = fastr_strdup(name);
     }
-    shapes->list = fastr_realloc(shapes->list, ((size_t)shapes->count + 1) * sizeof *shapes->list);
-    shapes->list[shapes->count++] = (struct named){fastr_strdup(name), shape};
+    named->shape = shape;
+    named->all = shapes->making;
+    shapes->making = NULL;
 }
 
 /* ---- walking --------------------------------------------------------------------------------------------------- */
@@ -552,7 +576,8 @@ static void visit_any(struct walk *walk, const struct value *value, const struct
 
 static void visit(struct walk *walk, const struct shape *shape, const struct value *value, const struct place *place,
                   int depth) {
-    walk->values++;
+    if (++walk->values % CHECK_STEP == 0 && !walk->copy)
+        fastr_sandbox_charge(walk->to, CHECK_STEP); /* one table in many places of a value makes it endless */
     switch (shape ? shape->kind : ANY) {
     case ANY: visit_any(walk, value, place, depth); break;
     case NUMBER:
@@ -570,11 +595,18 @@ static void visit(struct walk *walk, const struct shape *shape, const struct val
     }
 }
 
+static const struct shape *shape_of(const struct fastr_shapes *shapes, lua_State *L, const char *name) {
+    const struct named *named = find(shapes, name);
+    if (!named)
+        luaL_error(L, "'%s' was added after its pack was loaded: it has no shape", name);
+    return named->shape;
+}
+
 int64_t fastr_shape_copy(const struct fastr_shapes *shapes, const char *name, lua_State *from, int index, lua_State *to) {
     struct walk walk = {.from = from, .to = to, .copy = from != to};
     struct place root = {NULL, NULL, 0};
     struct value value = lua_value(from, index < 0 ? lua_gettop(from) + index + 1 : index);
-    visit(&walk, find(shapes, name)->shape, &value, &root, 0);
+    visit(&walk, shape_of(shapes, to, name), &value, &root, 0);
     return walk.values;
 }
 
@@ -583,6 +615,6 @@ int64_t fastr_shape_read(const struct fastr_shapes *shapes, const char *name, co
     struct walk walk = {.from = to, .to = to, .at = tape, .copy = true};
     struct place root = {NULL, NULL, 0};
     struct value value = tape_value(&walk);
-    visit(&walk, find(shapes, name)->shape, &value, &root, 0);
+    visit(&walk, shape_of(shapes, to, name), &value, &root, 0);
     return walk.values;
 }

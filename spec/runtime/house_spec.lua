@@ -88,7 +88,7 @@ describe("a binding", function()
   local FAMILY = { amount = "money", ledger = "money" }
   -- What hands a part of the runtime to Lua has that part for its library.
   local PART = { json = { "json" }, stream = { "stream" }, task = { "task" }, rules = { "sandbox", "lines" },
-    money = { "sandbox" } }
+    money = { "sandbox" }, text = { "sandbox" } }
 
   local function family(path)
     local name = path:match("^bindings/([%w]+)")
