@@ -167,7 +167,6 @@ int fastr_bundle_add(struct fastr_bundle *bundle, const char *dir, const char *p
     return rc;
 }
 
-/* Parses the canonical form; `at` walks through `bytes`. */
 struct fastr_bundle *fastr_bundle_with(const struct fastr_bundle *bundle, const char *name, const char *text, size_t length,
                                        struct fastr_err *err)
 {
@@ -185,6 +184,7 @@ struct fastr_bundle *fastr_bundle_with(const struct fastr_bundle *bundle, const 
     return rc == 0 ? copy : NULL;
 }
 
+/* Parses the canonical form; `at` walks through `bytes`. */
 static int parse(struct fastr_bundle *bundle, const char *bytes, size_t length, struct fastr_err *err)
 {
     const char *at = bytes + sizeof magic - 1, *end = bytes + length;
@@ -194,7 +194,7 @@ static int parse(struct fastr_bundle *bundle, const char *bytes, size_t length, 
         const char *blank = memchr(at, ' ', (size_t)(end - at));
         char *after = NULL;
         size_t size = blank ? strtoull(blank + 1, &after, 10) : 0;
-        if (!blank || *after != '\n' || size > (size_t)(end - after) - 2 || after[1 + size] != '\n')
+        if (!blank || *after != '\n' || end - after < 2 || size > (size_t)(end - after) - 2 || after[1 + size] != '\n')
             return fastr_fail(err, "invalid", "a broken bundle, at byte %zu", (size_t)(at - bytes));
         char *name = fastr_strndup(at, (size_t)(blank - at));
         int rc = add_file(bundle, name, after + 1, size, err);

@@ -69,7 +69,7 @@ struct operation {
 static struct event_base *base;
 static struct child *children;
 static int *listeners;
-static int worker_count, leader_fd = -1;
+static int worker_count, leader_fd = -1, control_fd = -1;
 static const char *name, *var;
 static char **service_names;
 static int service_count;
@@ -321,6 +321,7 @@ static void become_worker(struct child *child, int channel)
             close(children[i].channel);
     if (leader_fd >= 0)
         close(leader_fd);
+    close(control_fd); /* or who asks a dead master would wait for as long as its workers finish */
     static struct fastr_worker_config config;
     config = (struct fastr_worker_config){child->slot, channel, listeners, worker_count};
     exit(fastr_worker_run(&config));
@@ -647,6 +648,7 @@ static int open_control(struct fastr_err *err)
     unlink(address.sun_path);
     if (bind(fd, (struct sockaddr *)&address, sizeof address) || chmod(address.sun_path, 0600) || listen(fd, 16))
         return fastr_fail(err, "unavailable", "cannot open %s: %s", address.sun_path, strerror(errno));
+    control_fd = fd;
     event_add(event_new(base, fd, EV_READ | EV_PERSIST, on_client, NULL), NULL);
     return 0;
 }

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/json.h"
+
 enum { LINES = 128, SLOTS = 8, LOCAL_LINES = 8, WARM = 3 };
 enum { DRAIN_US = 60 * 1000000 };
 
@@ -48,6 +50,32 @@ static int make_folder(const char *path, struct fastr_err *err)
     return 0;
 }
 
+static bool ends(const char *text, size_t size)
+{
+    return memchr(text, 0, size) != NULL;
+}
+
+/* What a crash of the machine may have left must not be followed to where it points. */
+static bool is_sound(const struct entry *entry)
+{
+    uint64_t live = atomic_load(&entry->live);
+    const struct slot *slot = &entry->slots[live & 0xff];
+    bool sound = ends(entry->name, sizeof entry->name);
+    for (int i = 0; i < SLOTS; i++)
+        sound = sound && ends(entry->slots[i].hash, sizeof slot->hash) && ends(entry->slots[i].by, sizeof slot->by);
+    return sound && (!live || ((live & 0xff) < SLOTS && slot->sequence && slot->hash[0]));
+}
+
+static int check_file(const char *path, struct fastr_err *err)
+{
+    if (memcmp(file->magic, magic, sizeof magic))
+        return fastr_fail(err, "invalid", "%s is not an activation file of this version of fastr", path);
+    for (int i = 0; i < LINES; i++)
+        if (!is_sound(&file->entries[i]))
+            return fastr_fail(err, "invalid", "%s is damaged: move it away, and what is in the folders becomes live", path);
+    return 0;
+}
+
 static int map_file(const char *path, struct fastr_err *err)
 {
     file_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
@@ -59,10 +87,9 @@ static int map_file(const char *path, struct fastr_err *err)
     file = memory;
     if (!file->magic[0])
         memcpy(file->magic, magic, sizeof magic);
+    int rc = check_file(path, err);
     flock(file_fd, LOCK_UN);
-    if (memcmp(file->magic, magic, sizeof magic))
-        return fastr_fail(err, "invalid", "%s is not an activation file of this version of fastr", path);
-    return 0;
+    return rc;
 }
 
 int fastr_versions_open(const char *var, struct fastr_err *err)
@@ -297,13 +324,12 @@ static void tidy_line(struct fastr_line *line, void (*cancel)(struct fastr_versi
     int kept = 0;
     for (struct fastr_version **at = &line->versions; *at;) {
         struct fastr_version *version = *at;
-        bool old = kept >= WARM && version != line->current;
         if (version->refs && version->left_us && now - version->left_us > DRAIN_US) {
             fastr_log(FASTR_WARN, "%d tasks still use version %.12s of %s after 60 s: cancelled", version->refs,
                       fastr_version_hash(version), line->entry->name);
-            cancel(version);
+            cancel(version); /* whose replies may let others begin, and they catch up */
         }
-        if (old && version->refs == 0) {
+        if (kept >= WARM && version != line->current && version->refs == 0) {
             *at = version->next;
             destroy(version);
             continue;
@@ -427,8 +453,9 @@ void fastr_line_describe(const struct fastr_line *line, struct fastr_buffer *out
     uint64_t live = atomic_load(&entry->live);
     const struct slot *slot = live ? &entry->slots[live & 0xff] : NULL;
     int back = live ? slot_before(entry, live) : -1;
-    fastr_buffer_format(out, "{\"line\":\"%s\",\"live\":\"%s\",\"sequence\":%llu,\"by\":\"%s\",\"at_ms\":%lld,"
-                        "\"previous\":\"%s\"}",
-                        entry->name, slot ? slot->hash : "", (unsigned long long)(live >> 8), slot ? slot->by : "",
-                        slot ? (long long)(slot->at_us / 1000) : 0, back >= 0 ? entry->slots[back].hash : "");
+    fastr_buffer_format(out, "{\"line\":\"%s\",\"live\":\"%s\",\"sequence\":%llu,\"by\":", entry->name,
+                        slot ? slot->hash : "", (unsigned long long)(live >> 8));
+    fastr_json_string(out, slot ? slot->by : "", slot ? strlen(slot->by) : 0);
+    fastr_buffer_format(out, ",\"at_ms\":%lld,\"previous\":\"%s\"}", slot ? (long long)(slot->at_us / 1000) : 0,
+                        back >= 0 ? entry->slots[back].hash : "");
 }
