@@ -370,6 +370,17 @@ static void end(struct fastr_task *task, int results, const char *error)
     free(task);
 }
 
+/* The text of the error on the top, NULL if it has none. An object makes its own, and may fail at that. */
+static const char *text_of_error(lua_State *L)
+{
+    if (!lua_tostring(L, -1) && luaL_getmetafield(L, -1, "__tostring")) {
+        lua_pushvalue(L, -2);
+        if (lua_pcall(L, 1, 1, 0))
+            lua_pushnil(L);
+    }
+    return lua_tostring(L, -1);
+}
+
 static void resume(struct fastr_task *task, int arguments)
 {
     lua_State *L = task->coroutine.L;
@@ -388,9 +399,7 @@ static void resume(struct fastr_task *task, int arguments)
         end(task, lua_gettop(L), NULL);
         return;
     }
-    const char *message = lua_tostring(L, -1);
-    if (!message && luaL_callmeta(L, -1, "__tostring"))
-        message = lua_tostring(L, -1);
+    const char *message = text_of_error(L);
     luaL_traceback(L, L, message ? message : "(an error that is not a text)", 0);
     end(task, 0, lua_tostring(L, -1));
 }

@@ -9,6 +9,9 @@ return {
     { method = "GET", path = "/slow", handle = function() fastr.time.sleep(2500) return 200, { word = "%s" } end },
     { method = "GET", path = "/spin", handle = function() while true do end end },
     { method = "GET", path = "/raise", handle = function() error("secret-free reason") end },
+    { method = "GET", path = "/object", handle = function()
+      error(setmetatable({}, { __tostring = function(e) return e.message .. "" end }))
+    end },
     { method = "GET", path = "/late", timeout_ms = 100, handle = function()
       local ok, message, code = fastr.time.sleep(5000)
       return 200, { ok = ok ~= nil, code = code }
@@ -118,6 +121,15 @@ describe("a master", function()
     assert.truthy(h:log():find(reply.headers["x-request-id"], 1, true))
     assert.is_nil(reply.body:find("secret-free", 1, true))
     assert.truthy(h:log():find("main.lua:6: secret-free reason", 1, true))
+  end)
+
+  it("survives an error object whose text cannot be made", function()
+    local before = h:pids()
+    local reply = h:get("/object")
+    assert.equal(500, reply.status)
+    assert.equal("internal", fastr.json.decode(reply.body).code)
+    assert.equal("one", word())
+    assert.same(before, h:pids())
   end)
 
   it("tells a waiting handler that its deadline has passed, and ends one that does not listen", function()
