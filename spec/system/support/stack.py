@@ -4,6 +4,7 @@ What a spec stops or pauses it does in one of the `with` blocks here, which put 
 the checkout are never edited: what is to be reloaded is a copy of them.
 """
 import contextlib
+import http.client
 import json
 import os
 import shutil
@@ -84,17 +85,27 @@ def address_of(service):
     return urllib.parse.urlsplit(environment()["FASTR_SERVICES_" + service.upper()])
 
 
-def is_ready(program):
+def readiness(program):
+    """What a master's /readyz says, as {"ready": true, "redis": true, ...}; nothing when it does not answer."""
     try:
-        return ask("GET", "/readyz", door=urllib.parse.urlsplit("http://" + listen_of(program)), timeout=5).status == 200
-    except OSError:
-        return False
+        return ask("GET", "/readyz", door=urllib.parse.urlsplit("http://" + listen_of(program)), timeout=5).json()
+    except (OSError, ValueError, http.client.HTTPException):
+        return {}
+
+
+def is_ready(program):
+    return readiness(program).get("ready", False)
+
+
+def is_well(program):
+    found = readiness(program)
+    return bool(found) and all(found.values())
 
 
 def all_ready(seconds=60):
-    """Until every process of fastr says that it is ready, and NGINX lets through to each service."""
+    """Until every process of fastr is ready and has found everything that it leans on, and NGINX lets through to them."""
     for program in services():
-        until(seconds, program + " to be ready", lambda program=program: is_ready(program))
+        until(seconds, program + " to be well", lambda program=program: is_well(program))
     until(30, "the public door", lambda: ask("GET", "/api/v1/categories").status == 200)
 
 
