@@ -82,7 +82,7 @@ def packages():
 
 
 def versions():
-    return {"fastr": output("git", "describe", "--always", "--dirty"), "LuaJIT": output("luajit", "-v").split(" -- ")[0],
+    return {"fastr": output("git", "describe", "--always", "--dirty"), "LuaJIT": output("luajit", "-v").split(" -- ")[0].replace("LuaJIT ", ""),
             "PostgreSQL": output("psql", "--version").split()[2], "Redis": output("redis-server", "--version").split()[2][2:],
             "NGINX": output("nginx", "-v").split("/")[-1], "wrk": output("wrk", "-v").split(" [")[0].replace("wrk ", ""),
             "Node": output("node", "--version")[1:], **packages()}
@@ -108,5 +108,6 @@ does not change. `limit` is `bench/limit.c`, a bare epoll server: what the kerne
 
 
 def write(path, text, options, took, used):
+    whole = preamble(options, took, used) + "\n" + text + "\n"  # before the file changes, which git would call dirty
     with open(path, "w", encoding="utf-8") as file:
-        file.write(preamble(options, took, used) + "\n" + text + "\n")
+        file.write(whole)
