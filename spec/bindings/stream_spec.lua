@@ -9,7 +9,8 @@ return {
       fastr.time.sleep(50)
       fastr.stream.publish("news", { id = "2", data = "twice" })
       fastr.stream.publish("news", { id = 3, data = "between" })
-      return 200, stream:replay { { id = 1, event = "first", data = "past" }, { id = "2", data = "once" } }, { ["cache-control"] = "no-cache" }
+      local past = { { id = 1, event = "first", data = "past" }, { id = "2", data = "once" } }
+      return 200, stream:replay(past), { ["cache-control"] = "no-cache" }
     end },
     { method = "GET", path = "/twice", handle = function()
       local stream = fastr.stream.open("news")
