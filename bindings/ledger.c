@@ -958,10 +958,11 @@ static int l_line_off(lua_State *L) {
 /* ledger:shipment(method, fee, tax category): one more shipment */
 static int l_shipment(lua_State *L) {
     struct ledger *ledger = check_ledger(L);
+    int64_t fee = check_reduction(L, 3); /* raises before there is anything half-made */
     ledger->shipments = grow(ledger->arena, ledger->shipments, ledger->shipment_count, &ledger->shipment_room,
                              sizeof *ledger->shipments);
     struct shipment *shipment = &ledger->shipments[ledger->shipment_count++];
-    *shipment = (struct shipment){.method = keep_text(L, ledger, 2), .fee = check_reduction(L, 3),
+    *shipment = (struct shipment){.method = keep_text(L, ledger, 2), .fee = fee,
                                   .tax_category = keep_text(L, ledger, 4)};
     ledger->shipping_total = sum(L, ledger->shipping_total, shipment->fee);
     return 0;
@@ -1003,9 +1004,10 @@ static int l_rate(lua_State *L) {
     struct ledger *ledger = check_ledger(L);
     if (ledger->rate_count == RATES_MAX)
         return luaL_error(L, "at most %d tax categories apply to one price", RATES_MAX);
+    int64_t percent = fastr_check_percent(L, 3, 10 * PERCENT_ALL);
     struct rate *rate = &ledger->rates[ledger->rate_count++];
     rate->category = keep_text(L, ledger, 2);
-    rate->percent = fastr_check_percent(L, 3, 10 * PERCENT_ALL);
+    rate->percent = percent;
     rate->included = lua_toboolean(L, 4);
     return 0;
 }

@@ -225,6 +225,22 @@ static void hostile_metatables_do_not_run(void **state) {
     close_pack(&pack);
 }
 
+/* What a rule caught must have left nothing behind that nobody filled in. */
+static void a_shipment_that_was_refused_is_not_there(void **state) {
+    struct pack pack = {0};
+    char source[4096];
+    lua_State *L = luaL_newstate();
+    snprintf(source, sizeof source, frame,
+             "local l = money.ledger('GBP', { { sku = 'a', quantity = 1, unit_price = 5 } })"
+             "pcall(l.shipment, l, 'post', -1, 'x') pcall(l.shipment, l, 'post', 0.5) pcall(l.rate, l, 'x', 'y') return l:finish()");
+    open_pack(&pack, source);
+    assert_int_equal(0, decide(&pack, L, "evil", &pack.err));
+    lua_getfield(L, -1, "shipping");
+    assert_int_equal(0, lua_objlen(L, -1));
+    lua_close(L);
+    close_pack(&pack);
+}
+
 static void a_point_that_was_added_later_is_refused(void **state) {
     struct pack pack = {0};
     lua_State *L = luaL_newstate();
@@ -360,6 +376,7 @@ int main(void) {
         cmocka_unit_test(work_that_no_hook_sees_is_charged),
         cmocka_unit_test(ledgers_are_within_the_memory_budget),
         cmocka_unit_test(iterators_take_tables_only),
+        cmocka_unit_test(a_shipment_that_was_refused_is_not_there),
         cmocka_unit_test(a_point_that_was_added_later_is_refused),
         cmocka_unit_test(shapes_without_end_are_refused),
         cmocka_unit_test(a_refused_shape_is_freed),
