@@ -50,6 +50,7 @@ exec 7>&2
 report_failure() {
   local status=$?
   [ "$BASHPID" = $$ ] || return "$status" # a subshell
+  [ "$status" != 130 ] || { printf '\nfastr: interrupted; the same command goes on where this one stopped\n' >&7; return "$status"; }
   [ "$status" = 0 ] || [ -z "$STEP" ] || {
     printf '\nfastr: failed at %s\n' "$STEP" >&7
     [ ! -s "$STEP_LOG" ] || { tail -n 30 "$STEP_LOG" | sed 's/^/    /'; echo "fastr: the whole log is $STEP_LOG"; } >&7
