@@ -27,6 +27,7 @@ load_ports() {
   local base=""
   [ ! -s "$VAR/ports.env" ] || base=$(sed -n 's/^BASE_PORT=//p' "$VAR/ports.env")
   if [ -z "$base" ] || { ! supervised && ! block_free "$base"; }; then
+    [ -z "$base" ] || say "  configure   a port of $base to $((base + 99)) is taken by something else now: other ports from here on"
     base=$(choose_base)
     echo "BASE_PORT=$base" >"$VAR/ports.env"
   fi
@@ -49,6 +50,7 @@ choose_data() {
 make_folders() {
   mkdir -p "$VAR"/{conf,log,run,secrets} "$DATA"/{redis,inbox,kafka,nginx,pg}
   chmod 700 "$VAR/secrets" "$DATA/inbox"
+  find "$VAR/secrets" -type f -exec chmod 600 {} +
   chown "$PGUSER_OS" "$DATA/pg"
   chmod 700 "$DATA/pg"
 }

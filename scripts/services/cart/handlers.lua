@@ -73,11 +73,13 @@ local function wanted_lines(body)
   return body.sku and { body } or body
 end
 
-local function unknown_products(lines, products)
+-- Their paths are those of the body as it was sent.
+local function unknown_products(lines, products, body)
   local errors = {}
   for i, line in ipairs(lines) do
     if not products[line.sku] then
-      errors[#errors + 1] = { path = ("[%d].sku"):format(i - 1), problem = "there is no product " .. line.sku }
+      errors[#errors + 1] = { path = body.sku and "sku" or ("[%d].sku"):format(i - 1),
+        problem = "there is no product " .. line.sku }
     end
   end
   if #errors == 0 then return nil end
@@ -89,7 +91,7 @@ function M.prepare_lines(ctx)
   for i, line in ipairs(lines) do skus[i] = line.sku end
   local gathered, failed = gather(ctx, { skus = skus })
   if not gathered then return nil, failed end
-  failed = unknown_products(lines, gathered.products)
+  failed = unknown_products(lines, gathered.products, ctx.body)
   if failed then return nil, failed end
   return gathered
 end
@@ -250,7 +252,9 @@ local function offered(cart, gathered)
   for _, option in ipairs(options) do
     if option.method == cart.shipping_method then return true end
   end
-  return nil, problem.new("shipping_method_unknown", { detail = "There is no method " .. cart.shipping_method })
+  return nil, problem.new("shipping_method_unknown", {
+    detail = ("There is no method %s here; this cart's are at GET /api/v1/carts/{id}/shipping-options")
+      :format(cart.shipping_method) })
 end
 
 -- A field of a PATCH: absent leaves the old value, null takes it away.

@@ -44,7 +44,8 @@ return {
 
     { method = "GET", path = "/orders/{id}/events", handler = "watch", scope = "order:read", stream = true,
       timeout_ms = 5000,
-      doc = "What happens to the order, as server-sent events; Last-Event-ID goes on from there", params = params,
+      doc = "What happens to the order, as server-sent events; Last-Event-ID goes on from there. From another origin "
+        .. "read it with fetch: EventSource sends no Fastr-Order", params = params,
       headers = { "Fastr-Order", "Last-Event-ID" } },
 
     { method = "POST", path = "/orders/{id}/cancel", handler = "cancel", scope = "order:own", idempotency = "saga",

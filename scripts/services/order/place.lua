@@ -33,7 +33,8 @@ local function drift(body, decision)
   local expected = body.expected_total
   if expected.amount == total.amount and expected.currency == total.currency then return nil end
   return problem.new("price_changed", { expected = expected, total = total, reasons = array(body.reasons),
-    detail = ("The total is %d, not %d"):format(total.amount, expected.amount) })
+    detail = ("The total is %d %s (in minor units), not %d %s"):format(total.amount, total.currency, expected.amount,
+      expected.currency) })
 end
 
 local function units(facts)

@@ -85,7 +85,10 @@ describe("a line", function()
       assert.same({ 422, "quantity" }, { status, wrong.errors[1].path })
     end
     local status, wrong = add(id, "NOPE-" .. run, 1)
-    assert.same({ 404, "product_not_found", "[0].sku" }, { status, wrong.code, wrong.errors[1].path })
+    assert.same({ 404, "product_not_found", "sku" }, { status, wrong.code, wrong.errors[1].path })
+    status, wrong = ask("POST", "/" .. id .. "/lines", fastr.json.array {
+      { sku = CHEAP, quantity = 1 }, { sku = "NOPE-" .. run, quantity = 1 } })
+    assert.same({ 404, "[1].sku" }, { status, wrong.errors[1].path })
     status, wrong = ask("POST", "/" .. id .. "/lines", fastr.json.array {})
     assert.same({ 422, "must have at least 1 entry" }, { status, wrong.errors[1].problem })
     assert.equal(0, #select(2, ask("GET", "/" .. id)).lines)
