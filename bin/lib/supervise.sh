@@ -70,7 +70,7 @@ named() {
 own_processes() {
   {
     grep -lzxF "SUPERVISOR_SERVER_URL=unix://$SOCKET" /proc/[0-9]*/environ | cut -d/ -f3
-    find /proc/[0-9]*/fd -lname "$VAR/log/access.log" | cut -d/ -f3 | named nginx
+    find /proc/[0-9]*/fd -lname "$VAR/log/access.log*" | cut -d/ -f3 | named nginx
     find /proc/[0-9]*/cwd -lname "$DATA/redis" | cut -d/ -f3 | named redis-server
   } 2>/dev/null | sort -u || true
 }
