@@ -10,6 +10,7 @@ cd "$ROOT"
 umask 022
 VAR=${FASTR_VAR:-var}
 case $VAR in /*) ;; *) VAR=$ROOT/$VAR ;; esac
+VAR=$(realpath -ms -- "$VAR") # one name for one folder, also when it was given as var/ or ./var
 export FASTR_VAR=$VAR
 case $VAR in
   *[[:space:]\'\"%,\;]*) echo "fastr: this path has a blank, quote, comma, semicolon or %: $VAR; settings of the engines cannot hold it" >&2; exit 1 ;;

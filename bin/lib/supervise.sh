@@ -70,8 +70,8 @@ named() {
 own_processes() {
   {
     grep -lzxF "SUPERVISOR_SERVER_URL=unix://$SOCKET" /proc/[0-9]*/environ | cut -d/ -f3
-    find /proc/[0-9]*/fd -lname "$VAR/log/access.log*" | cut -d/ -f3 | named nginx
-    find /proc/[0-9]*/cwd -lname "$DATA/redis" | cut -d/ -f3 | named redis-server
+    find /proc/[0-9]*/fd -lname "$(realpath -m "$VAR/log")/access.log*" | cut -d/ -f3 | named nginx
+    find /proc/[0-9]*/cwd -lname "$(realpath -m "$DATA/redis")" | cut -d/ -f3 | named redis-server
   } 2>/dev/null | sort -u || true
 }
 
