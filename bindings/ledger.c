@@ -573,6 +573,7 @@ static const char *keep_optional(lua_State *L, struct ledger *ledger, int index)
  * and what the rule is) or "lost" (to the rule `other`) */
 static int l_passed(lua_State *L) {
     struct ledger *ledger = check_ledger(L);
+    luaL_checktype(L, 4, LUA_TSTRING);
     fastr_sandbox_charge(L, 4);
     if (!ledger->full)
         return 0;
