@@ -69,8 +69,8 @@ end
 -- Placed orders as the rules decided them, in the order of their ids; `number`: that one alone.
 function M.recorded(db, after, since, number, limit)
   return db:slow("select o.id, o.number::text as number, " .. iso("o.placed_at") .. [[ as placed_at, o.total,
-      o.currency, o.facts, o.trace, o.pack, o.abi, (select jsonb_agg(line->'total'->'amount' order by n)
-        from jsonb_array_elements(o.lines) with ordinality as each (line, n)) as line_totals from orders o
+      o.currency, o.facts, o.trace, o.pack, o.abi, coalesce((select jsonb_agg(line->'total'->'amount' order by n)
+        from jsonb_array_elements(o.lines) with ordinality as each (line, n)), '[]') as line_totals from orders o
     where o.placed_at is not null and ($1::uuid is null or o.id > $1) and ($2::timestamptz is null or o.placed_at >= $2)
       and ($3::text is null or o.number::text = $3)
     order by o.id limit $4]], after, since, number, limit)
