@@ -73,14 +73,25 @@ static int open_task(lua_State *L)
 const struct fastr_binding fastr_binding_task = {.name = "task", .open = open_task};
 
 /* all{f, g, ...} (waits) runs each function as a task of its own with the same request id, deadline and versions, and
- * returns a list of their packed results {n = ..., ...} in the same order. If one raised, it raises that once all have
- * ended. Raises inside a transaction. The wrapper is Lua because C may not raise when a task goes on. */
+ * returns a list of their packed results {n = ..., ...} in the same order. If one raised, it raises the same value (the
+ * first in the list's order) once all have ended. Raises inside a transaction. The wrapper is Lua because C may not raise
+ * when a task goes on, and because what a task raises in C is a text. */
 static int open_all(lua_State *L)
 {
     static const char wrapper[] = "local all = ...\n"
+                                  "local function guarded(f)\n"
+                                  "  if type(f) ~= 'function' then error('fastr.all: a list of functions is needed', 3) end\n"
+                                  "  return function() return xpcall(f, fastr.traceback) end\n"
+                                  "end\n"
                                   "return function(functions)\n"
-                                  "  local results, message = all(functions)\n"
+                                  "  local branches = {}\n"
+                                  "  for i, f in ipairs(functions) do branches[i] = guarded(f) end\n"
+                                  "  local results, message = all(branches)\n"
                                   "  if not results then error(message, 0) end\n"
+                                  "  for i, result in ipairs(results) do\n"
+                                  "    if not result[1] then error(result[2], 0) end\n"
+                                  "    results[i] = { n = result.n - 1, unpack(result, 2, result.n) }\n"
+                                  "  end\n"
                                   "  return results\n"
                                   "end";
     if (luaL_loadbuffer(L, wrapper, sizeof wrapper - 1, "=fastr.all"))

@@ -63,6 +63,11 @@ local function check_reply(route, status, body)
   end
 end
 
+-- Past its deadline a handler's waits end without what they waited for: what comes of that is nobody's fault.
+local function is_late()
+  return task.ms_left() <= 0
+end
+
 -- Runs the handler; a raised problem document (the stores raise them) is an answer like a returned one.
 local function answer(route, run, req)
   local ctx, wrong = admit(route, req)
@@ -70,6 +75,7 @@ local function answer(route, run, req)
   local ok, status, body, headers = xpcall(run, fastr.traceback, ctx)
   if not ok then
     if problem.is(status) then return nil, status end
+    if is_late() then return nil, problem.of_error("timeout") end
     error(status, 0)
   end
   if status then
@@ -90,6 +96,7 @@ end
 
 local function finish(route, req, status, body, headers)
   if status == nil then
+    if not problem.is(body) and is_late() then body = problem.of_error("timeout") end
     if not problem.is(body) then
       error(route.method .. " " .. route.path .. ": the handler returned neither a status nor a problem", 0)
     end

@@ -39,6 +39,7 @@ local handlers = {
     return reply and 200 or nil, reply or wrong
   end,
   answer_function = function() return 200, { print } end,
+  nothing = function() end,
   call_broken = function()
     local reply, wrong = fastr.call("user", "answer_function", {})
     return reply and 200 or nil, reply or wrong
@@ -55,6 +56,7 @@ local send, built = program.build("user", { routes = {
   { method = "GET", path = "/refuse", handler = "refuse", scope = "public", doc = "x" },
   { method = "GET", path = "/raise", handler = "raise", scope = "public", doc = "x" },
   { method = "GET", path = "/fail", handler = "fail", scope = "public", doc = "x" },
+  { method = "GET", path = "/nothing", handler = "nothing", scope = "public", doc = "x" },
   { method = "GET", path = "/call", handler = "call", scope = "public", doc = "x",
     query = { n = shape.integer {} } },
   { method = "GET", path = "/send-function", handler = "send_function", scope = "public", doc = "x" },
@@ -167,6 +169,19 @@ describe("a reply", function()
     local status, body, headers = send("GET", "/api/v1/refuse")
     assert.same({ 503, "busy", "3" }, { status, body.code, headers["Retry-After"] })
     assert.equal(409, (send("GET", "/api/v1/raise")))
+  end)
+
+  it("is a 504 for whatever comes of a handler past its deadline, and a bug's 500 before it", function()
+    local ms_left = fastr.task.ms_left
+    local function left(ms) rawset(fastr.task, "ms_left", function() return ms end) end
+    finally(function() rawset(fastr.task, "ms_left", ms_left) end)
+    for _, path in ipairs { "/api/v1/fail", "/api/v1/nothing" } do
+      left(1)
+      assert.has_error(function() send("GET", path) end)
+      left(0)
+      local status, body = send("GET", path)
+      assert.same({ 504, "timeout" }, { status, body.code })
+    end
   end)
 
   it("adds its own headers to a copy of the handler's, which may be a constant", function()
