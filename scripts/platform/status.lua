@@ -94,7 +94,9 @@ local function look_at_services(report)
   for _, master in ipairs(report.masters) do
     for _, service in ipairs(master.services) do here[service] = true end
   end
-  for _, service in ipairs(require("platform.boot").names()) do
+  local names = require("platform.boot").names()
+  names[#names + 1] = "provider" -- none of the shop's, but nobody can pay without it
+  for _, service in ipairs(names) do
     local address = fastr.setting("services." .. service, "")
     if not here[service] and address ~= "" then
       local reply = fastr.http.request { method = "GET", url = address .. "/internal/" .. service .. "/status",

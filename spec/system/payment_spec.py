@@ -103,6 +103,7 @@ class APaymentThatIsCutOff(unittest.TestCase):
             self.assertEqual(reply.status, 202, reply)
             order = reply.json()
             self.assertEqual(order["payments"][0]["status"], "unknown")
+            self.assertIn("nobody serves provider", " ".join(each["problem"] for each in status()["problems"]))
         until(90, "the payment to be decided", lambda: look(order["id"], order["order_token"])["payments"][0]["status"] != "unknown")
         self.assertEqual((taken(order["id"]), booked(order["id"])), (0, 0))
         self.assertEqual(check_out(shopping, card(), new_key()).status, 201)
