@@ -739,6 +739,7 @@ int fastr_master_run(char **services, int count)
         fprintf(stderr, "fastr: %s\n", err.text);
         return 1;
     }
+    lead_if_nobody_does(); /* before anybody can see it ready and ask the leader for something */
     fastr_log(FASTR_INFO, "listening on %s with %d workers", fastr_setting("listen", "127.0.0.1:8080"), worker_count);
     spawn_all();
     event_base_dispatch(base);
