@@ -37,14 +37,19 @@ function M.exponent(currency)
   return EXPONENT[currency] or 2
 end
 
--- For people: "10.99 GBP", "-0.05 GBP", "500 JPY".
-function M.text(amount, currency)
+-- For people, without the currency's name: "10.99", "-0.05", and "500" of a currency without minor units.
+function M.decimal(amount, currency)
   local digits = M.exponent(currency)
   local sign = amount < 0 and "-" or ""
   local whole = string.format("%.0f", math.abs(amount))
-  if digits == 0 then return sign .. whole .. " " .. currency end
+  if digits == 0 then return sign .. whole end
   whole = string.rep("0", digits + 1 - #whole) .. whole
-  return sign .. whole:sub(1, -digits - 1) .. "." .. whole:sub(-digits) .. " " .. currency
+  return sign .. whole:sub(1, -digits - 1) .. "." .. whole:sub(-digits)
+end
+
+-- For people: "10.99 GBP", "-0.05 GBP", "500 JPY".
+function M.text(amount, currency)
+  return M.decimal(amount, currency) .. " " .. currency
 end
 
 return M

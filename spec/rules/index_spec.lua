@@ -1,16 +1,9 @@
 -- A pack of many promotions: the index changes no price, and a cart pays for the promotions that it could meet alone.
 package.path = "spec/support/?.lua;" .. package.path
+local carts = require "services.rules.carts"
 local catalogue = require "services.rules.catalogue"
 
 local array = fastr.json.array
-
--- The same numbers in every run.
-local function sequence(seed)
-  return function(most)
-    seed = (seed * 16807) % 2147483647
-    return seed % most + 1
-  end
-end
 
 local CONDITIONS = {
   function(_, product) return ("{ contains_skus_any = { %q } }"):format(product.sku) end,
@@ -29,7 +22,7 @@ local CONDITIONS = {
 
 -- Text of definitions/promotions.lua with `count` promotions; with `only`, each needs an article of its own.
 local function definitions(count, only)
-  local n, products, out = sequence(7), catalogue.all(), { "return {" }
+  local n, products, out = carts.sequence(7), catalogue.all(), { "return {" }
   for i = 1, count do
     local product = only and products[i] or products[n(60)]
     local condition = only and CONDITIONS[1](n, product) or CONDITIONS[n(#CONDITIONS)](n, product)
@@ -65,7 +58,7 @@ local function cart_of(n, count)
 end
 
 it("a cart costs the same whether promotions are looked up or all looked at", function()
-  local pack, n, applied = pack_of(definitions(400)), sequence(3), 0
+  local pack, n, applied = pack_of(definitions(400)), carts.sequence(3), 0
   for _ = 1, 150 do
     local facts = cart_of(n, n(10))
     local looked_up = assert(pack:decide("price.cart", facts, { explain = "applied" }))

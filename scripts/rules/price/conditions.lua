@@ -42,28 +42,25 @@ function M.max_items_total(wanted)
   end
 end
 
-function M.sku_quantity(wanted)
-  return function(cart)
-    local actual = cart.ledger:quantity((lines_of(cart, wanted.skus, nil)))
-    return actual >= wanted.min, actual, wanted.min
+-- On the lines that `of(wanted)` names, skus and categories: what `read(ledger, lines)` says of them.
+local function at_least_of(of, read)
+  return function(wanted)
+    local skus, categories = of(wanted)
+    return function(cart)
+      local actual = read(cart.ledger, (lines_of(cart, skus, categories)))
+      return actual >= wanted.min, actual, wanted.min
+    end
   end
 end
 
-function M.category_quantity(wanted)
-  local categories = { wanted.category }
-  return function(cart)
-    local actual = cart.ledger:quantity((lines_of(cart, nil, categories)))
-    return actual >= wanted.min, actual, wanted.min
-  end
-end
+local function of_skus(wanted) return wanted.skus, nil end
+local function of_category(wanted) return nil, { wanted.category } end
+local function quantity(ledger, lines) return (ledger:quantity(lines)) end
+local function total(ledger, lines) return ledger:total(lines) end
 
-function M.category_items_total(wanted)
-  local categories = { wanted.category }
-  return function(cart)
-    local actual = cart.ledger:total((lines_of(cart, nil, categories)))
-    return actual >= wanted.min, actual, wanted.min
-  end
-end
+M.sku_quantity = at_least_of(of_skus, quantity)
+M.category_quantity = at_least_of(of_category, quantity)
+M.category_items_total = at_least_of(of_category, total)
 
 function M.customer_group(wanted)
   local among, list = {}, table.concat(wanted, "|")

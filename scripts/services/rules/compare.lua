@@ -47,15 +47,4 @@ function M.decisions(before, after)
   return { delta = delta, lines = changed, trace = trace }
 end
 
--- What packs `a` and `b` make of the same facts: difference (nil: none), decision of a, decision of b. A pack that
--- fails gives a difference with `failed` = "before" or "after" and `message`.
-function M.packs(a, b, facts)
-  local before, message = a:decide("price.cart", facts)
-  if not before then return { failed = "before", message = message, delta = 0, lines = {} } end
-  local after
-  after, message = b:decide("price.cart", facts)
-  if not after then return { failed = "after", message = message, delta = 0, lines = {} }, before end
-  return M.decisions(before, after), before, after
-end
-
 return M

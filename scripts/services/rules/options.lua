@@ -1,4 +1,4 @@
--- options: the words of a command line.
+-- options: the words of a command line, and the files that they name.
 
 local M = {}
 
@@ -28,6 +28,16 @@ function M.read(arguments, places, flags)
     i = i + 1
   end
   return given
+end
+
+-- The text of the file at `path`, or nil and why it cannot be read.
+function M.text(path)
+  local file, message = io.open(path, "r")
+  if not file then return nil, message end
+  local text = file:read("*a")
+  file:close()
+  if not text then return nil, path .. ": cannot be read" end
+  return text
 end
 
 return M

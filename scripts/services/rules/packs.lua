@@ -113,17 +113,30 @@ local function ask_leader(command)
   return reply
 end
 
--- What is live on this host: { hash, by, since, previous }, or nil and why not.
-function M.live()
-  local status, message = ask_leader("status")
-  if not status then return nil, message end
-  for _, line in ipairs(status.lines) do
+-- What a master's status says of the rules: { hash, by, since, previous }, or nil if it has none.
+function M.of_status(status)
+  for _, line in ipairs(status.lines or {}) do
     if line.line == "rules" and line.live ~= "" then
       return { hash = "sha256:" .. line.live, by = line.by, since = fastr.time.iso(line.at_ms),
         previous = line.previous ~= "" and line.previous and "sha256:" .. line.previous or nil }
     end
   end
-  return nil, "no rules are live on this host"
+end
+
+-- What is live on this host, as above, or nil and why not.
+function M.live()
+  local status, message = ask_leader("status")
+  if not status then return nil, message end
+  local live = M.of_status(status)
+  if not live then return nil, "no rules are live on this host" end
+  return live
+end
+
+-- What is live on this host, opened; or nil and why not.
+function M.open_live()
+  local live, message = M.live()
+  if not live then return nil, message end
+  return M.open(live.hash)
 end
 
 -- What is switched off in a pack: list of { rule, reason, by, at }.

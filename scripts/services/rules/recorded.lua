@@ -68,4 +68,12 @@ function M.each(since, path, visit)
   end
 end
 
+-- All of them as a list, or nil and why they cannot be read.
+function M.all(path)
+  local orders = {}
+  local count, message = M.each(nil, path, function(order) orders[#orders + 1] = order end)
+  if not count then return nil, message end
+  return orders
+end
+
 return M

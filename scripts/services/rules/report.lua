@@ -18,11 +18,11 @@ end
 
 M.as_placed = as_placed
 
--- Adds one recorded order, decided anew by `pack`. `before`: what to compare with; nil: what was charged.
-function M.add(tally, order, pack, before)
+-- Adds one recorded order and what pack:decide made of its facts: `after`, `info` (nil and a message if it failed).
+-- `before`: the decision to compare with; nil: what was charged. Returns `after`.
+function M.add(tally, order, before, after, info)
   tally.orders = tally.orders + 1
   tally.sums[order.currency] = (tally.sums[order.currency] or 0) + order.total
-  local after, info = pack:decide("price.cart", order.facts)
   if not after then
     tally.failures[#tally.failures + 1] = { number = order.number, message = info }
     return

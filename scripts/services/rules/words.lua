@@ -1,17 +1,11 @@
 -- words: what decisions and their differences are called on a terminal.
 
+local money = require "lib.money"
+
 local M = {}
 
-local PLACES = { JPY = 0, KRW = 0, VND = 0, BHD = 3, JOD = 3, KWD = 3, OMR = 3, TND = 3 }
-
 -- 1234 -> "12.34"; the places are the currency's.
-function M.amount(minor, currency)
-  local places = PLACES[currency] or 2
-  local unit = 10 ^ places
-  local whole, sign = math.abs(minor), minor < 0 and "-" or ""
-  if places == 0 then return ("%s%d"):format(sign, whole) end
-  return ("%s%d.%0" .. places .. "d"):format(sign, math.floor(whole / unit), whole % unit)
-end
+M.amount = money.decimal
 
 -- The same with a sign always: "+1.20", "-18.20".
 function M.change(minor, currency)

@@ -43,16 +43,12 @@ end
 -- The pack that is compared with: the one that was named, the live one, or none.
 local function parent_of(given)
   if given.parent then return packs.open(given.parent) end
-  local live = packs.live()
-  return live and packs.open(live.hash) or nil
+  return (packs.open_live())
 end
 
 local function orders_of(given)
-  local orders = {}
-  if not given.shop and not given.orders then return orders end
-  local count, message = recorded.each(nil, given.orders, function(order) orders[#orders + 1] = order end)
-  if not count then return nil, message end
-  return orders
+  if not given.shop and not given.orders then return {} end
+  return recorded.all(given.orders)
 end
 
 function M.main(arguments)

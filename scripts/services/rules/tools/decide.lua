@@ -12,16 +12,6 @@ M.usage = {
   "    one line of facts in, one line out: the decision, or {\"error\":...}",
 }
 
-local function read_all(path)
-  if path == "-" then return io.read("*a") end
-  local file, message = io.open(path, "r")
-  if not file then return nil, message end
-  local text = file:read("*a")
-  file:close()
-  if not text then return nil, path .. ": cannot be read" end
-  return text
-end
-
 -- The decision on a text of facts as canonical JSON, or nil and what is wrong.
 local function decide(pack, given, text)
   local facts, message = fastr.json.decode(text)
@@ -52,7 +42,11 @@ function M.main(arguments)
   if not pack then return false, message end
   if given.lines then return decide_lines(pack, given) end
   local text, out
-  text, message = read_all(given.facts)
+  if given.facts == "-" then
+    text = io.read("*a")
+  else
+    text, message = options.text(given.facts)
+  end
   if not text then return false, message end
   out, message = decide(pack, given, text)
   if not out then return false, given.facts .. ": " .. message end

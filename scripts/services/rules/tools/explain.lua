@@ -12,17 +12,9 @@ M.usage = {
   "    why it costs what it does, rule by rule; an order by the rules that decided it, or by others (--with)",
 }
 
-local function read(path)
-  local file = io.open(path, "r")
-  if not file then return nil end
-  local text = file:read("*a")
-  file:close()
-  return text
-end
-
 -- { facts, source of the pack, title }, or nil and why not.
 local function subject_of(given)
-  local text = not given.what:match("^%d+$") and read(given.what)
+  local text = not given.what:match("^%d+$") and options.text(given.what)
   if text then
     local facts, message = fastr.json.decode(text)
     if type(facts) ~= "table" then return nil, given.what .. ": " .. (message or "facts are an object") end

@@ -30,7 +30,9 @@ function M.main(arguments)
   if not pack then return false, message end
   local wanted, tally = given.hash:gsub("^sha256:", ""), report.new()
   count, message = recorded.each(given.since, given.orders, function(order)
-    if order.pack:sub(8, 7 + #wanted) == wanted then report.add(tally, order, pack) end
+    if order.pack:sub(8, 7 + #wanted) == wanted then
+      report.add(tally, order, nil, pack:decide("price.cart", order.facts))
+    end
   end)
   if not count then return false, message end
   print(("%s of %s orders were priced by %s; by %s:"):format(words.count(tally.orders), words.count(count),

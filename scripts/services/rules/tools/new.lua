@@ -40,18 +40,10 @@ local function template(name)
   return TEMPLATE:format(name, day(0) .. "T00:00:00Z", day(30) .. "T23:59:59Z")
 end
 
-local function read(path)
-  local file = io.open(path, "r")
-  if not file then return nil end
-  local text = file:read("*a")
-  file:close()
-  return text
-end
-
 -- What the file begins with: the template, or a promotion of the cookbook; nil and what is wrong.
 local function text_of(name, like)
   if not like then return template(name) end
-  local text = like:find("^[%w_]+$") and read(("%s/%s.lua"):format(COOKBOOK, like))
+  local text = like:find("^[%w_]+$") and options.text(("%s/%s.lua"):format(COOKBOOK, like))
   if text then return (text:gsub("^%-%- [%w_]+:", "-- " .. name .. ":", 1)) end
   return nil, ("--like: there is no %s/%s.lua; %s/README.md lists what there is"):format(COOKBOOK, like, COOKBOOK)
 end
@@ -102,7 +94,7 @@ end
 local function make(name, like)
   local file = ("promotions/%s.lua"):format(name)
   local path = packs.folder() .. "/" .. file
-  if read(path) then return nil, path .. " is there already: edit it, or choose another name" end
+  if options.text(path) then return nil, path .. " is there already: edit it, or choose another name" end
   local text, message = text_of(name, like)
   if not text then return nil, message end
   local done

@@ -35,17 +35,15 @@ end
 
 -- Makes the live pack with another list of what is off live; `change(list)` gives that list, or nil and why not.
 function M.switch(change)
-  local live, message = packs.live()
-  if not live then return false, message end
-  local pack, list, derived, done
-  pack, message = packs.open(live.hash)
+  local pack, message = packs.open_live()
   if not pack then return false, message end
+  local list, derived, done
   list, message = change(packs.off(pack))
   if not list then return false, message end
   local text = text_of(list)
   derived, message = pack:with(FILE, text)
   if not derived then return false, message end
-  local on_disk = fastr.rules.hash(packs.folder()) == live.hash
+  local on_disk = fastr.rules.hash(packs.folder()) == pack:hash()
   done, message = packs.activate(derived)
   if not done then return false, message end
   if on_disk then

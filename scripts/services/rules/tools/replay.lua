@@ -78,7 +78,7 @@ local function replay_with(given)
   end
   local tally = report.new()
   local count, unread = recorded.each(given.since, given.orders, function(order)
-    report.add(tally, order, draft)
+    report.add(tally, order, nil, draft:decide("price.cart", order.facts))
     bar(tally.orders)
   end)
   wipe()

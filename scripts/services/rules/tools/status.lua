@@ -12,13 +12,6 @@ M.usage = {
   "    what is live on this host, since when, by whom; what is switched off; exit 1 when a master runs other rules",
 }
 
-local function line_of(status, name)
-  for _, line in ipairs(status.lines or {}) do
-    if line.line == name then return line end
-  end
-  return {}
-end
-
 -- { live, by, since, previous, disk, off = list, masters = list of { name, live } }, or nil and why not.
 local function look()
   local live, message = packs.live()
@@ -26,8 +19,8 @@ local function look()
   local pack, masters = packs.open(live.hash), {}
   for _, name in ipairs(fastr.masters()) do
     local status = fastr.control(name, "status")
-    local line = status and line_of(status, "rules") or {}
-    masters[#masters + 1] = { name = name, live = line.live and "sha256:" .. line.live or fastr.json.null,
+    local its = status and packs.of_status(status)
+    masters[#masters + 1] = { name = name, live = its and its.hash or fastr.json.null,
       workers = status and #status.workers or 0 }
   end
   return { live = live.hash, by = live.by, since = live.since, previous = live.previous,

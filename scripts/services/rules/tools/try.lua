@@ -121,13 +121,12 @@ function M.main(arguments)
     io.stderr:write(message, "\n")
     return false
   end
-  local now = packs.live()
-  local old = now and now.hash ~= draft:hash() and packs.open(now.hash)
-  if old then live = price(old, facts, given.ship) end
+  local old = packs.open_live()
+  if old and old:hash() ~= draft:hash() then live = price(old, facts, given.ship) end
   local decision
   decision, message = price(draft, facts, given.ship)
   if not decision then return false, message end
-  row("", "draft " .. words.hash(draft:hash()), live and "live " .. words.hash(now.hash))
+  row("", "draft " .. words.hash(draft:hash()), live and "live " .. words.hash(old:hash()))
   show(facts, names, decision, live)
   return true
 end

@@ -30,18 +30,11 @@ local function decided_by(pack, orders)
   return past
 end
 
-local function load_orders(path)
-  local orders = {}
-  local count, message = recorded.each(nil, path, function(order) orders[#orders + 1] = order end)
-  if not count then return orders, message end
-  return orders
-end
-
 -- What the draft makes of them, and the next parent's past.
 local function replay(draft, past)
   local tally, next_past = report.new(), { orders = {} }
   for i, each in ipairs(past.orders) do
-    local after = report.add(tally, each.order, draft, each.before)
+    local after = report.add(tally, each.order, each.before, draft:decide("price.cart", each.order.facts))
     next_past.orders[i] = { order = each.order, before = after }
   end
   next_past.instructions = tally.instructions
@@ -126,25 +119,19 @@ local function on_save(folder, parent, past, given)
   return draft, next_past
 end
 
-local function first_parent(folder)
-  local live = packs.live()
-  local pack = live and packs.open(live.hash)
-  if pack then return pack end
-  return packs.open(folder)
-end
-
 function M.main(arguments)
   local given, message = options.read(arguments, {}, { orders = true, dry = false })
   if not given then return nil, message end
   io.stdout:setvbuf("line")
   local folder = packs.folder()
   local parent
-  parent, message = first_parent(folder)
+  parent = packs.open_live()
+  if not parent then parent, message = packs.open(folder) end
   if not parent then return false, message end
-  local orders, unread = load_orders(given.orders)
-  local past = decided_by(parent, orders)
+  local orders, unread = recorded.all(given.orders)
+  local past = decided_by(parent, orders or {})
   print(("watching %s: live is %s; %s placed orders to compare with%s\n"):format(folder, words.hash(parent:hash()),
-    words.count(#orders), unread and " (" .. unread .. ")" or ""))
+    words.count(#past.orders), unread and " (" .. unread .. ")" or ""))
   local hash = parent:hash()
   while true do
     hash = next_save(folder, hash)
