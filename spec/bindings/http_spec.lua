@@ -1,6 +1,7 @@
 -- fastr.http against a fastr of its own.
 
 local host = require "spec.support.host"
+local shell = require "spec.support.shell"
 
 local PROGRAM = [[
 local calls = {}
@@ -114,11 +115,9 @@ describe("http.request", function()
 
   it("trusts no certificate that nobody vouches for", function()
     local port = host.free_port()
-    local pipe = io.popen(("cd %s && openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 1 "
+    local pid = tonumber(shell.must(("cd %s && openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 1 "
       .. "-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 2>/dev/null && { openssl s_server -www -quiet "
-      .. "-key key -cert cert -accept 127.0.0.1:%d >/dev/null 2>&1 </dev/null & echo $!; }"):format(h.dir, port))
-    local pid = tonumber(pipe:read("*l"))
-    pipe:close()
+      .. "-key key -cert cert -accept 127.0.0.1:%d >/dev/null 2>&1 </dev/null & echo $!; }"):format(h.dir, port)))
     local message = host.eventually("the server answers", function()
       local _, text = fastr.http.request { url = "https://127.0.0.1:" .. port .. "/" }
       return text and text:find("certificate", 1, true) and text

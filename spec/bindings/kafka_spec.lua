@@ -2,6 +2,7 @@
 -- handled they write into a list in Redis. They read topic `order` from its beginning and pass over what is not theirs.
 
 local host = require "spec.support.host"
+local shell = require "spec.support.shell"
 
 local BROKERS = assert(os.getenv("FASTR_KAFKA_BROKERS") or os.getenv("KAFKA_BROKERS"), "KAFKA_BROKERS is not set")
 local REDIS = assert(os.getenv("FASTR_REDIS_ADDRESS"), "FASTR_REDIS_ADDRESS is not set")
@@ -53,9 +54,7 @@ describe("kafka.produce", function()
   it("returns true when the brokers have the message, which kcat can read", function()
     local key = unique()
     assert.is_true(fastr.kafka.produce("order", key, "va\tlue", { ["x-own"] = "mine" }))
-    local pipe = io.popen("kcat -C -b " .. BROKERS .. " -t order -e -q -f '%k|%h|%s\n' 2>/dev/null | grep " .. key)
-    local line = pipe:read("*a")
-    pipe:close()
+    local line = shell.must("kcat -C -b " .. BROKERS .. " -t order -e -q -f '%k|%h|%s\n' 2>/dev/null | grep " .. key)
     assert.truthy(line:find("x-own=mine", 1, true))
     assert.truthy(line:find("traceparent=" .. fastr.task.traceparent(), 1, true))
     assert.truthy(line:find("va\tlue", 1, true))
@@ -84,7 +83,7 @@ describe("kafka.produce", function()
     finally(function() h:stop() end)
     local function send(n) return fastr.json.decode(h:get("/send/" .. n).body) end
     host.eventually("a first message", function() return send(1).sent end, 30)
-    assert(io.open(file, "w")):close()
+    shell.write(file, "")
     host.eventually("the error", function() return h:log():find("as a spec wants it", 1, true) end)
     local refused
     host.eventually("another message", function()

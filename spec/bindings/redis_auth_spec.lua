@@ -1,5 +1,8 @@
 -- fastr.redis against a Redis of its own that wants a password, and one that comes to want another.
 local host = require("spec.support.host")
+local shell = require("spec.support.shell")
+
+local must = shell.must
 
 local PROGRAM = [[
 return {
@@ -10,36 +13,25 @@ return {
 }]]
 local SECRET = "a secret of spaces, % and \"quotes\""
 
-local function run(command)
-  local pipe = assert(io.popen(command .. " 2>&1"))
-  local text = pipe:read("*a"):gsub("%s+$", "")
-  pipe:close()
-  return text
-end
-
 describe("a Redis that wants a password", function()
   local dir, pid, h
 
-  local function write(name, text)
-    local file = assert(io.open(dir .. "/" .. name, "w"))
-    file:write(text)
-    file:close()
-  end
+  local function write(name, text) shell.write(dir .. "/" .. name, text) end
 
   local function redis(command)
-    return run(("REDISCLI_AUTH='%s' redis-cli -s %s/socket %s"):format(SECRET, dir, command))
+    return must(("REDISCLI_AUTH='%s' redis-cli -s %s/socket %s"):format(SECRET, dir, command))
   end
 
   setup(function()
-    dir = run("mktemp -d /tmp/fastr-spec-XXXXXX")
+    dir = must("mktemp -d /tmp/fastr-spec-XXXXXX")
     write("conf", ('port 0\nunixsocket %s/socket\nsave ""\ndir %s\nrequirepass "%s"\n'):format(dir, dir,
       (SECRET:gsub('"', '\\"'))))
-    pid = tonumber(run(("redis-server %s/conf >%s/log 2>&1 </dev/null & echo $!"):format(dir, dir)))
+    pid = tonumber(must(("redis-server %s/conf >%s/log 2>&1 </dev/null & echo $!"):format(dir, dir)))
     host.eventually("Redis answers", function() return redis("ping") == "PONG" end)
   end)
   teardown(function()
     host.kill(pid, "TERM")
-    run("rm -rf " .. dir)
+    must("rm -rf " .. dir)
   end)
   after_each(function() h:stop() end)
 
@@ -79,7 +71,7 @@ describe("a Redis that wants a password", function()
     host.eventually("it is refused", function() return h:log():find("redis refuses", 1, true) end)
     redis("config set requirepass 'wrong secret'")
     finally(function()
-      run(("REDISCLI_AUTH='wrong secret' redis-cli -s %s/socket config set requirepass '%s'"):format(dir, SECRET))
+      must(("REDISCLI_AUTH='wrong secret' redis-cli -s %s/socket config set requirepass '%s'"):format(dir, SECRET))
     end)
     host.eventually("it is up", function() return ping().value end)
     assert.truthy(h:log():find("redis is back", 1, true))

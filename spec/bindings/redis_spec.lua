@@ -1,21 +1,13 @@
 -- fastr.redis against a running Redis, with keys of this run alone.
 
+local host = require "spec.support.host"
+
 local call = fastr.redis.call
 local prefix = "spec:" .. fastr.crypto.uuid7() .. ":"
 
-local function eventually(what, fn)
-  local deadline = fastr.time.unix_ms() + 10000
-  while true do
-    local value = fn()
-    if value then return value end
-    assert(fastr.time.unix_ms() < deadline, what .. " within 10 s")
-    fastr.time.sleep(5)
-  end
-end
-
 local function is_up() return call("PING") == "PONG" end
 
-before_each(function() eventually("Redis answers", is_up) end)
+before_each(function() host.eventually("Redis answers", is_up) end)
 
 describe("redis.call", function()
   it("gives texts, integers, lists and nil as they are", function()
@@ -69,7 +61,7 @@ describe("redis.call", function()
     began = fastr.time.unix_ms()
     assert.equal("unavailable", (select(3, call("PING"))))
     assert.is_true(fastr.time.unix_ms() - began < 50)
-    eventually("it comes back", is_up)
+    host.eventually("it comes back", is_up)
   end)
 
   it("may be used inside a transaction", function()

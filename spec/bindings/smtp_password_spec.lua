@@ -1,6 +1,9 @@
 -- fastr.smtp with a user and a password, against a mail server that wants them over TLS.
 
 local host = require "spec.support.host"
+local shell = require "spec.support.shell"
+
+local must = shell.must
 
 local PROGRAM = [[
 return {
@@ -13,25 +16,18 @@ return {
 
 local folder, shop, door
 
-local function sh(command)
-  local pipe = assert(io.popen(command .. " 2>&1"))
-  local output = pipe:read("*a")
-  pipe:close()
-  return output
-end
-
 -- A door with the password "right horse", and a fastr that knows `password`. `tls`: does the door offer it;
 -- `trusted`: does fastr trust its certificate.
 local function open(password, tls, trusted)
   local port = host.free_port()
-  folder = sh("mktemp -d /tmp/fastr-spec-XXXXXX"):gsub("%s+$", "")
-  sh(("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1 "
+  folder = must "mktemp -d /tmp/fastr-spec-XXXXXX"
+  must(("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=127.0.0.1 "
     .. "-addext subjectAltName=IP:127.0.0.1 -keyout %s/key -out %s/certificate"):format(folder, folder))
   local files = tls and ("%s/certificate %s/key"):format(folder, folder) or ""
-  door = sh(("/usr/bin/python3 spec/support/smtp_door.py %d shop 'right horse' %s >%s/heard 2>%s/errors </dev/null & "
-    .. "echo $!"):format(port, files, folder, folder)):match("%d+")
-  sh(("umask 077; printf '%s\\n' >%s/password"):format(password, folder))
-  host.eventually("the door is open", function() return sh("ss -Hltn 'sport = :" .. port .. "'") ~= "" end)
+  door = tonumber(must(("/usr/bin/python3 spec/support/smtp_door.py %d shop 'right horse' %s >%s/heard 2>%s/errors "
+    .. "</dev/null & echo $!"):format(port, files, folder, folder)))
+  must(("umask 077; printf '%s\\n' >%s/password"):format(password, folder))
+  host.eventually("the door is open", function() return must("ss -Hltn 'sport = :" .. port .. "'") ~= "" end)
   shop = host.start { program = PROGRAM, workers = 1, env = { FASTR_SMTP_URL = "smtp://127.0.0.1:" .. port,
     FASTR_SMTP_USER = "shop", FASTR_SMTP_PASSWORD_FILE = folder .. "/password",
     FASTR_HTTP_CA_FILE = trusted and folder .. "/certificate" or "/etc/ssl/certs/ca-certificates.crt" } }
@@ -41,14 +37,14 @@ local function send() return fastr.json.decode(shop:get("/send").body) end
 
 local function heard()
   local list = {}
-  for line in sh("cat " .. folder .. "/heard"):gmatch("[^\n]+") do list[#list + 1] = fastr.json.decode(line) end
+  for line in io.lines(folder .. "/heard") do list[#list + 1] = fastr.json.decode(line) end
   return list
 end
 
 after_each(function()
   shop:stop()
-  host.kill(tonumber(door), "TERM")
-  sh("rm -rf " .. folder)
+  host.kill(door, "TERM")
+  must("rm -rf " .. folder)
 end)
 
 describe("a mail server that wants a password", function()

@@ -1,5 +1,6 @@
 -- fastr.stream in a real worker: the handler reads the past while events come.
 local host = require("spec.support.host")
+local shell = require("spec.support.shell")
 
 local PROGRAM = [[
 return {
@@ -36,16 +37,12 @@ describe("a stream", function()
     local ok, message = pcall(h.get, h, "/events", { timeout_ms = 600 })
     assert.is_false(ok, "it goes on")
     assert.truthy(message)
-    local pipe = io.popen(("curl -sN -m 1 %s/events"):format(h.url))
-    local text = pipe:read("*a")
-    pipe:close()
+    local _, text = shell.run(("curl -sN -m 1 %s/events"):format(h.url))
     assert.equal("id: 1\nevent: first\ndata: past\n\nid: 2\ndata: once\n\nid: 3\ndata: between\n\n", text)
   end)
 
   it("has each of its headers once, the handler's where he gave one", function()
-    local pipe = io.popen(("curl -sN -m 0.5 -D - -o /dev/null %s/events"):format(h.url))
-    local head = pipe:read("*a")
-    pipe:close()
+    local _, head = shell.run(("curl -sN -m 0.5 -D - -o /dev/null %s/events"):format(h.url))
     assert.equal(1, select(2, head:lower():gsub("cache%-control: no%-cache\r", "")))
     assert.is_nil(head:find("no-store", 1, true))
     assert.equal(1, select(2, head:gsub("Content%-Type: text/event%-stream\r", "")))

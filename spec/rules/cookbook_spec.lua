@@ -4,18 +4,11 @@ local FOLDER = "docs/cookbook"
 
 local shop = assert(fastr.rules.open("scripts/rules"))
 
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
+local function read(path) return assert(fastr.files.read(path)) end
 
 local function names()
   local list = {}
-  local pipe = io.popen("ls " .. FOLDER)
-  for file in pipe:lines() do list[#list + 1] = file:match("^(.*)%.lua$") end
-  pipe:close()
+  for _, file in ipairs(assert(fastr.files.list(FOLDER))) do list[#list + 1] = file:match("^(.*)%.lua$") end
   return list
 end
 

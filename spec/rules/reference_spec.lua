@@ -1,11 +1,8 @@
 -- docs/rules.md and docs/api.lua against the code: everything a rule can name is in both, and nothing else is.
 
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
+local shell = require "spec.support.shell"
+
+local function read(path) return assert(fastr.files.read(path)) end
 
 -- Within the pack, told as the answer of one more decision point.
 local PROBE = [[
@@ -215,9 +212,7 @@ describe("docs/rules.md", function()
   end)
 
   it("lists every verb of fastr rules that decides, and no other", function()
-    local pipe = io.popen("bin/fastr rules --help 2>/dev/null")
-    local help = pipe:read("*a")
-    pipe:close()
+    local help = shell.must("bin/fastr rules --help")
     for verb in read("docs/rules.md"):gmatch("`fastr rules (%l+)") do
       assert.truthy(("\n" .. help):find("\nfastr rules " .. verb .. "%f[%W]"), "there is no fastr rules " .. verb)
     end

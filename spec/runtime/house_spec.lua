@@ -1,22 +1,12 @@
 -- The house: which room may lean on which (docs/architecture.md, "Arrows").
 
-local function lines_of(command)
-  local list, pipe = {}, assert(io.popen(command))
-  for line in pipe:lines() do list[#list + 1] = line end
-  pipe:close()
-  return list
-end
+local lines_of = require("spec.support.shell").lines
 
 local function files(folder, pattern)
   return lines_of(("find %s -type f -name '%s' -not -path '*/node_modules/*' | LC_ALL=C sort"):format(folder, pattern))
 end
 
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
+local function read(path) return assert(fastr.files.read(path)) end
 
 -- The text of a Lua file without its comments (a `--` within a text would go, too: nothing here depends on one).
 local function code_of(path)
@@ -259,9 +249,7 @@ describe("the map in docs/architecture.md", function()
     for path in read("docs/architecture.md"):gmatch("`([%w_]+/[%w_./-]+%.%w+)`") do
       local there = path:find("NNN", 1, true) or path:find("^var/") or path:find("^secrets/")
       for _, folder in ipairs { "", "scripts/", "scripts/services/", "scripts/rules/", "bin/", "conf/", "bench/" } do
-        local file = io.open(folder .. path)
-        if file then file:close() end
-        there = there or file
+        there = there or fastr.files.read(folder .. path)
       end
       if not there then wrong[#wrong + 1] = path end
     end

@@ -1,5 +1,6 @@
 -- The log on a pipe that nobody reads: lines are dropped and counted, and requests go on.
 local host = require("spec.support.host")
+local must = require("spec.support.shell").must
 
 local PROGRAM = [[
 return {
@@ -10,20 +11,13 @@ return {
   end } }, consumers = {}, schedules = {},
 }]]
 
-local function run(command)
-  local pipe = assert(io.popen(command))
-  local text = pipe:read("*a"):gsub("%s+$", "")
-  pipe:close()
-  return text
-end
-
 describe("the log on a full pipe", function()
   local fifo, reader, h
 
   setup(function()
-    fifo = run("mktemp -u /tmp/fastr-spec-XXXXXX")
-    run("mkfifo " .. fifo)
-    reader = tonumber(run(("sh -c 'exec sleep 300 <>%s' >/dev/null 2>&1 & echo $!"):format(fifo)))
+    fifo = must("mktemp -u /tmp/fastr-spec-XXXXXX")
+    must("mkfifo " .. fifo)
+    reader = tonumber(must(("sh -c 'exec sleep 300 <>%s' >/dev/null 2>&1 & echo $!"):format(fifo)))
     h = host.start { program = PROGRAM, workers = 1, stderr = fifo }
   end)
   teardown(function()
@@ -50,11 +44,11 @@ describe("the log on a full pipe", function()
     local before = dropped()
     local out = fifo .. ".out"
     finally(function() os.remove(out) end)
-    local cat = tonumber(run(("cat %s >%s & echo $!"):format(fifo, out)))
-    host.eventually("it is read", function() return tonumber(run("stat -c %s " .. out)) > 30000 end)
+    local cat = tonumber(must(("cat %s >%s & echo $!"):format(fifo, out)))
+    host.eventually("it is read", function() return tonumber(must("stat -c %s " .. out)) > 30000 end)
     host.eventually("a new line arrives", function()
       assert.equal(200, h:get("/say").status)
-      return run("tail -n 1 " .. out):find('"message":"heard"', 1, true)
+      return must("tail -n 1 " .. out):find('"message":"heard"', 1, true)
     end)
     host.kill(cat, "KILL")
     local cut = 0

@@ -1,22 +1,12 @@
 -- host.lua: a fastr master of one's own in a folder of one's own, for specs that reload, kill and drain.
+local shell = require "spec.support.shell"
+
+local run, must = shell.run, shell.must
+
 local host = {}
 host.__index = host
 
 local binary = (os.getenv("FASTR_BUILD") or "build") .. "/fastr"
-
-local function run(command)
-  local pipe = assert(io.popen(command .. " 2>&1; echo \"exit $?\""))
-  local output = pipe:read("*a")
-  pipe:close()
-  local text, code = output:match("^(.-)exit (%d+)\n$")
-  return tonumber(code), text
-end
-
-local function write(path, text)
-  local file = assert(io.open(path, "w"))
-  file:write(text)
-  file:close()
-end
 
 --- Waits until `condition` returns something true; fails after `seconds` (default 10) with `what`.
 function host.eventually(what, condition, seconds)
@@ -25,7 +15,7 @@ function host.eventually(what, condition, seconds)
   repeat
     local ok, value = pcall(condition)
     if ok and value then return value end
-    last = ok and value or value
+    last = value
     fastr.time.sleep(10)
   until fastr.time.unix_ms() > deadline
   error(("never happened: %s (%s)"):format(what, tostring(last)), 2)
@@ -37,44 +27,36 @@ function host.free_port()
   repeat
     local high, low = fastr.crypto.random(2):byte(1, 2)
     port = 21000 + (high * 256 + low) % 8000
-    local _, taken = run("ss -Hltn 'sport = :" .. port .. "'")
-  until taken == ""
+  until must("ss -Hltn 'sport = :" .. port .. "'") == ""
   return port
 end
 
 --- Makes the folder and its files, and starts a master; waits until every worker serves.
--- @param options program: text of main.lua; workers: default 2; env: name -> text; no_wait; stderr: a file or pipe for
--- the log
+-- @param options program: text of main.lua; workers: default 2; env: name -> text; stderr: a file or pipe for the log
 function host.start(options)
-  local _, dir = run("mktemp -d /tmp/fastr-spec-XXXXXX")
-  local self = setmetatable({ dir = dir:gsub("%s+$", ""), workers = options.workers or 2, name = "spec" }, host)
+  local dir = must("mktemp -d /tmp/fastr-spec-XXXXXX")
+  local self = setmetatable({ dir = dir, workers = options.workers or 2, name = "spec" }, host)
   self.port = host.free_port()
   self.url = "http://127.0.0.1:" .. self.port
-  run(("mkdir -p %s/scripts/rules %s/scripts/lib"):format(self.dir, self.dir))
+  must(("mkdir %s/scripts && cp -r scripts/lib scripts/rules %s/scripts"):format(self.dir, self.dir))
   self:write("scripts/main.lua", options.program)
-  run(("cp -r scripts/lib/. %s/scripts/lib/"):format(self.dir))
-  run(("cp -r scripts/rules/. %s/scripts/rules/"):format(self.dir))
-  write(self.dir .. "/conf.lua", ("return { listen = '127.0.0.1:%d', workers = %d, name = 'spec', var = '%s/var', "
+  self:write("conf.lua", ("return { listen = '127.0.0.1:%d', workers = %d, name = 'spec', var = '%s/var', "
     .. "scripts = '%s/scripts', rules_dir = '%s/scripts/rules', log = { level = 'info' } }"):format(self.port,
     self.workers, self.dir, self.dir, self.dir))
   self.env = "env -i PATH=/usr/bin:/bin FASTR_CONF=" .. self.dir .. "/conf.lua"
   for name, value in pairs(options.env or {}) do self.env = self.env .. (" %s='%s'"):format(name, value) end
-  local _, pid = run(("%s %s serve >%s/log 2>%s </dev/null & echo $!"):format(self.env, binary, self.dir,
-    options.stderr or "&1"))
-  self.pid = tonumber(pid:match("%d+"))
-  if not options.no_wait then
-    host.eventually("every worker is ready: " .. self:log(), function() return self:ready() end)
-  end
+  self.pid = tonumber(must(("%s %s serve >%s/log 2>%s </dev/null & echo $!"):format(self.env, binary, self.dir,
+    options.stderr or "&1")))
+  host.eventually("every worker is ready: " .. self:log(), function() return self:ready() end)
   return self
 end
 
-function host:write(path, text) write(self.dir .. "/" .. path, text) end
+function host:write(path, text) shell.write(self.dir .. "/" .. path, text) end
 
 function host:log()
-  local file = io.open(self.dir .. "/log")
-  local text = file and file:read("*a") or ""
-  if file then file:close() end
-  return text
+  local text, message, code = fastr.files.read(self.dir .. "/log")
+  if code == "not_found" then return "" end
+  return text or error(message, 2)
 end
 
 --- Runs `fastr ARGUMENTS` against this host; returns exit code and output.

@@ -2,6 +2,9 @@
 -- webhooks. So a spec may kill it, and the shop hears nothing of its charges.
 
 local host = require "spec.support.host"
+local shell = require "spec.support.shell"
+
+local must = shell.must
 
 local provider = {}
 provider.__index = provider
@@ -28,25 +31,10 @@ return { routes = {
 } }
 ]]
 
-local function run(command)
-  local pipe = assert(io.popen(command .. " 2>&1; echo \"exit $?\""))
-  local output = pipe:read("*a")
-  pipe:close()
-  local text, code = output:match("^(.-)exit (%d+)\n$")
-  return tonumber(code), text
-end
-
-local function must(command)
-  local code, text = run(command)
-  if code ~= 0 then error(command .. ": " .. text, 2) end
-  return text
-end
-
 --- Rows of one statement as the superuser sees them in the schema: text, columns apart by |.
 function provider:sql(statement)
-  local text = must(("PGOPTIONS='-csearch_path=%s' psql -XqAt -v ON_ERROR_STOP=1 '%s' -c \"%s\""):format(self.schema,
-    PRIMARY, statement))
-  return (text:gsub("%s+$", ""))
+  return must(("PGOPTIONS='-csearch_path=%s' psql -XqAt -v ON_ERROR_STOP=1 '%s' -c \"%s\""):format(self.schema, PRIMARY,
+    statement))
 end
 
 function provider:make_schema()
@@ -89,7 +77,7 @@ function provider.start()
   local self = setmetatable({ port = host.free_port(), key = "spec-key", secret = "spec-webhook" }, provider)
   self.url = "http://127.0.0.1:" .. self.port
   self.schema = "provider_spec_" .. fastr.crypto.hex(fastr.crypto.random(6))
-  self.dir = must("mktemp -d /tmp/fastr-provider-XXXXXX"):gsub("%s+$", "")
+  self.dir = must "mktemp -d /tmp/fastr-provider-XXXXXX"
   must(("cd %s && umask 077 && mkdir run secrets && printf %%s %s >secrets/provider_key && printf %%s %s"
     .. " >secrets/provider_webhook"):format(self.dir, self.key, self.secret))
   self:make_schema()
@@ -109,11 +97,11 @@ function provider:stop()
   self:kill()
   self.receiver:stop()
   must(("psql -Xq '%s' -c 'set client_min_messages = warning; drop schema %s cascade'"):format(PRIMARY, self.schema))
-  run("rm -rf " .. self.dir)
+  must("rm -rf " .. self.dir)
 end
 
 function provider:log()
-  return must("cat " .. self.dir .. "/log")
+  return assert(fastr.files.read(self.dir .. "/log"))
 end
 
 -- ---- its API ------------------------------------------------------------------------------------------------------

@@ -1,36 +1,19 @@
 -- fastr rules new, check, try, explain, replay, watch: as a rule developer types them, over a pack of his own and the
 -- retailer's invoices, with no server.
-package.path = "spec/support/?.lua;" .. package.path
-local invoices = require "invoices"
+local host = require "spec.support.host"
+local invoices = require "spec.support.invoices"
+local shell = require "spec.support.shell"
+
+local run, must, write = shell.run, shell.must, shell.write
 
 local home, folder
 
-local function sh(command)
-  local pipe = io.popen(command .. " 2>&1; echo $?")
-  local text = pipe:read("*a")
-  pipe:close()
-  local out, code = text:match("^(.-)(%d+)\n$")
-  return tonumber(code), out
-end
-
 -- exit code, and what it said on both outputs
 local function rules(words)
-  return sh(("FASTR_VAR=%s FASTR_RULES_DIR=%s bin/fastr rules %s"):format(home, folder, words))
+  return run(("FASTR_VAR=%s FASTR_RULES_DIR=%s bin/fastr rules %s"):format(home, folder, words))
 end
 
-local function read(path)
-  local file = assert(io.open(path))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
-
-local function write(path, text)
-  local file = assert(io.open(path .. ".new", "w"))
-  assert(file:write(text))
-  file:close()
-  assert(os.rename(path .. ".new", path))
-end
+local function read(path) return assert(fastr.files.read(path)) end
 
 -- Edits a file of the pack: each plain text `from` becomes `to`.
 local function edit(name, from, to)
@@ -58,16 +41,16 @@ before_each(function()
   home = os.tmpname()
   os.remove(home)
   folder = home .. "/rules"
-  assert(sh(("mkdir -p %s/packs && cp -r scripts/rules %s"):format(home, folder)) == 0)
+  must(("mkdir -p %s/packs && cp -r scripts/rules %s"):format(home, folder))
   local pack = assert(fastr.rules.open("scripts/rules"))
   orders = orders or invoices.orders(pack, 120)
   -- Stored where this installation's packs are, then copied to the spec's own.
   assert(pack:store())
   local stored = fastr.setting("var", "var") .. "/packs/" .. pack:hash():sub(8)
-  assert(sh(("cp %s %s/packs/"):format(stored, home)) == 0)
+  must(("cp %s %s/packs/"):format(stored, home))
 end)
 
-after_each(function() sh("rm -rf " .. home) end)
+after_each(function() must("rm -rf " .. home) end)
 
 describe("fastr rules new", function()
   it("makes a rule that passes the gate as it is", function()
@@ -275,7 +258,7 @@ describe("fastr rules replay", function()
 
   it("says when the rules that decided an order are not kept", function()
     save_orders(orders)
-    sh("rm " .. home .. "/packs/*")
+    must("rm " .. home .. "/packs/*")
     local code, said = rules("replay --orders " .. home .. "/orders")
     assert.equal(1, code)
     assert.truthy(said:find("order " .. orders[1].number, 1, true), said)
@@ -322,21 +305,16 @@ describe("fastr rules watch", function()
   local function said() return read(home .. "/log") end
 
   local function eventually(what)
-    local deadline = fastr.time.unix_ms() + 20000
-    while not said():find(what) do
-      if fastr.time.unix_ms() > deadline then error("waited in vain for '" .. what .. "' in: " .. said()) end
-      fastr.time.sleep(20)
-    end
+    host.eventually(what, function() return said():find(what) or error(said(), 0) end, 20)
   end
 
-  after_each(function() if pid then sh("kill " .. pid) end end)
+  after_each(function() if pid then run("kill " .. pid) end end)
 
   it("at each save says whether it is sound and what it would have changed, and survives nonsense", function()
     save_orders(orders)
-    local _, out = sh(("FASTR_VAR=%s FASTR_RULES_DIR=%s bin/fastr rules watch --dry --orders %s/orders"
+    pid = must(("FASTR_VAR=%s FASTR_RULES_DIR=%s bin/fastr rules watch --dry --orders %s/orders"
       .. " > %s/log 2>&1 & "
       .. "echo $!"):format(home, folder, home, home))
-    pid = out:match("%d+")
     eventually("watching .*" .. #orders .. " placed orders")
     edit("definitions/promotions.lua", "value = 10", "value = 12")
     eventually("saved definitions/promotions.lua   ok   %d+ examples, [%d,]+ instructions an order")
