@@ -139,25 +139,26 @@ local function find(tx, order)
   return nil, problem.new("hold_not_found", { detail = "Order " .. order .. " never held any stock" })
 end
 
+-- The same, but for one that was given back: that is not taken up again.
+local function find_kept(tx, order)
+  local r, failed = find(tx, order)
+  if not r or r.state ~= "released" then return r, failed end
+  return nil, problem.new("hold_expired", { detail = "The hold of order " .. r.order .. " was given back" })
+end
+
 function M.extend(tx, body, now)
-  local r, failed = find(tx, body.order)
+  local r, failed = find_kept(tx, body.order)
   if not r then return nil, failed end
   if r.state == "committed" then return r end
-  if r.state == "released" then
-    return nil, problem.new("hold_expired", { detail = "The hold of order " .. r.order .. " was given back" })
-  end
   if alive(r, now) then return prolong(tx, r, body.seconds, now) end
   return hold_lines(tx, r, r.lines, body.seconds, now)
 end
 
 -- Takes the units off the shelf. A hold that ran out is taken all the same where nobody else was promised the units.
 function M.commit(tx, body, now)
-  local r, failed = find(tx, body.order)
+  local r, failed = find_kept(tx, body.order)
   if not r then return nil, failed end
   if r.state == "committed" then return r end
-  if r.state == "released" then
-    return nil, problem.new("hold_expired", { detail = "The hold of order " .. r.order .. " was given back" })
-  end
   local ok
   ok, failed = check(tx, r.lines, r.order, now)
   if not ok then return nil, failed end
