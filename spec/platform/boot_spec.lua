@@ -216,7 +216,7 @@ describe("a reply", function()
   end)
 end)
 
-describe("fastr.call in one process", function()
+describe("fastr.call", function()
   local fetch = session.service_token
 
   before_each(function()
@@ -226,34 +226,27 @@ describe("fastr.call in one process", function()
   end)
   after_each(function() session.service_token = fetch end)
 
-  it("passes the same authentication and checks as by HTTP", function()
-    local _, body = send("GET", "/api/v1/call?n=3")
-    assert.same({ n = 3, who = "user", kind = "service" }, body)
-    local status, wrong = send("GET", "/api/v1/call?n=10")
-    assert.same({ 422, "validation" }, { status, wrong.code })
-  end)
-end)
-
-describe("fastr.call with what JSON has no form for", function()
-  local fetch = session.service_token
-
-  before_each(function()
-    session.service_token = function(caller, target)
-      return keys.sign({ kind = "service", aud = target, sub = caller, scope = target .. ":*" }, 60)
-    end
-  end)
-  after_each(function() session.service_token = fetch end)
-
-  it("raises and says where it is in the body, and sends nothing", function()
-    local ok, message = pcall(send, "GET", "/api/v1/send-function")
-    assert.is_false(ok)
-    assert.truthy(message:find("fastr.call(user, echo): the body has no JSON form: ", 1, true), message)
-    assert.truthy(message:find("function", 1, true), message)
+  describe("in one process", function()
+    it("passes the same authentication and checks as by HTTP", function()
+      local _, body = send("GET", "/api/v1/call?n=3")
+      assert.same({ n = 3, who = "user", kind = "service" }, body)
+      local status, wrong = send("GET", "/api/v1/call?n=10")
+      assert.same({ 422, "validation" }, { status, wrong.code })
+    end)
   end)
 
-  it("answers 500 for a reply of that kind, as by HTTP", function()
-    local status, body = send("GET", "/api/v1/call-broken")
-    assert.same({ 500, "internal" }, { status, body.code })
+  describe("with what JSON has no form for", function()
+    it("raises and says where it is in the body, and sends nothing", function()
+      local ok, message = pcall(send, "GET", "/api/v1/send-function")
+      assert.is_false(ok)
+      assert.truthy(message:find("fastr.call(user, echo): the body has no JSON form: ", 1, true), message)
+      assert.truthy(message:find("function", 1, true), message)
+    end)
+
+    it("answers 500 for a reply of that kind, as by HTTP", function()
+      local status, body = send("GET", "/api/v1/call-broken")
+      assert.same({ 500, "internal" }, { status, body.code })
+    end)
   end)
 end)
 
