@@ -136,6 +136,14 @@ local function within(service, run)
   end
 end
 
+-- Adds the platform's own entries, each to run as the service.
+local function add_all(list, service, entries)
+  for _, entry in ipairs(entries) do
+    entry.handle = within(service, entry.handle)
+    list[#list + 1] = entry
+  end
+end
+
 local function add_service(program, service)
   for _, route in ipairs(service.routes) do
     local handle = handle_of(service, route)
@@ -146,23 +154,12 @@ local function add_service(program, service)
     program.schedules[#program.schedules + 1] = { name = service.name .. "." .. entry.name, every_ms = entry.every_ms,
       one = entry.one or false, handle = within(service, service.jobs[entry.job]) }
   end
-  for _, entry in ipairs(inbox.consumers(service)) do
-    entry.handle = within(service, entry.handle)
-    program.consumers[#program.consumers + 1] = entry
-  end
-  for _, entry in ipairs(inbox.schedules(service)) do
-    entry.handle = within(service, entry.handle)
-    program.schedules[#program.schedules + 1] = entry
-  end
+  add_all(program.consumers, service, inbox.consumers(service))
+  add_all(program.schedules, service, inbox.schedules(service))
   if next(service.produces) or next(service.consumes) then -- who consumes may have to tell of parked events
-    local relay = outbox.relay(service.name)
-    relay.handle = within(service, relay.handle)
-    program.schedules[#program.schedules + 1] = relay
+    add_all(program.schedules, service, { outbox.relay(service.name) })
   end
-  for _, entry in ipairs(idempotency.schedules(service)) do
-    entry.handle = within(service, entry.handle)
-    program.schedules[#program.schedules + 1] = entry
-  end
+  add_all(program.schedules, service, idempotency.schedules(service))
 end
 
 local function refuse_doubles(services, errors)
