@@ -22,7 +22,7 @@ local M = {}
 local array = fastr.json.array
 
 local PLACE_MS = 13000 -- a payment may take its time
-local RUNS_SECONDS = 20 -- longer than a checkout may run
+local RUNS_SECONDS = 20 -- longer than a checkout may run: after it, order is asked whether one still does
 local ROUNDS = 3 -- a cart that changes under us is priced again, this many times
 
 -- ---- before the order ---------------------------------------------------------------------------------------------
@@ -76,10 +76,14 @@ local function price_fresh(db, cart)
   return priced
 end
 
+-- Is the cart paying, and for so short a time that its checkout may still run?
+function M.may_run(cart)
+  return cart.state == "paying" and fastr.time.unix_ms() / 1000 - cart.paying_since < RUNS_SECONDS
+end
+
 -- Does another checkout run on the locked cart?
 local function runs(cart, saga)
-  return cart.state == "paying" and cart.paying_by ~= nil and cart.paying_by ~= saga
-    and fastr.time.unix_ms() / 1000 - cart.paying_since < RUNS_SECONDS
+  return cart.paying_by ~= nil and cart.paying_by ~= saga and M.may_run(cart)
 end
 
 -- Closes the cart to changes and claims its coupons: {true}; {false} if it is no longer the one that was priced; nil

@@ -18,7 +18,6 @@ local array, null = fastr.json.array, fastr.json.null
 
 local MOST_UNITS = 9999
 local MOST_LINES = 1000
-local PAYING_SECONDS = 20 -- longer than a checkout may run: after it, order is asked whether one still does
 
 local function db()
   return database.open("cart")
@@ -38,7 +37,7 @@ end
 -- A cart whose checkout ended without a word (its process died) is open again unless order still works on it, or has
 -- sold it and cannot say so yet. Returns when that checkout began, false, or nil and a problem.
 local function is_abandoned(cart)
-  if cart.state ~= "paying" or fastr.time.unix_ms() / 1000 - cart.paying_since < PAYING_SECONDS then return false end
+  if cart.state ~= "paying" or checkout.may_run(cart) then return false end
   local reply, failed = fastr.call("order", "of_cart", { cart = cart.id })
   if not reply then return nil, failed end
   return not reply.in_flight and not reply.outcome and cart.paying_since
@@ -49,12 +48,20 @@ local function shopper(ctx)
   return ctx.principal.kind == "customer" and ctx.principal.id or nil
 end
 
-local function gather(ctx, options)
+-- The cart of the path, and what decisions on it need of others; or nil and a problem. `options` as pricing.gather's.
+local function look(ctx, options)
   local cart = store.load(db(), ctx.params.id)
   if not cart then return nil, not_found() end
-  options.customer = options.customer or shopper(ctx)
   local gathered, failed = pricing.gather(db(), cart, options)
   if not gathered then return nil, failed end
+  return cart, gathered
+end
+
+local function gather(ctx, options)
+  options.customer = options.customer or shopper(ctx)
+  local cart, gathered = look(ctx, options)
+  if not cart then return nil, gathered end
+  local failed
   gathered.abandoned, failed = is_abandoned(cart)
   if failed then return nil, failed end
   return gathered
@@ -236,12 +243,9 @@ function M.create(ctx)
 end
 
 function M.show(ctx)
-  local cart = store.load(db(), ctx.params.id)
-  if not cart then return nil, not_found() end
-  local gathered, failed = pricing.gather(db(), cart, {})
-  if not gathered then return nil, failed end
-  local priced
-  priced, failed = pricing.price(cart, gathered)
+  local cart, gathered = look(ctx, {})
+  if not cart then return nil, gathered end
+  local priced, failed = pricing.price(cart, gathered)
   if not priced then return nil, failed end
   return reply(200, cart, priced, ctx.query.explain == "full")
 end
@@ -260,8 +264,7 @@ end
 -- A field of a PATCH: absent leaves the old value, null takes it away.
 local function patched(new, old)
   if new == nil then return old end
-  if new == null then return nil end
-  return new
+  return given(new)
 end
 
 function M.patch(ctx)
@@ -301,12 +304,9 @@ function M.claim(ctx)
 end
 
 function M.shipping_options(ctx)
-  local cart = store.load(db(), ctx.params.id)
-  if not cart then return nil, not_found() end
-  local gathered, failed = pricing.gather(db(), cart, {})
-  if not gathered then return nil, failed end
-  local options
-  options, failed = pricing.shipping_options(cart, gathered)
+  local cart, gathered = look(ctx, {})
+  if not cart then return nil, gathered end
+  local options, failed = pricing.shipping_options(cart, gathered)
   if not options then return nil, failed end
   local items = {}
   for i, option in ipairs(options) do
