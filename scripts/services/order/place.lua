@@ -129,7 +129,7 @@ local function placing(tx, order, body, frozen, failed)
   local attempt = store.attempt(tx, body.attempt)
   if order.busy then return nil, problem.new("checkout_running", { retry_after = 1 }) end
   if attempt then return same_attempt(tx, order, attempt) end
-  if store.open_attempt(tx, order.id) or order.work then return { resolve = order.id } end
+  if store.open_attempt_in(tx, order.id) or order.work then return { resolve = order.id } end
   if not frozen then return nil, failed end
   return freeze_again(tx, order, body, frozen)
 end

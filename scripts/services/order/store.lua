@@ -184,10 +184,17 @@ function M.attempt(tx, id)
   return tx:query("select " .. ATTEMPT .. " from attempts a where a.id = $1", id)[1]
 end
 
--- The attempt of the order that may still move money; nil if there is none.
-function M.open_attempt(tx, order)
-  return tx:query("select " .. ATTEMPT .. [[ from attempts a where a.order_id = $1
-    and a.status in ('new', 'asked', 'unknown', 'requires_action', 'authorised', 'captured')]], order)[1]
+local OPEN_ATTEMPT = "select " .. ATTEMPT .. [[ from attempts a where a.order_id = $1
+  and a.status in ('new', 'asked', 'unknown', 'requires_action', 'authorised', 'captured')]]
+
+-- The attempt of the order that may still move money; nil if there is none. From the primary.
+function M.open_attempt(db, order)
+  return db:latest(OPEN_ATTEMPT, order)[1]
+end
+
+-- The same within a transaction.
+function M.open_attempt_in(tx, order)
+  return tx:query(OPEN_ATTEMPT, order)[1]
 end
 
 function M.add_attempt(tx, a, now)

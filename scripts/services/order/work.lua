@@ -113,7 +113,7 @@ local function give_stock_back(order)
 end
 
 local function undo(db, order)
-  local attempt = db:transaction(function(tx) return store.open_attempt(tx, order.id) or false end)
+  local attempt = store.open_attempt(db, order.id)
   if attempt then
     local ok, why = give_money_back(db, attempt)
     if not ok then
@@ -314,7 +314,7 @@ end
 
 -- Returns true when there is more to do on the order at once, false when it rests.
 local function place(db, order, said)
-  local attempt = db:transaction(function(tx) return store.open_attempt(tx, order.id) or false end)
+  local attempt = store.open_attempt(db, order.id)
   if not attempt and order.due > 0 then
     return give_up(db, order, "no_payment") and true
   end
@@ -356,11 +356,11 @@ end
 function M.make_way(db, id)
   local said = M.resume(db, id)
   if not said or said.outcome ~= "requires_action" then return end
-  local attempt = db:transaction(function(tx) return store.open_attempt(tx, id) or false end)
+  local attempt = store.open_attempt(db, id)
   if not attempt or attempt.status ~= "requires_action" or not give_money_back(db, attempt) then return end
   db:transaction(function(tx)
     local order = store.lock(tx, id)
-    if order.status == "placing" and not store.open_attempt(tx, id) then store.set_work(tx, order, nil) end
+    if order.status == "placing" and not store.open_attempt_in(tx, id) then store.set_work(tx, order, nil) end
     return true
   end)
 end
