@@ -8,6 +8,7 @@
 --   placing, other attempt open  -> find out what became of it, then look again
 --   placing, attempts all failed -> frozen anew with what the cart holds now, and another attempt
 
+local money = require "lib.money"
 local problem = require "lib.problem"
 local store = require "services.order.store"
 local transition = require "services.order.transition"
@@ -31,7 +32,7 @@ end
 local function drift(body, decision)
   local total = { amount = decision.total, currency = decision.currency }
   local expected = body.expected_total
-  if expected.amount == total.amount and expected.currency == total.currency then return nil end
+  if money.same(expected, total) then return nil end
   return problem.new("price_changed", { expected = expected, total = total, reasons = array(body.reasons),
     detail = ("The total is %d %s (in minor units), not %d %s"):format(total.amount, total.currency, expected.amount,
       expected.currency) })
