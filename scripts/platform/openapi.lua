@@ -6,6 +6,7 @@ local access = require "platform.access"
 local declaration = require "platform.declaration"
 local problem = require "lib.problem"
 local shape = require "lib.shape"
+local template = require "lib.template"
 
 local M = {}
 
@@ -165,8 +166,6 @@ local function file_route(path, name, content_type)
   return { method = "GET", path = path, handle = function() return page(text, content_type) end }
 end
 
-local ESCAPES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;" }
-
 -- Where the `type` of a problem leads: an entry for each code, with its name as the anchor.
 local function problems_page()
   local out = { '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
@@ -174,8 +173,8 @@ local function problems_page()
     '<link rel="stylesheet" href="/docs/page.css">\n</head>\n<body>\n<h1>Problems</h1>',
     "<p>Every error is a problem document (RFC 9457) with a stable <code>code</code>.</p>" }
   for _, entry in ipairs(problem.codes()) do
-    local title, cure = entry.title:gsub('[&<>"]', ESCAPES), entry.cure:gsub('[&<>"]', ESCAPES)
-    out[#out + 1] = ('<h2 id="%s">%s</h2>\n<p>%d. %s. %s</p>'):format(entry.code, entry.code, entry.status, title, cure)
+    out[#out + 1] = ('<h2 id="%s">%s</h2>\n<p>%d. %s. %s</p>'):format(entry.code, entry.code, entry.status,
+      template.html(entry.title), template.html(entry.cure))
   end
   out[#out + 1] = "</body>\n</html>\n"
   return page(table.concat(out, "\n"), "text/html; charset=utf-8")
