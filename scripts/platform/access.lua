@@ -106,11 +106,10 @@ function M.covers(set, scope)
   return set[scope] or set[scope:match("^[^:]*") .. ":*"] or false
 end
 
--- Does anybody but the owner's or another service's token carry this scope? For the check of declarations: a route
--- whose scope nobody has could never be called.
+-- Does anybody's token carry this scope (the owner's carries all that a role gives)? For the check of declarations: a
+-- route whose scope nobody has could never be called.
 function M.is_granted(scope)
-  if scope == "public" or M.covers(owner_scopes(), scope) then return true end
-  return false
+  return scope == "public" or M.covers(owner_scopes(), scope)
 end
 
 -- true if the principal may; else nil and the problem: 401 for a guest, 403 for anybody else.
