@@ -1,20 +1,15 @@
 -- The cart's routes against the running databases: bad input, two at once, the rules' say, and what happens at sign-in.
 
-local keys = require "services.auth.keys"
 local program = require "spec.support.program"
-local session = require "platform.session"
+local shopper = require "spec.support.shopper"
 
 local send = program.of { "user", "product", "cart", "order" }
 local uuid7 = fastr.crypto.uuid7
 local run = uuid7():sub(-12):upper()
 local carts = {}
 
-local function signed_in(id, roles)
-  return { Authorization = "Bearer " .. keys.sign({ aud = session.audience, sub = id or uuid7(),
-    roles = fastr.json.array(roles or { "customer" }) }, 600) }
-end
-
-local STAFF = signed_in(nil, { "catalogue", "support" })
+local eventually, signed_in = shopper.eventually, shopper.signed_in
+local STAFF = shopper.STAFF
 local ANN = uuid7()
 
 -- A product of this run with `units` to sell; its SKU.
@@ -27,14 +22,6 @@ local function product(name, amount, units)
 end
 
 local CHEAP, DEAR, RARE
-
-local function eventually(what, fn)
-  local deadline = fastr.time.unix_ms() + 5000
-  while not fn() do
-    assert(fastr.time.unix_ms() < deadline, what .. " within 5 s")
-    fastr.time.sleep(5)
-  end
-end
 
 setup(function()
   CHEAP, DEAR, RARE = product("CHEAP", 100, 100000), product("DEAR", 10000, 1000), product("RARE", 500, 3)

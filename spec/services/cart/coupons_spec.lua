@@ -2,9 +2,8 @@
 
 local coupons = require "services.cart.coupons"
 local database = require "platform.db"
-local keys = require "services.auth.keys"
 local program = require "spec.support.program"
-local session = require "platform.session"
+local shopper = require "spec.support.shopper"
 local store = require "services.cart.store"
 local url = require "lib.url"
 
@@ -13,11 +12,7 @@ local send = program.of { "user", "product", "cart", "order" }
 local uuid7 = fastr.crypto.uuid7
 local carts, codes = {}, {}
 
-local function signed_in(id, roles)
-  return { Authorization = "Bearer " .. keys.sign({ aud = session.audience, sub = id or uuid7(),
-    roles = fastr.json.array(roles or { "customer" }) }, 600) }
-end
-
+local signed_in = shopper.signed_in
 local STAFF = signed_in(nil, { "catalogue" })
 
 local function issue(limits, code)

@@ -2,21 +2,16 @@
 -- when, and pages that stay right while the catalogue changes under them.
 
 local cache = require "platform.cache"
-local keys = require "services.auth.keys"
 local program = require "spec.support.program"
-local session = require "platform.session"
+local shopper = require "spec.support.shopper"
 
 local send = program.of { "product" }
 local uuid7 = fastr.crypto.uuid7
 local run = uuid7():sub(-12):upper()
 local made = {}
 
-local function staff()
-  return { Authorization = "Bearer " .. keys.sign({ aud = session.audience, sub = uuid7(),
-    roles = fastr.json.array { "catalogue" } }, 600) }
-end
-
-local STAFF = staff()
+local eventually = shopper.eventually
+local STAFF = shopper.signed_in(nil, { "catalogue" })
 
 local function headers(more)
   local all = { Authorization = STAFF.Authorization }
@@ -45,14 +40,6 @@ end
 local function adjust(sku, delta, with)
   return send("POST", "/api/v1/products/" .. sku .. "/stock", { headers = headers(with), body = { delta = delta,
     reason = "spec" } })
-end
-
-local function eventually(what, seconds, fn)
-  local deadline = fastr.time.unix_ms() + seconds * 1000
-  while not fn() do
-    assert(fastr.time.unix_ms() < deadline, what .. " within " .. seconds .. " s")
-    fastr.time.sleep(5)
-  end
 end
 
 -- What a spec made is sold no more: it leaves every list.
@@ -127,13 +114,13 @@ describe("a change", function()
   it("is visible at once to who made it, and within a second to all, the cache included", function()
     local sku = sku_of "SEEN"
     put(sku)
-    eventually("it is known", 2, function() return (get(sku)) == 200 end)
+    eventually("it is known", function() return (get(sku)) == 200 end, 2)
     for price = 101, 104 do
       assert.is_truthy(seen(sku)) -- in the cache, or on its way there
       local _, _, reply = put(sku, { price = { amount = price, currency = "GBP" } })
       local _, mine = get(sku, { ["Fastr-Session"] = reply["Fastr-Session"] })
       assert.equal(price, mine.price.amount)
-      eventually("all see it", 1, function() return seen(sku) == price end)
+      eventually("all see it", function() return seen(sku) == price end, 1)
     end
   end)
 
@@ -141,7 +128,7 @@ describe("a change", function()
     local sku = sku_of "STAYS"
     put(sku)
     local _, _, reply = put(sku, { price = { amount = 200, currency = "GBP" } })
-    eventually("it is seen", 1, function() return seen(sku) == 200 end)
+    eventually("it is seen", function() return seen(sku) == 200 end, 1)
     for _ = 1, 50 do
       assert.equal(200, select(2, get(sku, { ["Fastr-Session"] = reply["Fastr-Session"] })).price.amount)
     end
@@ -150,12 +137,12 @@ describe("a change", function()
   it("of the stock is visible in the same way", function()
     local sku = sku_of "STOCK"
     put(sku)
-    eventually("it is known", 2, function() return (get(sku)) == 200 end)
+    eventually("it is known", function() return (get(sku)) == 200 end, 2)
     get(sku)
     local _, counts, reply = adjust(sku, 7)
     assert.equal(7, counts.available)
     assert.equal(7, select(2, get(sku, { ["Fastr-Session"] = reply["Fastr-Session"] })).available)
-    eventually("all see it", 1, function() return select(2, get(sku)).available == 7 end)
+    eventually("all see it", function() return select(2, get(sku)).available == 7 end, 1)
   end)
 
   it("is not kept in the cache while a replica may be behind it", function()
