@@ -42,7 +42,10 @@ static void count_decision(const char *point, const char *code) {
     fastr_metric_add(fastr_counter("fastr_rules_decisions_total", labels, "Decisions by point and outcome"), 1);
 }
 
-static void push_info(lua_State *L, const struct fastr_decision *decision, const char *hash) {
+/* The decision on the top, which gets `pack`, and its info. */
+static int push_decision(lua_State *L, const struct fastr_decision *decision, const char *hash) {
+    if (!lua_istable(L, -1))
+        return fastr_push_error(L, "rules_error", "%s: the rules answered no table", decision->point);
     lua_createtable(L, 0, 4);
     lua_pushfstring(L, "sha256:%s", hash);
     lua_pushvalue(L, -1);
@@ -54,6 +57,7 @@ static void push_info(lua_State *L, const struct fastr_decision *decision, const
     lua_setfield(L, -2, "instructions");
     lua_getfield(L, -2, "trace");
     lua_setfield(L, -2, "trace");
+    return 2;
 }
 
 static int failed_decision(lua_State *L, const char *point, const struct fastr_err *err) {
@@ -71,9 +75,25 @@ static struct fastr_sandbox *pinned(const char *wanted, const char **hash) {
     return fastr_warm("rules", *hash);
 }
 
-static int no_pack(lua_State *L, const char *wanted, const char *hash) {
-    if (wanted)
-        return fastr_push_error(L, "rules_version_gone", "rules %.12s are no longer kept", hash);
+/* What both forms of a decision begin with: the point is the argument 1, the options are the argument 3. */
+struct question {
+    struct fastr_decision decision;
+    struct fastr_sandbox *sandbox; /* NULL: there is no such pack */
+    const char *wanted, *hash;
+};
+
+static struct question ask(lua_State *L) {
+    lua_settop(L, 3);
+    struct question question = {.wanted = option(L, 3, "pack", NULL)};
+    question.decision.point = lua_tostring(L, 1);
+    question.decision.explain = option(L, 3, "explain", "applied");
+    question.sandbox = pinned(question.wanted, &question.hash);
+    return question;
+}
+
+static int no_pack(lua_State *L, const struct question *question) {
+    if (question->wanted)
+        return fastr_push_error(L, "rules_version_gone", "rules %.12s are no longer kept", question->hash);
     return fastr_push_error(L, "unavailable", "no rules are live");
 }
 
@@ -83,44 +103,35 @@ static int no_pack(lua_State *L, const char *wanted, const char *hash) {
  * "rules_error" (a rule raised or answered nonsense), "rules_budget" (it took too much), "rules_version_gone" (the pack asked
  * for is no longer warm), "unavailable" (no pack is live). Raises for arguments of other types. */
 static int l_decide(lua_State *L) {
-    const char *hash = NULL, *point = luaL_checkstring(L, 1);
+    const char *point = luaL_checkstring(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
-    lua_settop(L, 3);
-    const char *wanted = option(L, 3, "pack", NULL);
-    struct fastr_decision decision = {.point = point, .explain = option(L, 3, "explain", "applied")};
     struct fastr_err err = {{0}, {0}};
-    struct fastr_sandbox *sandbox = pinned(wanted, &hash);
-    if (!sandbox)
-        return no_pack(L, wanted, hash);
-    if (fastr_sandbox_decide(sandbox, L, 2, &decision, &err) != 0)
+    struct question question = ask(L);
+    if (!question.sandbox)
+        return no_pack(L, &question);
+    if (fastr_sandbox_decide(question.sandbox, L, 2, &question.decision, &err) != 0)
         return failed_decision(L, point, &err);
-    if (!lua_istable(L, -1))
-        return fastr_push_error(L, "rules_error", "%s: the rules answered no table", point);
-    push_info(L, &decision, hash);
-    return 2;
+    return push_decision(L, &question.decision, question.hash);
 }
 
 /* rules.decide_text(point, facts as JSON, options as above) -> the decision as JSON, with `pack`: for who only passes both
  * on; no table of them is made. Returns nil, message, code as above, or "json" for a text that is not strict JSON. */
 static int l_decide_text(lua_State *L) {
     static struct fastr_buffer answer; /* reused: nothing in here waits */
-    const char *hash = NULL, *point = luaL_checkstring(L, 1);
+    const char *point = luaL_checkstring(L, 1);
     size_t length;
     luaL_checktype(L, 2, LUA_TSTRING);
     const char *facts = lua_tolstring(L, 2, &length);
-    lua_settop(L, 3);
-    const char *wanted = option(L, 3, "pack", NULL);
-    struct fastr_decision decision = {.point = point, .explain = option(L, 3, "explain", "applied")};
     struct fastr_err err = {{0}, {0}};
-    struct fastr_sandbox *sandbox = pinned(wanted, &hash);
-    if (!sandbox)
-        return no_pack(L, wanted, hash);
+    struct question question = ask(L);
+    if (!question.sandbox)
+        return no_pack(L, &question);
     answer.length = 0;
-    if (fastr_sandbox_decide_text(sandbox, L, facts, length, &decision, &answer, &err) != 0)
+    if (fastr_sandbox_decide_text(question.sandbox, L, facts, length, &question.decision, &answer, &err) != 0)
         return strcmp(err.code, "json") == 0 ? fastr_push_error(L, "json", "%s", err.text)
                                              : failed_decision(L, point, &err);
     const char *comma = answer.data[answer.length - 1] == '{' ? "" : ",";
-    fastr_buffer_format(&answer, "%s\"pack\":\"sha256:%s\"}", comma, hash);
+    fastr_buffer_format(&answer, "%s\"pack\":\"sha256:%s\"}", comma, question.hash);
     lua_pushlstring(L, answer.data, answer.length);
     if (answer.capacity > (1u << 20))
         fastr_buffer_free(&answer);
@@ -219,10 +230,7 @@ static int pack_decide(lua_State *L) {
     decision.exact = lua_istable(L, 4) && fastr_field_bool(L, 4, "exact", false);
     if (fastr_sandbox_decide(pack->sandbox, L, 3, &decision, &err) != 0)
         return fastr_push_error(L, strcmp(err.code, "invalid") == 0 ? "facts_invalid" : err.code, "%s", err.text);
-    if (!lua_istable(L, -1))
-        return fastr_push_error(L, "rules_error", "%s: the rules answered no table", decision.point);
-    push_info(L, &decision, fastr_sandbox_hash(pack->sandbox));
-    return 2;
+    return push_decision(L, &decision, fastr_sandbox_hash(pack->sandbox));
 }
 
 /* pack:prove() -> number of examples, all of which hold; or nil, message ("FILE:LINE: ..."), code */
@@ -273,7 +281,8 @@ static int pack_close(lua_State *L) {
 
 /* ---- the module ------------------------------------------------------------------------------------------------ */
 
-static const luaL_Reg functions[] = {{"decide", l_decide}, {"decide_text", l_decide_text}, {"open", l_open}, {"hash", l_hash}, {"pack", l_pack}, {NULL, NULL}};
+static const luaL_Reg functions[] = {{"decide", l_decide}, {"decide_text", l_decide_text}, {"open", l_open},
+                                     {"hash", l_hash},     {"pack", l_pack},               {NULL, NULL}};
 static const luaL_Reg methods[] = {{"decide", pack_decide}, {"prove", pack_prove}, {"hash", pack_hash}, {"files", pack_files},
                                    {"store", pack_store},  {"with", pack_with},   {"close", pack_close}, {NULL, NULL}};
 
