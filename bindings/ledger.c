@@ -478,11 +478,11 @@ static int l_open(lua_State *L) {
     return 0;
 }
 
+/* NULL once the trace is full. */
 static struct entry *add_entry(struct ledger *ledger, const char *rule, const char *stage, const char *outcome) {
-    static struct entry spill;
     if (ledger->entry_count >= TRACE_MAX) {
         ledger->entries_lost++;
-        return &spill;
+        return NULL;
     }
     ledger->entries =
         grow(ledger->arena, ledger->entries, ledger->entry_count, &ledger->entry_room, sizeof *ledger->entries);
@@ -541,17 +541,14 @@ static int l_close(lua_State *L) {
     if (!shipping)
         ledger->reduced = sum(L, ledger->reduced, given);
     verify(L, ledger);
-    if (ledger->explain && given > 0) {
-        entry = add_entry(ledger, ledger->rule, ledger->stage, "applied");
+    if (ledger->explain && given > 0 && (entry = add_entry(ledger, ledger->rule, ledger->stage, "applied")))
         entry->amount = given;
-        entry = ledger->entry_count && entry == &ledger->entries[ledger->entry_count - 1] ? entry : NULL;
-    }
     if (shipping)
         collect_shipments(ledger, entry);
     else
         collect_lines(ledger, entry);
-    if (ledger->full && given == 0)
-        add_entry(ledger, ledger->rule, ledger->stage, "not_applied")->condition = "something_to_reduce";
+    if (ledger->full && given == 0 && (entry = add_entry(ledger, ledger->rule, ledger->stage, "not_applied")))
+        entry->condition = "something_to_reduce";
     ledger->rule = NULL;
     lua_pushnumber(L, (double)given);
     return 1;
@@ -577,12 +574,12 @@ static int l_passed(lua_State *L) {
     fastr_sandbox_charge(L, 4);
     if (!ledger->full)
         return 0;
-    if (ledger->entry_count >= TRACE_MAX) {
-        ledger->entries_lost++;
+    struct entry *entry = add_entry(ledger, NULL, NULL, NULL); /* first: what has no place is not kept */
+    if (!entry)
         return 0;
-    }
-    const char *rule = keep_optional(L, ledger, 2), *stage = keep_optional(L, ledger, 3);
-    struct entry *entry = add_entry(ledger, rule, stage, keep_optional(L, ledger, 4));
+    entry->rule = keep_optional(L, ledger, 2);
+    entry->stage = keep_optional(L, ledger, 3);
+    entry->outcome = keep_optional(L, ledger, 4);
     entry->condition = keep_optional(L, ledger, 5);
     entry->actual = entry->wanted = -1;
     note_operand(L, ledger, 6, &entry->actual, &entry->actual_text);
@@ -759,6 +756,15 @@ static void spread(struct ledger *ledger, struct line *line, int64_t amount) {
     }
 }
 
+/* Takes up to the amount off the line, for one of its discounts; returns what was taken. */
+static int64_t give_line(struct ledger *ledger, struct line *line, int64_t amount, int64_t *discount) {
+    int64_t taken = least(amount, room_of(line));
+    spread(ledger, line, taken);
+    *discount += taken;
+    note(ledger, line, taken);
+    return taken;
+}
+
 /* ledger:line_fixed(selection, amount): once off each line */
 static int l_line_fixed(lua_State *L) {
     struct ledger *ledger = check_ledger(L);
@@ -768,10 +774,7 @@ static int l_line_fixed(lua_State *L) {
     fastr_sandbox_charge(L, 4 * selection.count);
     for (int i = 0; i < selection.count; i++) {
         struct line *line = line_of(ledger, &selection, i);
-        int64_t taken = least(amount, room_of(line));
-        spread(ledger, line, taken);
-        line->item_discount += taken;
-        note(ledger, line, taken);
+        give_line(ledger, line, amount, &line->item_discount);
     }
     return 0;
 }
@@ -907,10 +910,7 @@ static int64_t settle(struct ledger *ledger, struct shares *shares) {
     size_t kept = 0;
     for (size_t i = 0; i < shares->count; i++) {
         struct line *line = shares->lines[i];
-        int64_t part = shares->parts[i], taken = least(part, room_of(line));
-        spread(ledger, line, taken);
-        line->order_discount += taken;
-        note(ledger, line, taken);
+        int64_t part = shares->parts[i], taken = give_line(ledger, line, part, &line->order_discount);
         rest += part - taken;
         if (taken == part && room_of(line) > 0) {
             shares->lines[kept] = line;
@@ -947,10 +947,7 @@ static int l_line_off(lua_State *L) {
     if (at < 1 || at > ledger->line_count)
         return luaL_error(L, "there is no line %f", (double)at);
     struct line *line = &ledger->lines[at - 1];
-    int64_t taken = least(amount, room_of(line));
-    spread(ledger, line, taken);
-    line->item_discount += taken;
-    note(ledger, line, taken);
+    give_line(ledger, line, amount, &line->item_discount);
     return 0;
 }
 
