@@ -19,7 +19,8 @@ static wide divide_half_up(wide value, wide divisor) {
     return value < 0 ? -((-value * 2 + divisor) / (divisor * 2)) : (value * 2 + divisor) / (divisor * 2);
 }
 
-bool amount_ratio(int64_t value, int64_t times, int64_t divisor, int64_t *out) {
+/* round(value * times / divisor), divisor > 0. */
+static bool ratio(int64_t value, int64_t times, int64_t divisor, int64_t *out) {
     return fits(divide_half_up((wide)value * times, divisor), out);
 }
 
@@ -32,15 +33,15 @@ bool amount_multiply(int64_t a, int64_t b, int64_t *out) {
 }
 
 bool amount_percent(int64_t value, int64_t percent, int64_t *out) {
-    return amount_ratio(value, percent, PERCENT_ALL, out);
+    return ratio(value, percent, PERCENT_ALL, out);
 }
 
 bool amount_after_percent(int64_t value, int64_t percent, int64_t *out) {
-    return amount_ratio(value, PERCENT_ALL - percent, PERCENT_ALL, out);
+    return ratio(value, PERCENT_ALL - percent, PERCENT_ALL, out);
 }
 
 bool amount_net(int64_t gross, int64_t percent, int64_t *out) {
-    return amount_ratio(gross, PERCENT_ALL, PERCENT_ALL + percent, out);
+    return ratio(gross, PERCENT_ALL, PERCENT_ALL + percent, out);
 }
 
 struct remainder {

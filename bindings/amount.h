@@ -14,8 +14,6 @@
 #define PERCENT_ONE INT64_C(10000)           /* one percent */
 #define PERCENT_ALL (100 * PERCENT_ONE)      /* a hundred percent */
 
-/* round(value * times / divisor), divisor > 0. */
-bool amount_ratio(int64_t value, int64_t times, int64_t divisor, int64_t *out);
 bool amount_add(int64_t a, int64_t b, int64_t *out);
 bool amount_multiply(int64_t a, int64_t b, int64_t *out);
 /* round(value * percent / 100) */

@@ -57,7 +57,8 @@ static const struct {
     {507, "Insufficient Storage"},
 };
 
-const char *fastr_http_phrase(int status)
+/* The standard phrase of a status ("Not Found"), "Status" for one it does not know. */
+static const char *phrase_of(int status)
 {
     for (size_t i = 0; i < sizeof PHRASES / sizeof *PHRASES; i++)
         if (PHRASES[i].status == status) return PHRASES[i].phrase;
@@ -177,7 +178,7 @@ static char *put_status(char *p, int status)
     p = put(p, "HTTP/1.1 ", 9);
     p = put_number(p, (size_t)status);
     *p++ = ' ';
-    p = put_text(p, fastr_http_phrase(status));
+    p = put_text(p, phrase_of(status));
     return put(p, "\r\n", 2);
 }
 

@@ -109,9 +109,6 @@ bool fastr_http_request_limit_body(struct fastr_http_request *request, size_t by
 int fastr_http_reply(struct fastr_http_request *request, int status, const struct fastr_http_field *fields,
                      size_t count, const void *body, size_t length, struct fastr_err *err);
 
-/* The standard phrase of a status ("Not Found"), "Status" for one it does not know. */
-const char *fastr_http_phrase(int status);
-
 /* ---- replies of unknown length (server-sent events) ------------------------------------------------------------- */
 
 /* Sends the head of a reply whose body follows in pieces: chunked in 1.1, until close in 1.0. Errors as

@@ -15,7 +15,6 @@ void fastr_metrics_create(void);
 void fastr_metrics_slot(int worker); /* after fork: this process writes the cells of this slot, its gauges begin at 0 */
 void fastr_metrics_unlock_dead(int pid);
 void fastr_metrics_write(struct fastr_buffer *out);
-double fastr_metric_total(const char *name, const char *labels);
 
 /* settings.c */
 /* Reads `path` in an empty Lua environment; FASTR_A_B overrides a.b. Once a process. */

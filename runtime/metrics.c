@@ -153,12 +153,6 @@ static double summed(const struct fastr_metric *metric)
     return sum;
 }
 
-double fastr_metric_total(const char *name, const char *labels)
-{
-    struct fastr_metric *metric = table ? find(name, labels, atomic_load(&table->used)) : NULL;
-    return metric ? summed(metric) : 0;
-}
-
 static void write_histogram(struct fastr_buffer *out, const struct fastr_metric *metric)
 {
     const char *comma = *metric->labels ? "," : "";

@@ -665,11 +665,3 @@ void fastr_sandbox_free(struct fastr_sandbox *sandbox) {
 const char *fastr_sandbox_hash(const struct fastr_sandbox *sandbox) {
     return fastr_bundle_hash(sandbox->bundle);
 }
-
-const struct fastr_bundle *fastr_sandbox_bundle(const struct fastr_sandbox *sandbox) {
-    return sandbox->bundle;
-}
-
-bool fastr_sandbox_has(const struct fastr_sandbox *sandbox, const char *point) {
-    return fastr_shape_has(sandbox->shapes, point);
-}

@@ -44,9 +44,6 @@ int fastr_sandbox_decide_text(struct fastr_sandbox *sandbox, lua_State *from, co
 int fastr_sandbox_prove(struct fastr_sandbox *sandbox, struct fastr_err *err);
 
 const char *fastr_sandbox_hash(const struct fastr_sandbox *sandbox);
-const struct fastr_bundle *fastr_sandbox_bundle(const struct fastr_sandbox *sandbox);
-/* Does the pack answer `point`? */
-bool fastr_sandbox_has(const struct fastr_sandbox *sandbox, const char *point);
 
 /* For pure bindings: `units` of work (about an instruction each) on the budget of the rules state that L belongs to;
  * raises once it is spent. Does nothing in other states. */

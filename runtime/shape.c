@@ -199,10 +199,6 @@ static struct named *find(const struct fastr_shapes *shapes, const char *name) {
     return NULL;
 }
 
-bool fastr_shape_has(const struct fastr_shapes *shapes, const char *name) {
-    return find(shapes, name) != NULL;
-}
-
 void fastr_shape_compile(struct fastr_shapes *shapes, lua_State *L, const char *name) {
     free_all(shapes, shapes->making);
     shapes->making = NULL;

@@ -18,7 +18,6 @@ struct fastr_shapes *fastr_shapes_new(void);
 void fastr_shapes_free(struct fastr_shapes *shapes); /* NULL is fine */
 /* Compiles the declaration on the top of L (left there) under `name`; raises on L for a malformed one. nil is "any". */
 void fastr_shape_compile(struct fastr_shapes *shapes, lua_State *L, const char *name);
-bool fastr_shape_has(const struct fastr_shapes *shapes, const char *name);
 /* Pushes on `to` a copy of the value at `index` of `from`, read raw; raises on `to` with the path ("lines[3].sku: ...").
  * With `to` == `from` it only checks, and pushes nothing. Returns the number of values seen. */
 int64_t fastr_shape_copy(const struct fastr_shapes *shapes, const char *name, lua_State *from, int index, lua_State *to);

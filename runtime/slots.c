@@ -10,11 +10,9 @@
 #include "runtime/json.h"
 
 static struct fastr_slot *slots, *mine;
-static int count;
 
 void fastr_slots_create(int workers)
 {
-    count = workers;
     slots = mmap(NULL, sizeof *slots * (size_t)workers, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (slots == MAP_FAILED) {
         perror("fastr: cannot map the workers' slots");
@@ -25,11 +23,6 @@ void fastr_slots_create(int workers)
 struct fastr_slot *fastr_slot_at(int worker)
 {
     return &slots[worker];
-}
-
-int fastr_slots_count(void)
-{
-    return count;
 }
 
 void fastr_slot_take(int worker)

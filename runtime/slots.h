@@ -20,7 +20,6 @@ struct fastr_slot {
 
 void fastr_slots_create(int workers); /* before fork */
 struct fastr_slot *fastr_slot_at(int worker);
-int fastr_slots_count(void);
 void fastr_slot_take(int worker); /* after fork: this process is that worker; clears what its predecessor said */
 struct fastr_slot *fastr_slot_mine(void); /* NULL in the master and in tools */
 bool fastr_slot_ready(const struct fastr_slot *slot); /* serves, and every required dependency is well */
