@@ -1257,11 +1257,7 @@ static void open_list(struct sink *sink, const char *name, int64_t count) {
         return;
     }
     lua_createtable(sink->to, (int)count, 0);
-    luaL_getmetatable(sink->to, "fastr.json.array");
-    if (lua_istable(sink->to, -1))
-        lua_setmetatable(sink->to, -2);
-    else
-        lua_pop(sink->to, 1);
+    fastr_json_mark_array(sink->to);
 }
 
 static void close_list(struct sink *sink, const char *name) {

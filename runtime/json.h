@@ -44,9 +44,11 @@ const struct fastr_json_token *fastr_json_tape(const char *text, size_t length, 
 int fastr_json_encode(lua_State *L, int index, bool canonical, struct fastr_buffer *out, struct fastr_err *err);
 /* Appends `text` with quotes and escapes. Never fails: bytes that are not UTF-8 become U+FFFD. */
 void fastr_json_string(struct fastr_buffer *out, const char *text, size_t length);
-/* Append a number: an integer within 2^53 - 1, or any finite double. */
-void fastr_json_integer(struct fastr_buffer *out, int64_t value);
+/* Appends a finite number. */
 void fastr_json_double(struct fastr_buffer *out, double value);
+/* Marks the table on the top as a list, so that an empty one is [] in JSON; in a state without lists' metatable it stays
+ * as it is. */
+void fastr_json_mark_array(lua_State *L);
 /* Bytes of the well-formed UTF-8 sequence at `text` (RFC 3629: shortest form, no surrogates, up to U+10FFFF), 1 to 4;
  * 0 if there is none. `text` must be before `end`. */
 size_t fastr_utf8_length(const char *text, const char *end);

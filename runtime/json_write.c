@@ -115,7 +115,7 @@ static int write_string(struct writer *w, const char *text, size_t length, const
     return 0;
 }
 
-void fastr_json_integer(struct fastr_buffer *out, int64_t value)
+static void write_integer(struct fastr_buffer *out, int64_t value)
 {
     char digits[24], *p = digits + sizeof digits;
     uint64_t left = value < 0 ? (uint64_t)-value : (uint64_t)value;
@@ -141,10 +141,19 @@ static void write_double(struct fastr_buffer *out, double value)
         fastr_buffer_text(out, ".0");
 }
 
+void fastr_json_mark_array(lua_State *L)
+{
+    luaL_getmetatable(L, FASTR_JSON_ARRAY);
+    if (lua_istable(L, -1))
+        lua_setmetatable(L, -2);
+    else
+        lua_pop(L, 1);
+}
+
 void fastr_json_double(struct fastr_buffer *out, double value)
 {
     if (fabs(value) <= MOST_INTEGER && value == (double)(int64_t)value)
-        fastr_json_integer(out, (int64_t)value);
+        write_integer(out, (int64_t)value);
     else
         write_double(out, value);
 }

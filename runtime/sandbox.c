@@ -346,14 +346,6 @@ static void copy_key(struct copy *copy) {
         refuse(copy, "a key that is neither text nor number");
 }
 
-static void mark_array(lua_State *to) {
-    luaL_getmetatable(to, "fastr.json.array");
-    if (lua_istable(to, -1))
-        lua_setmetatable(to, -2);
-    else
-        lua_pop(to, 1);
-}
-
 static void copy_table(struct copy *copy, int index, int depth) {
     if (depth > DEPTH_MAX)
         refuse(copy, "tables nested more than 32 deep");
@@ -373,7 +365,7 @@ static void copy_table(struct copy *copy, int index, int depth) {
     }
     lua_pop(copy->from, 1);
     if (empty && sandbox_is_array(copy->from, index))
-        mark_array(copy->to);
+        fastr_json_mark_array(copy->to);
 }
 
 static fastr_sandbox_export export_of(lua_State *L, int index) {

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/json.h"
 #include "runtime/sandbox.h"
 #include "runtime/shape.h"
 #include "runtime/state.h"
@@ -19,7 +20,6 @@
 #define LOADED "fastr.loaded"
 #define NAMES "fastr.names"
 #define SEALED "fastr.sealed"
-#define ARRAY "fastr.json.array"
 #define REFUSAL "fastr.refusal"
 #define INSPECT "fastr.inspect"
 
@@ -129,12 +129,19 @@ static int l_refuse(lua_State *L) {
     return lua_error(L);
 }
 
+/* Has the value at `index` the metatable registered as `mark`? */
+static bool is_marked(lua_State *L, int index, const char *mark) {
+    bool marked = false;
+    if (lua_getmetatable(L, index)) {
+        luaL_getmetatable(L, mark);
+        marked = lua_rawequal(L, -1, -2);
+        lua_pop(L, 2);
+    }
+    return marked;
+}
+
 bool sandbox_refusal(lua_State *L) {
-    if (!lua_istable(L, -1) || !lua_getmetatable(L, -1))
-        return false;
-    luaL_getmetatable(L, REFUSAL);
-    bool is = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
+    bool is = lua_istable(L, -1) && is_marked(L, -1, REFUSAL);
     if (is)
         lua_rawgeti(L, -1, 1);
     return is;
@@ -310,19 +317,13 @@ static int l_array(lua_State *L) {
     lua_settop(L, 1);
     if (!sandbox_is_array(L, 1))
         refuse_frozen(L); /* else a library lost the metatable that makes it what it is */
-    luaL_getmetatable(L, ARRAY);
+    luaL_getmetatable(L, FASTR_JSON_ARRAY);
     lua_setmetatable(L, 1);
     return 1;
 }
 
 bool sandbox_is_array(lua_State *L, int index) {
-    bool array = false;
-    if (lua_getmetatable(L, index)) {
-        luaL_getmetatable(L, ARRAY);
-        array = lua_rawequal(L, -1, -2);
-        lua_pop(L, 2);
-    }
-    return array;
+    return is_marked(L, index, FASTR_JSON_ARRAY);
 }
 
 /* ---- names that a file uses, checked before it runs --------------------------------------------------------------- */
@@ -666,36 +667,46 @@ static void replace_string_metatable(lua_State *L, int functions) {
     lua_pop(L, 1);
 }
 
-static void add_string(lua_State *L) {
-    lua_getfield(L, LUA_GLOBALSINDEX, "string");
+/* Freezes the table on the top and adds it to the allow-list below it. */
+static void add(lua_State *L, const char *name) {
+    char called[32];
+    snprintf(called, sizeof called, "%s.", name);
+    freeze(L, called);
+    lua_setfield(L, -2, name);
+}
+
+/* Pushes one of Lua's libraries, and an empty table for what rules have of it. */
+static void begin_library(lua_State *L, const char *name) {
+    lua_getfield(L, LUA_GLOBALSINDEX, name);
     lua_newtable(L);
+}
+
+static void end_library(lua_State *L, const char *name) {
+    lua_remove(L, -2);
+    add(L, name);
+}
+
+static void add_string(lua_State *L) {
+    begin_library(L, "string");
     take(L, string_names, NULL);
     take(L, string_charged, l_charged);
     wrap(L, "rep", l_rep);
     wrap(L, "format", l_format);
     replace_string_metatable(L, lua_gettop(L));
-    freeze(L, "string.");
-    lua_setfield(L, -3, "string");
-    lua_pop(L, 1);
+    end_library(L, "string");
 }
 
 static void add_math(lua_State *L) {
-    lua_getfield(L, LUA_GLOBALSINDEX, "math");
-    lua_newtable(L);
+    begin_library(L, "math");
     take(L, math_names, NULL);
-    freeze(L, "math.");
-    lua_setfield(L, -3, "math");
-    lua_pop(L, 1);
+    end_library(L, "math");
 }
 
 static void add_table(lua_State *L) {
-    lua_getfield(L, LUA_GLOBALSINDEX, "table");
-    lua_newtable(L);
+    begin_library(L, "table");
     take(L, table_charged, l_charged);
     wrap(L, "sort", l_sort);
-    freeze(L, "table.");
-    lua_setfield(L, -3, "table");
-    lua_pop(L, 1);
+    end_library(L, "table");
 }
 
 static const luaL_Reg own_base[] = {{"pcall", l_pcall},     {"tostring", l_tostring}, {"pairs", l_pairs},
@@ -706,21 +717,17 @@ static const luaL_Reg own_pack[] = {{"files", l_files}, {"load", l_load}, {"chec
 static void add_pack(lua_State *L) {
     lua_newtable(L);
     luaL_register(L, NULL, own_pack);
-    freeze(L, "pack.");
-    lua_setfield(L, -2, "pack");
+    add(L, "pack");
 }
 
 static void add_bindings(lua_State *L) {
     const struct fastr_binding *binding;
     for (int i = 0; (binding = fastr_state_binding(i)); i++) {
-        char called[32];
         if (!binding->pure)
             continue;
         lua_pushcfunction(L, binding->open);
         lua_call(L, 0, 1);
-        snprintf(called, sizeof called, "%s.", binding->name);
-        freeze(L, called);
-        lua_setfield(L, -2, binding->name);
+        add(L, binding->name);
     }
 }
 
@@ -759,7 +766,7 @@ void sandbox_open_environment(lua_State *L, const struct fastr_bundle *bundle, s
     remember(L, SHAPES, shapes);
     lua_newtable(L);
     lua_setfield(L, LUA_REGISTRYINDEX, LOADED);
-    make_mark(L, ARRAY);
+    make_mark(L, FASTR_JSON_ARRAY);
     make_mark(L, REFUSAL);
     lua_pushvalue(L, LUA_GLOBALSINDEX);
     lua_newtable(L);
