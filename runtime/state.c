@@ -150,9 +150,12 @@ static int l_traceback(lua_State *L)
     return 1;
 }
 
-void fastr_state_open_fastr(lua_State *L)
+void fastr_state_open_fastr(lua_State *L, const struct fastr_bundle *bundle)
 {
     lua_newtable(L);
+    lua_pushlightuserdata(L, (void *)bundle);
+    lua_pushcclosure(L, read_asset, 1);
+    lua_setfield(L, -2, "asset");
     lua_pushcfunction(L, l_traceback);
     lua_setfield(L, -2, "traceback");
     const struct fastr_binding *binding;
@@ -189,12 +192,7 @@ lua_State *fastr_state_new(const struct fastr_bundle *bundle)
     lua_newtable(L);
     lua_pushcclosure(L, require_module, 2);
     lua_setglobal(L, "require");
-    fastr_state_open_fastr(L);
-    lua_getglobal(L, "fastr");
-    lua_pushlightuserdata(L, (void *)bundle);
-    lua_pushcclosure(L, read_asset, 1);
-    lua_setfield(L, -2, "asset");
-    lua_pop(L, 1);
+    fastr_state_open_fastr(L, bundle);
     lua_pushvalue(L, LUA_GLOBALSINDEX);
     make_strict(L, "global ");
     lua_pop(L, 1);

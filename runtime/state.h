@@ -12,8 +12,8 @@ const struct fastr_binding *fastr_state_binding(int index); /* NULL past the las
 
 /* A new state over `bundle`, which must outlive it. */
 lua_State *fastr_state_new(const struct fastr_bundle *bundle);
-/* Gives `L` (any state, also an unrestricted one) the global `fastr`. */
-void fastr_state_open_fastr(lua_State *L);
+/* Gives `L` (any state, also an unrestricted one) the global `fastr`; its asset() reads `bundle`, which must outlive it. */
+void fastr_state_open_fastr(lua_State *L, const struct fastr_bundle *bundle);
 /* The chunk of a bundle's file on the stack, or -1 with file:line in `err` and nothing pushed. */
 int fastr_state_load(lua_State *L, const struct fastr_bundle *bundle, const char *name, struct fastr_err *err);
 /* lua_pcall with a traceback; on failure pops the error into `err`. */

@@ -48,24 +48,6 @@ static int l_masters(lua_State *L)
     return 1;
 }
 
-/* asset(name) -> the text of a file below the scripts, or nil; as in a worker, which reads it from its sealed copy. */
-static int l_asset(lua_State *L)
-{
-    char *path = fastr_format("%s/%s", fastr_setting("scripts", "scripts"), luaL_checkstring(L, 1));
-    FILE *file = fopen(path, "re");
-    free(path);
-    if (!file)
-        return 0;
-    struct fastr_buffer text = {0};
-    size_t n;
-    while ((n = fread(fastr_buffer_reserve(&text, 4096), 1, 4096, file)) > 0)
-        text.length += n;
-    fclose(file);
-    lua_pushlstring(L, text.data ? text.data : "", text.length);
-    fastr_buffer_free(&text);
-    return 1;
-}
-
 static void add_path(lua_State *L)
 {
     const char *scripts = fastr_setting("scripts", "scripts");
@@ -76,19 +58,17 @@ static void add_path(lua_State *L)
     lua_pop(L, 2);
 }
 
-static lua_State *tool_state(void)
+static lua_State *tool_state(const struct fastr_bundle *bundle)
 {
     lua_State *L = luaL_newstate();
     luaL_openlibs(L);
     add_path(L);
-    fastr_state_open_fastr(L);
+    fastr_state_open_fastr(L, bundle);
     lua_getglobal(L, "fastr");
     lua_pushcfunction(L, l_control);
     lua_setfield(L, -2, "control");
     lua_pushcfunction(L, l_masters);
     lua_setfield(L, -2, "masters");
-    lua_pushcfunction(L, l_asset);
-    lua_setfield(L, -2, "asset");
     lua_pop(L, 1);
     return L;
 }
@@ -96,7 +76,7 @@ static lua_State *tool_state(void)
 static void *tool_build(const struct fastr_bundle *bundle, struct fastr_err *err)
 {
     struct fastr_program *program = fastr_zalloc(sizeof *program);
-    program->L = tool_state();
+    program->L = tool_state(bundle);
     program->idle = fastr_alloc(sizeof *program->idle * 256);
     lua_newtable(program->L);
     program->table = luaL_ref(program->L, LUA_REGISTRYINDEX);
