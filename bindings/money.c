@@ -97,18 +97,21 @@ static int l_check(lua_State *L) {
     return push_amount(L, true, fastr_check_amount(L, 1));
 }
 
+/* The sum of two amounts, the second with this sign. */
+static int push_sum(lua_State *L, int sign) {
+    int64_t sum = 0;
+    bool good = amount_add(fastr_check_amount(L, 1), sign * fastr_check_amount(L, 2), &sum);
+    return push_amount(L, good, sum);
+}
+
 /* money.add(a, b) -> a + b. Raises past 2^53 - 1, as all here. */
 static int l_add(lua_State *L) {
-    int64_t sum = 0;
-    bool good = amount_add(fastr_check_amount(L, 1), fastr_check_amount(L, 2), &sum);
-    return push_amount(L, good, sum);
+    return push_sum(L, 1);
 }
 
 /* money.subtract(a, b) -> a - b */
 static int l_subtract(lua_State *L) {
-    int64_t sum = 0;
-    bool good = amount_add(fastr_check_amount(L, 1), -fastr_check_amount(L, 2), &sum);
-    return push_amount(L, good, sum);
+    return push_sum(L, -1);
 }
 
 /* money.multiply(amount, times) -> amount x times, times an integer */
@@ -118,25 +121,26 @@ static int l_multiply(lua_State *L) {
     return push_amount(L, good, product);
 }
 
+/* What `of` makes of an amount and a percentage from 0 to `most`. */
+static int push_percentage(lua_State *L, bool (*of)(int64_t value, int64_t percent, int64_t *out), int64_t most) {
+    int64_t result = 0;
+    bool good = of(fastr_check_amount(L, 1), fastr_check_percent(L, 2, most), &result);
+    return push_amount(L, good, result);
+}
+
 /* money.percent(amount, percent) -> round(amount x percent / 100); percent from 0 to 1000, a number or text */
 static int l_percent(lua_State *L) {
-    int64_t part = 0;
-    bool good = amount_percent(fastr_check_amount(L, 1), fastr_check_percent(L, 2, 10 * PERCENT_ALL), &part);
-    return push_amount(L, good, part);
+    return push_percentage(L, amount_percent, 10 * PERCENT_ALL);
 }
 
 /* money.less_percent(amount, percent) -> round(amount x (100 - percent) / 100); percent from 0 to 100 */
 static int l_less_percent(lua_State *L) {
-    int64_t rest = 0;
-    bool good = amount_after_percent(fastr_check_amount(L, 1), fastr_check_percent(L, 2, PERCENT_ALL), &rest);
-    return push_amount(L, good, rest);
+    return push_percentage(L, amount_after_percent, PERCENT_ALL);
 }
 
 /* money.net(gross, percent) -> round(gross / (1 + percent / 100)): a price without the tax it contains */
 static int l_net(lua_State *L) {
-    int64_t net = 0;
-    bool good = amount_net(fastr_check_amount(L, 1), fastr_check_percent(L, 2, 10 * PERCENT_ALL), &net);
-    return push_amount(L, good, net);
+    return push_percentage(L, amount_net, 10 * PERCENT_ALL);
 }
 
 static int push_parts(lua_State *L, int64_t amount, const int64_t *weights, size_t count) {
@@ -264,13 +268,7 @@ static int push_value(lua_State *L, bool good, int64_t amount, const char *curre
 
 /* Is the value at `index` one that money.of made? Without luaL_checkudata, whose message would speak of userdata. */
 static struct value *check_value(lua_State *L, int index) {
-    struct value *value = NULL;
-    if (lua_type(L, index) == LUA_TUSERDATA && lua_getmetatable(L, index)) {
-        luaL_getmetatable(L, VALUE);
-        if (lua_rawequal(L, -1, -2))
-            value = lua_touserdata(L, index);
-        lua_pop(L, 2);
-    }
+    struct value *value = luaL_testudata(L, index, VALUE);
     if (!value)
         luaL_error(L, "money goes with money here, not with a %s", luaL_typename(L, index));
     return value;
@@ -291,20 +289,20 @@ static int l_of(lua_State *L) {
     return push_value(L, true, fastr_check_amount(L, 1), code);
 }
 
-static int value_add(lua_State *L) {
+static int push_value_sum(lua_State *L, int sign) {
     struct value *a, *b;
     int64_t sum = 0;
     check_pair(L, &a, &b);
-    bool good = amount_add(a->amount, b->amount, &sum);
+    bool good = amount_add(a->amount, sign * b->amount, &sum);
     return push_value(L, good, sum, a->currency);
 }
 
+static int value_add(lua_State *L) {
+    return push_value_sum(L, 1);
+}
+
 static int value_subtract(lua_State *L) {
-    struct value *a, *b;
-    int64_t sum = 0;
-    check_pair(L, &a, &b);
-    bool good = amount_add(a->amount, -b->amount, &sum);
-    return push_value(L, good, sum, a->currency);
+    return push_value_sum(L, -1);
 }
 
 static int value_multiply(lua_State *L) {

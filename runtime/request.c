@@ -252,16 +252,6 @@ static int reply_stream(lua_State *L, struct fastr_http_request *request, const 
     return fastr_stream_reply(stream, request, fields->list, fields->count, err);
 }
 
-static bool is_stream(lua_State *L, int index)
-{
-    if (!lua_isuserdata(L, index) || !lua_getmetatable(L, index))
-        return false;
-    luaL_getmetatable(L, "fastr.stream");
-    bool same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
-    return same;
-}
-
 /* The body at `index` as bytes: a text as it is, a table as JSON in `encoded`. */
 static int read_body(lua_State *L, int index, struct fields *fields, struct fastr_buffer *encoded, const char **body,
                      size_t *length, struct fastr_err *err)
@@ -298,7 +288,7 @@ static int reply_values(lua_State *L, struct fastr_task *task, struct fastr_http
     *status = (int)lua_tointeger(L, 1);
     read_fields(L, 3, &fields);
     add_field(&fields, "X-Request-Id", fastr_task_id(task));
-    if (is_stream(L, 2))
+    if (luaL_testudata(L, 2, "fastr.stream"))
         return reply_stream(L, request, &fields, err);
     const char *body;
     size_t length;
