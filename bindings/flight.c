@@ -42,10 +42,7 @@ static struct {
 
 static struct entry **place(const char *name)
 {
-    uint32_t hash = 2166136261u;
-    for (const char *at = name; *at; at++)
-        hash = (hash ^ (unsigned char)*at) * 16777619u;
-    struct entry **link = &flight.table[hash % TABLE];
+    struct entry **link = &flight.table[fastr_hash(name) % TABLE];
     while (*link && strcmp((*link)->name, name) != 0)
         link = &(*link)->next;
     return link;

@@ -141,16 +141,6 @@ int fastr_unbase64url(struct fastr_buffer *out, const char *text, size_t length)
     return 0;
 }
 
-void fastr_hex(char *to, const void *bytes, size_t length)
-{
-    const unsigned char *from = bytes;
-    for (size_t i = 0; i < length; i++) {
-        *to++ = "0123456789abcdef"[from[i] >> 4];
-        *to++ = "0123456789abcdef"[from[i] & 15];
-    }
-    *to = '\0';
-}
-
 static int hex_digit(char c)
 {
     if (c >= '0' && c <= '9')

@@ -33,8 +33,6 @@ void fastr_base64url(struct fastr_buffer *out, const void *bytes, size_t length)
 /* Appends the bytes; -1 (buffer unchanged) for padding, other characters, an impossible length, or spare bits that are
  * not zero: every value has one form. */
 int fastr_unbase64url(struct fastr_buffer *out, const char *text, size_t length);
-/* Writes 2 * length lower-case digits and a NUL. */
-void fastr_hex(char *to, const void *bytes, size_t length);
 /* Writes length / 2 bytes; -1 if the length is odd or a character is no digit. Takes both cases. */
 int fastr_unhex(void *to, const char *text, size_t length);
 

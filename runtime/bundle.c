@@ -48,8 +48,7 @@ static void hash_bytes(const void *bytes, size_t length, char hex[65])
 {
     unsigned char digest[32];
     EVP_Digest(bytes, length, digest, NULL, EVP_sha256(), NULL);
-    for (int i = 0; i < 32; i++)
-        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    fastr_hex(hex, digest, sizeof digest);
 }
 
 static void seal(struct fastr_bundle *bundle)

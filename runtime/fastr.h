@@ -57,6 +57,10 @@ void *fastr_realloc(void *old, size_t size);
 char *fastr_strdup(const char *text);
 char *fastr_strndup(const char *text, size_t length);
 char *fastr_format(const char *format, ...) __attribute__((format(printf, 1, 2))); /* caller frees */
+/* Writes 2 * length lower-case hexadecimal digits and a NUL. */
+void fastr_hex(char *to, const void *bytes, size_t length);
+/* FNV-1a, 64 bits: without a secret, so not where keys that collide would do harm. */
+uint64_t fastr_hash(const char *text);
 
 /* Memory that dies with its arena (a task's: fastr_task_arena). Aligned to 16. */
 struct fastr_arena;

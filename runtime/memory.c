@@ -1,4 +1,4 @@
-/* memory.c: allocation that never fails, arenas that die with a task, growing buffers, and the error struct. */
+/* memory.c: allocation that never fails, texts, arenas that die with a task, growing buffers, and the error struct. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +50,24 @@ char *fastr_format(const char *format, ...)
     int length = vasprintf(&text, format, args);
     va_end(args);
     return length < 0 ? or_die(NULL, 0) : text;
+}
+
+void fastr_hex(char *to, const void *bytes, size_t length)
+{
+    const unsigned char *from = bytes;
+    for (size_t i = 0; i < length; i++) {
+        *to++ = "0123456789abcdef"[from[i] >> 4];
+        *to++ = "0123456789abcdef"[from[i] & 15];
+    }
+    *to = '\0';
+}
+
+uint64_t fastr_hash(const char *text)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * 1099511628211u;
+    return hash;
 }
 
 /* ---- arenas ---- */

@@ -58,13 +58,10 @@ static struct {
 
 /* ---- channels --------------------------------------------------------------------------------------------------- */
 
-/* FNV-1a. Names come from scripts, not from clients as such; a crowded bucket only costs a walk. */
+/* Names come from scripts, not from clients as such; a crowded bucket only costs a walk. */
 static struct channel **bucket(const char *name)
 {
-    uint32_t hash = 2166136261u;
-    for (const char *p = name; *p; p++)
-        hash = (hash ^ (unsigned char)*p) * 16777619u;
-    return &all.channels[hash % BUCKETS];
+    return &all.channels[fastr_hash(name) % BUCKETS];
 }
 
 static struct channel *find_channel(const char *name)
@@ -224,14 +221,12 @@ static int add_event(struct fastr_buffer *out, const struct fastr_stream_event *
 
 /* ---- each event once -------------------------------------------------------------------------------------------- */
 
-/* FNV-1a, 64 bits; 0 for an event without an id, which cannot be known again. */
+/* The hash of the event's id; 0 for an event without one, which cannot be known again. */
 static uint64_t id_of(const struct fastr_stream_event *event)
 {
-    uint64_t hash = 14695981039346656037u;
     if (!event->id || !*event->id)
         return 0;
-    for (const char *p = event->id; *p; p++)
-        hash = (hash ^ (unsigned char)*p) * 1099511628211u;
+    uint64_t hash = fastr_hash(event->id);
     return hash ? hash : 1;
 }
 

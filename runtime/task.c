@@ -201,15 +201,9 @@ static const unsigned char *random_bytes(size_t length)
 }
 
 /* `digits` is even. */
-static void random_hex(char *out, int digits)
+static void random_hex(char *out, size_t digits)
 {
-    static const char hex[] = "0123456789abcdef";
-    const unsigned char *bytes = random_bytes((size_t)digits / 2);
-    for (int i = 0; i < digits; i += 2) {
-        out[i] = hex[bytes[i / 2] >> 4];
-        out[i + 1] = hex[bytes[i / 2] & 15];
-    }
-    out[digits] = '\0';
+    fastr_hex(out, random_bytes(digits / 2), digits / 2);
 }
 
 /* W3C Trace Context, section 3.2: version 00, 32 + 16 + 2 lower-case hex digits; all-zero ids are invalid. */
