@@ -3,12 +3,8 @@
 
 local M = {}
 
-local function iso(column)
-  return "to_char(" .. column .. [[ at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as ]] .. column
-end
-
-local SHOWN = [[id, number, subject as "order", event, template, language, shown_as, status, tries, reason, ]] ..
-  iso("created_at") .. ", " .. iso("sent_at")
+local SHOWN = [[id, number, subject as "order", event, template, language, shown_as, status, tries, reason, created_at,
+  sent_at]]
 
 -- ---- writing what is to be sent -----------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ local json = fastr.pg.json
 
 local COLUMNS = [[p.id, p.order_id as "order", p.customer_id as customer, p.payment_method, p.brand, p.last4, p.amount,
   p.currency, p.capture, p.provider, p.charge, p.status, p.reason, p.next_action, p.keep_nothing, p.tries,
-  to_char(p.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as created_at]]
+  p.created_at]]
 
 -- ---- payments -----------------------------------------------------------------------------------------------------
 
@@ -54,15 +54,14 @@ end
 
 -- Since when the oldest payment waits for the provider's answer (not for a shopper's); nil if none does.
 function M.oldest_unanswered(db)
-  return db:latest([[select to_char(min(updated_at) at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at
-    from payments where next_try_at is not null and status <> 'requires_action']])[1].at
+  return db:latest([[select min(updated_at) as at from payments
+    where next_try_at is not null and status <> 'requires_action']])[1].at
 end
 
 -- ---- the ledger ---------------------------------------------------------------------------------------------------
 
-local ENTRIES = [[select kind, key, state, amount, reference, reason,
-    to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as at
-  from ledger where payment_id = $1 order by id]]
+local ENTRIES = [[select kind, key, state, amount, reference, reason, at from ledger where payment_id = $1
+  order by id]]
 
 function M.entries(tx, id)
   return tx:query(ENTRIES, id)

@@ -2,13 +2,9 @@
 
 local M = {}
 
-local function iso(column)
-  return "to_char(" .. column .. [[ at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')]]
-end
-
 -- A charge with the sums of its entries.
 local CHARGE = [[select c.id, c.key, c.status, c.amount, c.currency, c.capture, c.brand, c.last4, c.card,
-    c.decline_code, c.reference, c.return_url, c.challenge, c.sequence, ]] .. iso("c.created_at") .. [[ as created_at,
+    c.decline_code, c.reference, c.return_url, c.challenge, c.sequence, c.created_at,
     coalesce(e.captured, 0)::bigint as captured, coalesce(e.refunded, 0)::bigint as refunded,
     coalesce(e.voided, 0)::bigint as voided
   from charges c left join lateral (
