@@ -2,6 +2,7 @@
 -- script, nothing from elsewhere. Who has its address may answer, once.
 
 local money = require "lib.money"
+local template = require "lib.template"
 local view = require "services.provider.view"
 
 local M = {}
@@ -11,15 +12,9 @@ local HEADERS = { ["Content-Type"] = "text/html; charset=utf-8", ["Cache-Control
     .. "frame-ancestors 'none'",
   ["X-Content-Type-Options"] = "nosniff", ["Referrer-Policy"] = "no-referrer" }
 
-local ENTITIES = { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;", ["'"] = "&#39;" }
-
 local OUTCOMES = { authorised = "You have approved it.", captured = "You have approved it.",
   refunded = "You have approved it. It was refunded since.", declined = "It was refused. Nothing was charged.",
   voided = "It is not waiting any more. Nothing is charged." }
-
-local function escape(text)
-  return (text:gsub("[&<>\"']", ENTITIES))
-end
 
 -- Is `url` an address of the shop, so that a shopper may be sent there? Scheme, host and port are compared as a whole;
 -- what could hide another host (user names, backslashes, control characters) does not pass.
@@ -29,22 +24,14 @@ function M.is_ours(url)
   return url == base or (url:sub(1, #base) == base and url:sub(#base + 1, #base + 1):find("^[/?#]") ~= nil)
 end
 
-local function page(status, title, text, rest)
-  local fields = { title = escape(title), text = escape(text), rest = rest or "" }
-  local html = fastr.asset("services/provider/templates/challenge.html")
-  local headers = {}
-  for name, value in pairs(HEADERS) do headers[name] = value end
-  return status, (html:gsub("{{(%l+)}}", fields)), headers
-end
-
-local function button(token, answer, label)
-  return ('<form method="post" action="%s/%s"><button type="submit" class="%s">%s</button></form>\n'):format(
-    escape(token), answer, answer, label) -- relative to the page's own address
+-- A page of {title, text}, and of {token} where it may be answered, of {way_back} where it leads on.
+local function page(status, model)
+  return status, template.render(fastr.asset("services/provider/templates/challenge.html"), model, template.html),
+    HEADERS
 end
 
 local function way_back(charge)
-  if not charge.return_url or not M.is_ours(charge.return_url) then return "" end
-  return ('<p><a href="%s">Back to the shop</a></p>'):format(escape(charge.return_url))
+  return charge.return_url and M.is_ours(charge.return_url) and charge.return_url or nil
 end
 
 local function sentence(charge)
@@ -55,20 +42,20 @@ end
 -- The page of a charge as it stands (nil: there is none): status, HTML, headers.
 function M.page(charge)
   if not charge then
-    return page(404, "No such payment", "This address belongs to no payment. Go back to the shop and pay again.")
+    return page(404, { title = "No such payment",
+      text = "This address belongs to no payment. Go back to the shop and pay again." })
   end
   if charge.status ~= "requires_action" then
-    return page(200, "This payment is decided", OUTCOMES[charge.status] .. " " .. sentence(charge), way_back(charge))
+    return page(200, { title = "This payment is decided", text = OUTCOMES[charge.status] .. " " .. sentence(charge),
+      way_back = way_back(charge) })
   end
-  return page(200, "Approve this payment?", sentence(charge),
-    button(charge.challenge, "approve", "Approve") .. button(charge.challenge, "refuse", "Refuse"))
+  return page(200, { title = "Approve this payment?", text = sentence(charge), token = charge.challenge })
 end
 
 -- Where the shopper goes when he has answered: back to the shop if it said where, else to the page again, by a GET.
 function M.go_on(charge)
-  local to = charge.return_url
-  if not to or not M.is_ours(to) then to = view.challenge_url(charge.challenge) end
-  return 303, nil, { Location = to, ["Cache-Control"] = "no-store" }
+  return 303, nil, { Location = way_back(charge) or view.challenge_url(charge.challenge),
+    ["Cache-Control"] = "no-store" }
 end
 
 return M
