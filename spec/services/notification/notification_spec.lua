@@ -4,6 +4,7 @@
 local database = require "platform.db"
 local events = require "services.notification.events"
 local host = require "spec.support.host"
+local shell = require "spec.support.shell"
 local store = require "services.notification.store"
 
 local db = database.open("notification")
@@ -16,10 +17,7 @@ local INBOX, SHOP = env "INBOX_URL", env "SHOP_URL"
 local SUPERVISOR = "supervisorctl -c " .. env "FASTR_VAR" .. "/conf/supervisord.conf "
 
 local function run(command)
-  local pipe = assert(io.popen(command .. " 2>&1"))
-  local output = pipe:read("*a")
-  pipe:close()
-  return output
+  return (select(2, shell.run(command)))
 end
 
 -- ---- events and mails ---------------------------------------------------------------------------------------------
