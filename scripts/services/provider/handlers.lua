@@ -95,7 +95,9 @@ function M.charge(ctx)
   end
   local charge, made_before = within(function(tx) return book.charge(tx, request) end)
   if not charge then return nil, made_before end
-  if behaviour.answer_ms and not made_before then fastr.time.sleep(behaviour.answer_ms) end
+  if behaviour.answer_ms and not made_before and not fastr.time.sleep(behaviour.answer_ms) then
+    return nil, problem.new("timeout") -- the caller's time was up first
+  end
   return reply(charge, made_before)
 end
 

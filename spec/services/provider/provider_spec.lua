@@ -2,6 +2,7 @@
 
 local host = require "spec.support.host"
 local provider = require "spec.support.provider"
+local shell = require "spec.support.shell"
 
 local uuid7 = fastr.crypto.uuid7
 local GOOD = "4242424242424242"
@@ -205,6 +206,16 @@ describe("a card that keeps one waiting", function()
     hears_nothing(key, "4000000000005019")
     assert.equal("captured", select(2, look_up(key)).status)
     assert.equal(false, select(2, own:ask("POST", "/keys/" .. key .. "/cancel")).cancelled)
+  end)
+
+  it("does not answer early because the caller's time is up", function()
+    local body = { amount = 1000, currency = "GBP", capture = true, reference = "r",
+      card = { number = "4000000000005019", exp_month = 12, exp_year = 2099 } }
+    -- Not our client: it would not wait for longer than it says.
+    local _, status = shell.run(("curl -s -m 10 -o /dev/null -w '%%{http_code}' -H 'Fastr-Deadline-Ms: 300' "
+      .. "-H 'Provider-Key: %s' -H 'Idempotency-Key: %s' -H 'Content-Type: application/json' -d '%s' "
+      .. "%s/api/v1/provider/charges"):format(own.key, uuid7(), fastr.json.encode(body), own.url))
+    assert.equal("504", status)
   end)
 
   it("has not charged, when it never answers", function()
