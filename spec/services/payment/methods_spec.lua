@@ -1,6 +1,7 @@
 -- payment-methods over HTTP, through the shop's front door: what customers and guests may do with cards, and that
 -- nothing of a card is left anywhere, whatever they send.
 
+local cards = require "services.payment.cards"
 local database = require "platform.db"
 local host = require "spec.support.host"
 
@@ -236,13 +237,10 @@ local function fresh_number()
   local digits = "4"
   for byte in fastr.crypto.random(14):gmatch(".") do digits = digits .. byte:byte() % 10 end
   for last = 0, 9 do
-    local sum, text = 0, digits .. last
-    for i = 1, 16 do
-      local digit = tonumber(text:sub(-i, -i))
-      if i % 2 == 0 then digit = digit > 4 and digit * 2 - 9 or digit * 2 end
-      sum = sum + digit
+    local number = digits .. last
+    if cards.check({ number = number, exp_month = 12, exp_year = 2030, cvc = "123" }, fastr.time.now()) then
+      return number
     end
-    if sum % 10 == 0 then return text end
   end
 end
 

@@ -2,21 +2,20 @@
 -- book says what the ledger says.
 
 local attempts = require "services.payment.attempts"
-local auth = require "services.auth.store"
 local cards = require "services.payment.cards"
 local database = require "platform.db"
 local host = require "spec.support.host"
 local ledger = require "services.payment.ledger"
 local operations = require "services.payment.operations"
-local passwords = require "services.auth.passwords"
 local program = require "spec.support.program"
 local provider = require "services.payment.provider"
+local shopper = require "spec.support.shopper"
 local store = require "services.payment.store"
 local vault = require "services.payment.vault"
 
 local db = database.open("payment")
 local uuid7 = fastr.crypto.uuid7
-local send = program.of { "auth", "payment" }
+local send = program.of { "payment" }
 
 local VISA, DECLINED, CHALLENGE = "4242424242424242", "4000000000000002", "4000000000003220"
 local LATE, SILENT = "4000000000005019", "4000000000005027"
@@ -58,10 +57,9 @@ local function assert_books_agree(id, captured, refunded)
 end
 
 local function at_once(n, run)
-  local tasks, results = {}, {}
-  for i = 1, n do tasks[i] = function() return run(i) end end
-  for i, packed in ipairs(fastr.all(tasks)) do results[i] = packed end
-  return results
+  local tasks = {}
+  for i = 1, n do tasks[i] = run end
+  return fastr.all(tasks)
 end
 
 -- A challenge that nobody meets would be asked about for ever.
@@ -424,21 +422,12 @@ describe("the provider's news", function()
 end)
 
 describe("the routes of payments", function()
-  local function staff(roles)
-    local id = uuid7()
-    local email = "spec-" .. id .. "@payment.example"
-    assert(auth.add_account(id, email, passwords.hash "correct horse", roles))
-    local _, pair = send("POST", "/api/v1/auth/tokens", { body = { email = email, password = "correct horse" },
-      peer = "198.51.100.7" })
-    return "Bearer " .. pair.access_token, id
+  local function signed_in(id, roles)
+    return shopper.signed_in(id, roles).Authorization
   end
 
-  local support, customer, customer_id
-
-  setup(function()
-    support = staff { "support" }
-    customer, customer_id = staff { "customer" }
-  end)
+  local customer_id = uuid7()
+  local support, customer = signed_in(nil, { "support" }), signed_in(customer_id)
 
   local function post(path, body, who, key)
     return send("POST", "/api/v1/payments/" .. path, { body = body or {}, headers = { Authorization = who,
@@ -448,7 +437,7 @@ describe("the routes of payments", function()
   it("show a payment to its customer and to staff, and to nobody else", function()
     local body = attempt(VISA, { customer = customer_id })
     attempts.authorise(db, body)
-    local other = staff { "customer" }
+    local other = signed_in()
     for who, expected in pairs { [customer] = 200, [support] = 200, [other] = 404 } do
       local status, shown = send("GET", "/api/v1/payments/" .. body.attempt, { headers = { Authorization = who } })
       assert.equal(expected, status)
