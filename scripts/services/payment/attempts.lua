@@ -10,6 +10,7 @@ local ledger = require "services.payment.ledger"
 local operations = require "services.payment.operations"
 local problem = require "lib.problem"
 local provider = require "services.payment.provider"
+local shape = require "lib.shape"
 local store = require "services.payment.store"
 local vault = require "services.payment.vault"
 
@@ -170,6 +171,7 @@ end
 -- ---- authorise ----------------------------------------------------------------------------------------------------
 
 local null = fastr.json.null
+local METHOD = shape.text { format = "uuid" }
 
 -- How the payment stands, as other services see it.
 local function answer(p)
@@ -188,7 +190,9 @@ local function route(body, card)
   return decision
 end
 
+-- The problem if the attempt is known with another body; of one that was given up before it came, none is known.
 local function differs(p, body)
+  if not p.order then return nil end
   for _, field in ipairs { "order", "amount", "currency", "payment_method" } do
     if p[field] ~= body[field] then
       return problem.new("idempotency_mismatch", { detail = "This attempt was asked for with another " .. field })
@@ -209,7 +213,7 @@ local function open(db, body, card, plan)
     end
     return store.lock(tx, attempt.attempt)
   end)
-  local failed = p.order and differs(p, body)
+  local failed = differs(p, body)
   if failed then return nil, failed end
   return p
 end
@@ -247,13 +251,11 @@ end
 function M.authorise(db, body)
   local p = store.load(db, body.attempt)
   if p then
-    local failed = p.order and differs(p, body)
+    local failed = differs(p, body)
     if failed then return nil, failed end
     if is_settled(p) then return answer(p) end
   end
-  if not body.payment_method:find("^%x+%-%x+%-%x+%-%x+%-%x+$") or #body.payment_method ~= 36 then
-    return nil, problem.new("payment_method_not_found")
-  end
+  if not shape.check(METHOD, body.payment_method) then return nil, problem.new("payment_method_not_found") end
   local card, plan, failed
   card, failed = vault.card(db, body.payment_method, body.customer)
   if not card then

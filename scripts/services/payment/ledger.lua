@@ -27,15 +27,13 @@ local function operation(balance, entry)
   end
   op.state = entry.state
   if entry.state == "failed" then op.why = entry.reason end
-  return op
 end
 
 -- The balance of entries in their order: `done` and `asked` (asked for, not ended) are sums by kind in minor units,
 -- `operations` a list of {kind, key, amount, state, at, reason, why}, and each of them by "KIND KEY" too.
 function M.fold(entries)
-  local zero = { authorise = 0, capture = 0, refund = 0, void = 0 }
-  local balance = { done = {}, asked = {}, operations = {} }
-  for kind in pairs(zero) do balance.done[kind], balance.asked[kind] = 0, 0 end
+  local function zeros() return { authorise = 0, capture = 0, refund = 0, void = 0 } end
+  local balance = { done = zeros(), asked = zeros(), operations = {} }
   for _, entry in ipairs(entries) do operation(balance, entry) end
   for _, op in ipairs(balance.operations) do
     local sums = op.state == "succeeded" and balance.done or op.state == "requested" and balance.asked

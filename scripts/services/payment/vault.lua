@@ -59,10 +59,10 @@ local function random_id()
     hex:sub(21) }, "-")
 end
 
-local function new_row(card, owner)
+local function new_row(card, owner, fingerprint)
   local now = fastr.time.unix_ms()
   local row = { id = random_id(), owner = owner, brand = card.brand, last4 = card.last4, exp_month = card.exp_month,
-    exp_year = card.exp_year, fingerprint = keys.fingerprint(card.number), created_at = fastr.time.iso(now),
+    exp_year = card.exp_year, fingerprint = fingerprint, created_at = fastr.time.iso(now),
     expires_at = not owner and fastr.time.iso(now + GUEST_MS) or nil }
   seal(row, card)
   return row
@@ -85,7 +85,7 @@ function M.save(tx, card, owner)
   local known = owner and save_again(tx, owner, card, fingerprint)
   if known then return known, false end
   if owner and store.count(tx, owner) >= METHODS_MAX then return nil, problem.new("payment_method_limit") end
-  local row = store.add(tx, new_row(card, owner))
+  local row = store.add(tx, new_row(card, owner, fingerprint))
   if row then return row, true end
   return save_again(tx, owner, card, fingerprint), false -- the same request came twice at once, and this one is second
 end
