@@ -30,7 +30,7 @@ local APART = { "provider" }
 
 -- The checked ctx of a request, or nil, problem.
 local function admit(route, req)
-  local principal, wrong, ok, text
+  local principal, wrong, ok
   principal, wrong = session.principal(req, route)
   if not principal then return nil, wrong end
   ok, wrong = access.check(principal, route.scope)
@@ -43,9 +43,8 @@ local function admit(route, req)
   if wrong then return nil, wrong end
   ctx.query, wrong = request.texts("query", route.query, req.query)
   if wrong then return nil, wrong end
-  ctx.body, wrong, text = request.body(route, req)
+  ctx.body, wrong = request.body(route, req)
   if wrong then return nil, wrong end
-  ctx.body_text = text
   return ctx
 end
 

@@ -49,7 +49,7 @@ function M.body(route, req)
     return nil, problem.new("body_missing")
   end
   if not is_json(req:header("content-type") or "") then return nil, problem.new("unsupported_media_type") end
-  if of.is_text then return text, nil, text end
+  if of.is_text then return text end
   local value, message = json.decode(text)
   if value == nil then
     if route.sensitive then message = message:gsub(' ".*', "") end -- a doubled name is quoted, and may be anything
@@ -57,7 +57,7 @@ function M.body(route, req)
   end
   local errors = of.check(value)
   if errors then return nil, invalid("body", errors) end
-  return value, nil, text
+  return value
 end
 
 -- ---- versions of what a client has read (RFC 9110 13) -------------------------------------------------------------

@@ -93,12 +93,6 @@ local function principal_of(claims)
   return { kind = kind, id = claims.sub, roles = roles, scopes = access.scopes(roles), session = claims.sid }
 end
 
-local function principal_of_token(token, audience)
-  local claims, wrong = verify(token, audience)
-  if not claims then return nil, wrong end
-  return principal_of(claims)
-end
-
 -- The value of a cookie (RFC 6265), or nil.
 local function cookie(req, name)
   local header = req:header("cookie")
@@ -151,11 +145,11 @@ function M.principal(req, route)
   if not token then return GUEST end
   local audience = AUDIENCE
   if route.internal then audience = task.get("service") end
-  local principal
-  principal, wrong = principal_of_token(token, audience)
-  if principal then
+  local claims
+  claims, wrong = verify(token, audience)
+  if claims then
     if not route.internal then task.set("token", #token < 1000 and token or nil) end
-    return principal
+    return principal_of(claims)
   end
   if is_cookie and wrong.status == 401 then return GUEST end
   return nil, wrong
