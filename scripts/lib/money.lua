@@ -20,6 +20,11 @@ function M.new(amount, currency)
   return { amount = amount, currency = currency }
 end
 
+-- money.of(currency) -> function(amount) that makes money of whole minor units; for many, unchecked.
+function M.of(currency)
+  return function(amount) return { amount = amount, currency = currency } end
+end
+
 -- The integer of a money. With `currency`, returns nil, message, "currency" when it is another one.
 function M.amount(money, currency)
   if currency and money.currency ~= currency then

@@ -1,7 +1,9 @@
--- order: the shape of an order in replies, the same wherever one is shown: by its own service, and by checkout.
+-- order: the shape of an order in replies, the same wherever one is shown: by its own service, and by checkout; and
+-- the lines and totals of a decision (price.cart) in that shape, for carts too.
 
 local shape = require "lib.shape"
 local address = require "lib.address"
+local money = require "lib.money"
 
 local M = {}
 
@@ -65,5 +67,25 @@ M.shape = shape.object({
   returns = shape.list(goods_returned), created_at = time, placed_at = shape.nullable(time),
   order_token = shape.optional(shape.text { doc = "in checkout's reply: a guest's key, sent as Fastr-Order" }),
 }, { name = "Order" })
+
+-- A decided line as M.line has it. `list_price`: minor units; `m`: money.of the decision's currency.
+function M.line_of(decided, name, list_price, m)
+  return {
+    sku = decided.sku, name = name, quantity = decided.quantity,
+    unit_price = m(decided.unit_price), list_price = m(list_price), subtotal = m(decided.subtotal),
+    discount = m(decided.item_discount + decided.order_discount), total = m(decided.total),
+    tax = m(decided.tax), tax_included = m(decided.tax_included),
+  }
+end
+
+-- The totals of a decision as M.totals has them.
+function M.totals_of(decision)
+  local m = money.of(decision.currency)
+  return {
+    items = m(decision.items_total), discount = m(decision.discount_total), shipping = m(decision.shipping_total),
+    shipping_discount = m(decision.shipping_discount_total), tax = m(decision.tax_total),
+    tax_included = m(decision.tax_included_total), total = m(decision.total),
+  }
+end
 
 return M

@@ -1,21 +1,16 @@
 -- view: a priced cart as the API shows it.
 
+local money = require "lib.money"
+local shapes = require "lib.order"
+
 local M = {}
 
 local array, null = fastr.json.array, fastr.json.null
 
-local function money(currency)
-  return function(amount) return { amount = amount, currency = currency } end
-end
-
-local function show_line(line, decided, product, m)
-  return {
-    sku = line.sku, name = product.name, quantity = line.quantity,
-    unit_price = m(decided.unit_price), list_price = m(product.price),
-    subtotal = m(decided.subtotal), discount = m(decided.item_discount + decided.order_discount),
-    total = m(decided.total), tax = m(decided.tax), tax_included = m(decided.tax_included),
-    available = product.available,
-  }
+local function show_line(decided, product, m)
+  local shown = shapes.line_of(decided, product.name, product.price, m)
+  shown.available = product.available
+  return shown
 end
 
 -- A product that is no longer sold: it stands in the cart, costs nothing, and is named under problems.
@@ -26,23 +21,13 @@ local function show_gone(line, m)
 end
 
 local function show_lines(cart, priced)
-  local m, lines, decided = money(cart.currency), {}, {}
+  local m, lines, decided = money.of(cart.currency), {}, {}
   for _, line in ipairs(priced.decision.lines) do decided[line.sku] = line end
   for i, line in ipairs(cart.lines) do
     local product = priced.products[line.sku]
-    lines[i] = product and show_line(line, decided[line.sku], product, m) or show_gone(line, m)
+    lines[i] = product and show_line(decided[line.sku], product, m) or show_gone(line, m)
   end
   return array(lines)
-end
-
--- The totals of a decision, as money.
-local function totals(decision)
-  local m = money(decision.currency)
-  return {
-    items = m(decision.items_total), discount = m(decision.discount_total), shipping = m(decision.shipping_total),
-    shipping_discount = m(decision.shipping_discount_total), tax = m(decision.tax_total),
-    tax_included = m(decision.tax_included_total), total = m(decision.total),
-  }
 end
 
 -- ---- problems -----------------------------------------------------------------------------------------------------
@@ -63,7 +48,7 @@ end
 -- Unit prices that differ from those of the last change.
 local function price_problems(cart, priced, problems)
   if not cart.pricing then return end
-  local before, m = {}, money(cart.currency)
+  local before, m = {}, money.of(cart.currency)
   for _, line in ipairs(cart.pricing.decision.lines) do before[line.sku] = line.unit_price end
   for _, line in ipairs(priced.decision.lines) do
     local old = before[line.sku]
@@ -117,7 +102,7 @@ end
 -- Why a total is another than when the cart was last changed: its problems, and each rule that takes off another amount
 -- now.
 function M.reasons(cart, priced)
-  local reasons, m = M.problems(cart, priced), money(cart.currency)
+  local reasons, m = M.problems(cart, priced), money.of(cart.currency)
   local before, old_rules = taken_off(cart.pricing and cart.pricing.trace)
   local after, new_rules = taken_off(priced.trace)
   for _, rule in ipairs(old_rules) do
@@ -148,7 +133,7 @@ function M.cart(cart, priced, full)
     id = cart.id, version = cart.version, state = cart.state, currency = cart.currency, email = cart.email or null,
     customer = cart.customer or null, lines = show_lines(cart, priced),
     shipping_address = cart.shipping_address or null, shipping_method = cart.shipping_method or null,
-    totals = totals(priced.decision), coupons = array(priced.coupons),
+    totals = shapes.totals_of(priced.decision), coupons = array(priced.coupons),
     problems = array(M.problems(cart, priced)), thresholds = show_thresholds(cart, priced),
     rules = { pack = priced.pack, abi = priced.abi, trace = full and priced.full or nil },
     order = cart.order or null,

@@ -1,36 +1,26 @@
 -- view: an order as the API and its events show it, and what of a decision is frozen in it.
 
+local money = require "lib.money"
+local shapes = require "lib.order"
+
 local M = {}
 
 local array, null = fastr.json.array, fastr.json.null
 
-local function money(currency)
-  return function(amount) return { amount = amount, currency = currency } end
-end
-
 local function freeze_line(decided, named, m)
-  return {
-    sku = decided.sku, name = named.name, quantity = decided.quantity,
-    unit_price = m(decided.unit_price), list_price = m(named.list_price), subtotal = m(decided.subtotal),
-    discount = m(decided.item_discount + decided.order_discount), total = m(decided.total),
-    tax = m(decided.tax), tax_included = m(decided.tax_included),
-    unit_discounts = decided.unit_discounts and array(decided.unit_discounts) or nil,
-  }
+  local line = shapes.line_of(decided, named.name, named.list_price, m)
+  line.unit_discounts = decided.unit_discounts and array(decided.unit_discounts) or nil
+  return line
 end
 
 -- What an order keeps of a decision: {lines, totals, total, due, shipping}. `names`: list of {sku, name, list_price}.
 function M.freeze(decision, names)
-  local m, named, lines = money(decision.currency), {}, {}
+  local m, named, lines = money.of(decision.currency), {}, {}
   for _, each in ipairs(names) do named[each.sku] = each end
   for i, decided in ipairs(decision.lines) do lines[i] = freeze_line(decided, named[decided.sku], m) end
   return {
     lines = array(lines), total = decision.total, due = decision.due or decision.total,
-    shipping = array(decision.shipping or {}),
-    totals = {
-      items = m(decision.items_total), discount = m(decision.discount_total), shipping = m(decision.shipping_total),
-      shipping_discount = m(decision.shipping_discount_total), tax = m(decision.tax_total),
-      tax_included = m(decision.tax_included_total), total = m(decision.total),
-    },
+    shipping = array(decision.shipping or {}), totals = shapes.totals_of(decision),
   }
 end
 
@@ -104,7 +94,7 @@ function M.order(o)
     shipping_address = o.shipping_address, shipping_method = o.shipping_method,
     rules = { pack = o.pack, abi = o.abi, trace = o.trace }, payments = show_payments(o.attempts),
     history = show_history(o.history), shipments = show_shipments(o.shipments),
-    returns = show_returns(o.returns, money(o.currency)), created_at = o.created_at, placed_at = o.placed_at or null,
+    returns = show_returns(o.returns, money.of(o.currency)), created_at = o.created_at, placed_at = o.placed_at or null,
   }
 end
 
