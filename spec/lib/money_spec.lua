@@ -11,6 +11,11 @@ describe("money", function()
     assert.has_error(function() money.new(1, "gbp") end)
   end)
 
+  it("makes many of one currency", function()
+    local pounds = money.of("GBP")
+    assert.same({ { amount = 5, currency = "GBP" }, { amount = -1, currency = "GBP" } }, { pounds(5), pounds(-1) })
+  end)
+
   it("does not mix currencies", function()
     assert.equal(5, money.amount({ amount = 5, currency = "GBP" }, "GBP"))
     local amount, _, code = money.amount({ amount = 5, currency = "EUR" }, "GBP")
