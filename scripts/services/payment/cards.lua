@@ -1,6 +1,8 @@
 -- cards: is this a card that can be charged? Brand by the issuer's range (ISO/IEC 7812), length, check digit, expiry,
 -- length of the security code. Pure: nothing is kept, and no text made here holds anything of what was sent.
 
+local luhn = require "lib.luhn"
+
 local M = {}
 
 local YEARS_AHEAD = 50 -- a later expiry is a slip of the keyboard
@@ -39,17 +41,6 @@ local function has_length(brand, length)
   return lengths[length] or (lengths.from ~= nil and length >= lengths.from and length <= lengths.to)
 end
 
--- The check digit of ISO/IEC 7812-1, annex B ("Luhn").
-local function passes_luhn(digits)
-  local sum = 0
-  for i = 1, #digits do
-    local digit = digits:byte(-i) - 48
-    if i % 2 == 0 then digit = digit * 2 end
-    sum = sum + (digit > 9 and digit - 9 or digit)
-  end
-  return sum % 10 == 0
-end
-
 -- The digits of a number as people write it: single blanks or dashes between digits are left out. Or nil, problem.
 local function digits_of(text)
   if text == "" then return nil, "is empty" end
@@ -69,7 +60,7 @@ local function check_number(text)
   if brand and not has_length(brand, #digits) then
     return nil, nil, "has the wrong number of digits for " .. brand.name
   end
-  if not passes_luhn(digits) then return nil, nil, "is mistyped: its check digit does not fit" end
+  if not luhn.fits(digits) then return nil, nil, "is mistyped: its check digit does not fit" end
   if not brand then return nil, nil, "is of no brand that is taken here" end
   return digits, brand
 end

@@ -41,17 +41,6 @@ local BEHAVIOURS = {
   webhooks_reordered = { delay_ms = function(sequence) return sequence % 2 == 1 and 3000 or 0 end },
 }
 
--- Does the number (digits only) carry the right check digit (Luhn, ISO/IEC 7812-1 annex B)?
-function M.is_plausible(number)
-  local sum = 0
-  for i = #number, 1, -1 do
-    local digit = number:byte(i) - 48
-    if (#number - i) % 2 == 1 then digit = digit > 4 and digit * 2 - 9 or digit * 2 end
-    sum = sum + digit
-  end
-  return sum % 10 == 0
-end
-
 -- Is the card's last month over at `now` (RFC 3339 text, UTC)?
 function M.is_expired(card, now)
   local year, month = tonumber(now:sub(1, 4)), tonumber(now:sub(6, 7))

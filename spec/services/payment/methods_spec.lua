@@ -1,9 +1,9 @@
 -- payment-methods over HTTP, through the shop's front door: what customers and guests may do with cards, and that
 -- nothing of a card is left anywhere, whatever they send.
 
-local cards = require "services.payment.cards"
 local database = require "platform.db"
 local host = require "spec.support.host"
+local luhn = require "lib.luhn"
 
 local SHOP = assert(os.getenv("SHOP_URL"), "SHOP_URL is not set: run bin/test, or source var/shop.env")
 local LOGS = fastr.setting("var") .. "/log"
@@ -237,10 +237,7 @@ local function fresh_number()
   local digits = "4"
   for byte in fastr.crypto.random(14):gmatch(".") do digits = digits .. byte:byte() % 10 end
   for last = 0, 9 do
-    local number = digits .. last
-    if cards.check({ number = number, exp_month = 12, exp_year = 2030, cvc = "123" }, fastr.time.now()) then
-      return number
-    end
+    if luhn.fits(digits .. last) then return digits .. last end
   end
 end
 
