@@ -1,4 +1,4 @@
--- keys: the vault's keys, in two files of var/secrets (mode 0600) made at the first start and shared by the instances.
+-- keys: the vault's keys, in two files of var/secrets (mode 0600) made at the first use and shared by the instances.
 --
 --   vault_keys         key-encryption keys, newest first; the first one wraps, all of them unwrap. Two while a
 --                      rotation is under way: it ends when nothing is wrapped by the older one

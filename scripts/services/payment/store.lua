@@ -1,5 +1,5 @@
 -- store: the SQL statements about payments, their ledger and the provider's events. Statements return rows or raise.
--- Times are texts of fastr.time. What belongs to the vault is in vault.lua.
+-- Times are texts of fastr.time. What belongs to the vault is in vault_store.lua.
 
 local M = {}
 
