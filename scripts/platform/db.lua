@@ -92,7 +92,7 @@ end
 local function attempt(db, fn, options)
   local raw, message, code = db.handle:begin { isolation = options.isolation }
   if not raw then return "failed", failure(message, code), false end
-  local tx = setmetatable({ raw = raw, service = db.service }, Tx)
+  local tx = setmetatable({ raw = raw, service = db.service, after_commit = {} }, Tx)
   local ok, results = pack(xpcall(fn, fastr.traceback, tx))
   local refused = ok and results[1] == nil and results[2] ~= nil
   if not ok or refused then
@@ -103,7 +103,7 @@ local function attempt(db, fn, options)
   local lsn, constraint
   lsn, message, code, constraint = raw:commit()
   if lsn then
-    for _, run in pairs(tx.after_commit or {}) do run() end
+    for _, run in pairs(tx.after_commit) do run() end
     return "done", results
   end
   -- The task's own deadline ends the wait for COMMIT as well, and leaves the outcome as open.

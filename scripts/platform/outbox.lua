@@ -31,7 +31,6 @@ select $1, $4, $2, $3, $5, last, $6, $7, $8, $9 from next
 returning sequence]]
 
 local function nudge_after(tx, service)
-  tx.after_commit = tx.after_commit or {}
   tx.after_commit.outbox = tx.after_commit.outbox or function() flight.nudge("outbox." .. service) end
 end
 

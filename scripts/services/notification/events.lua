@@ -14,11 +14,6 @@ local function facts_of(event)
     order = { from = data.from, status = data.status, total = data.totals.total.amount, currency = data.currency } }
 end
 
-local function nudge_after(tx)
-  tx.after_commit = tx.after_commit or {}
-  tx.after_commit.mails = function() fastr.flight.nudge("notification.send") end
-end
-
 -- True, or nil and a problem or a text, which the inbox keeps with the parked event.
 function M.on_order(tx, event)
   local choice, message, code = fastr.rules.decide("notify.select", facts_of(event))
@@ -28,7 +23,7 @@ function M.on_order(tx, event)
   local mail, why = compose.mail(event, choice.template, choice.language)
   if not mail then return nil, why end
   store.add(tx, mail)
-  nudge_after(tx)
+  tx.after_commit.mails = function() fastr.flight.nudge("notification.send") end
   return true
 end
 

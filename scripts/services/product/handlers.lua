@@ -87,7 +87,6 @@ end
 local function forget(tx, sku, currency)
   local keys = { "product:" .. shop_currency() .. ":" .. sku }
   if currency ~= shop_currency() then keys[2] = "product:" .. currency .. ":" .. sku end
-  tx.after_commit = tx.after_commit or {}
   tx.after_commit.cache = function() cache.forget(unpack(keys)) end
 end
 

@@ -30,19 +30,13 @@ function M.queue(tx, id, type, entry)
     store.add_webhook(tx, { event = event, charge = id, sequence = sequence, type = type, body = body,
       due_at = after(delay + copy * COPY_MS) }, now)
   end
-  tx.after_commit = tx.after_commit or {}
-  tx.after_commit.webhooks = M.nudge
-end
-
--- Wakes the sender of this process.
-function M.nudge()
-  fastr.flight.nudge("provider.webhooks")
+  tx.after_commit.webhooks = function() fastr.flight.nudge("provider.webhooks") end -- the sender of this process
 end
 
 -- ---- sending ------------------------------------------------------------------------------------------------------
 
 -- The header Provider-Signature of a body that is sent at `seconds` (Unix time).
-function M.signature(secret, seconds, body)
+local function signature(secret, seconds, body)
   return ("t=%d,v1=%s"):format(seconds, fastr.crypto.hmac(secret, ("%d.%s"):format(seconds, body)))
 end
 
@@ -53,7 +47,7 @@ local function send(row)
   local seconds = math.floor(fastr.time.unix_ms() / 1000)
   local reply, message = fastr.http.request { method = "POST", url = fastr.setting("provider.webhook_url", ""),
     headers = { ["Content-Type"] = "application/json",
-      ["Provider-Signature"] = M.signature(secret, seconds, row.body) },
+      ["Provider-Signature"] = signature(secret, seconds, row.body) },
     body = row.body, timeout_ms = ANSWER_MS }
   if not reply then return false, message end
   return reply.status >= 200 and reply.status < 300, tostring(reply.status)
