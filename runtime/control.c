@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "runtime/json.h"
+
 static int connect_to(const char *var, const char *name, struct fastr_err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -59,6 +61,19 @@ char *fastr_control_ask(const char *var, const char *name, const char *command, 
     free(line);
     close(fd);
     return reply;
+}
+
+char *fastr_control_reason(const char *reply)
+{
+    struct fastr_err err;
+    const struct fastr_json_token *tape = fastr_json_tape(reply, strlen(reply), NULL, &err);
+    if (!tape || tape->kind != FASTR_JSON_OBJECT)
+        return fastr_strdup(reply);
+    const struct fastr_json_token *key = tape + 1, *end = key + 2 * tape->count;
+    for (; key < end && key[1].kind < FASTR_JSON_LIST; key += 2) /* a refusal is flat */
+        if (key->count == 5 && !memcmp(key->text, "error", 5) && key[1].kind == FASTR_JSON_STRING)
+            return fastr_strndup(key[1].text, key[1].count);
+    return fastr_strdup(reply);
 }
 
 int fastr_control_each(const char *var, void (*visit)(const char *name, void *data), void *data)

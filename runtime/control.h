@@ -7,6 +7,8 @@
 /* Sends one command line to VAR/run/NAME.sock and waits at most `timeout_ms` for the line of reply, which the caller
  * frees. NULL with `err` ("unavailable", "timeout"). */
 char *fastr_control_ask(const char *var, const char *name, const char *command, int timeout_ms, struct fastr_err *err);
+/* Why a master refused: the text of "error" in its reply, or the reply if that has none. The caller frees. */
+char *fastr_control_reason(const char *reply);
 /* The names of all masters that answer on VAR; `visit` is called in order of names. Returns how many. */
 int fastr_control_each(const char *var, void (*visit)(const char *name, void *data), void *data);
 /* The name of the master that leads this host, or NULL; caller frees. */

@@ -59,23 +59,6 @@ static int check(int argc, char **argv)
 
 /* ---- reload ---- */
 
-/* The text of "error" in a master's answer; one that was passed on has another master's whole answer in it. */
-static char *reason_of(const char *reply)
-{
-    static const char key[] = "\"error\":\"";
-    char *text = fastr_strdup(reply);
-    for (char *from; (from = strstr(text, key)) != NULL;) {
-        char *to = text;
-        for (from += sizeof key - 1; *from && *from != '"'; from++) {
-            if (*from == '\\' && from[1])
-                from++;
-            *to++ = *from;
-        }
-        *to = '\0';
-    }
-    return text;
-}
-
 static int ask(const char *var, const char *master, const char *command, const char *what)
 {
     struct fastr_err err;
@@ -83,7 +66,7 @@ static int ask(const char *var, const char *master, const char *command, const c
     if (!reply)
         return complain(&err);
     bool ok = !strncmp(reply, "{\"ok\":true", 10);
-    char *reason = reason_of(reply);
+    char *reason = fastr_control_reason(reply);
     if (ok)
         printf("%-16s %s\n", master, what);
     else

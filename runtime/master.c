@@ -184,10 +184,12 @@ static void on_master_reply(struct bufferevent *peer, void *data)
         return;
     operation->masters--;
     bufferevent_free(peer);
-    if (strncmp(line, "{\"ok\":true", 10))
-        fail_operation(operation, line);
+    char *reason = strncmp(line, "{\"ok\":true", 10) ? fastr_control_reason(line) : NULL;
+    if (reason)
+        fail_operation(operation, reason);
     else
         check_operation(operation);
+    free(reason);
     free(line);
 }
 
