@@ -17,7 +17,8 @@
 
 #include "bindings/pg.h"
 
-enum { TRIES = 2, PROBE_MS = 200, PROBE_LATE_MS = 1000, STUCK_EXTRA_MS = 500, SPREAD_AT = 8, HELD_UP_MS = 250, SENT_MAX = 128, LSN_PROBE_MS = 2 };
+enum { TRIES = 2, SPREAD_AT = 8, SENT_MAX = 128 };
+enum { PROBE_MS = 200, PROBE_LATE_MS = 1000, STUCK_EXTRA_MS = 500, HELD_UP_MS = 250, LSN_PROBE_MS = 2 };
 
 struct pg_servers pg_servers;
 

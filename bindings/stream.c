@@ -10,8 +10,8 @@
 #define TYPE "fastr.stream"
 
 /* open(channel) -> stream, what a handler returns as its body, with 200. What is published on the channel from now on
- * follows what is replayed. It is for the reply of this task, with which it ends otherwise. Raises for a name that is not 1 to 255 bytes. Returns nil, message, code: "busy" (as many
- * streams as a worker may have), "closed" (it is draining). */
+ * follows what is replayed. It is for the reply of this task, with which it ends otherwise. Raises for a name that is not
+ * 1 to 255 bytes. Returns nil, message, code: "busy" (as many streams as a worker may have), "closed" (it is draining). */
 static int l_open(lua_State *L)
 {
     struct fastr_err err;

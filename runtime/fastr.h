@@ -127,8 +127,7 @@ void fastr_task_enter_transaction(struct fastr_task *task);
 void fastr_task_leave_transaction(struct fastr_task *task);
 
 /* Runs `run` when the task ends for whatever reason, after its reply, last hung first; it must not call Lua. Embed it in
- * what you own.
- * fastr_task_undefer takes it off again. */
+ * what you own. fastr_task_undefer takes it off again. */
 struct fastr_cleanup {
     void (*run)(struct fastr_cleanup *cleanup);
     struct fastr_cleanup *next; /* private */
@@ -213,8 +212,9 @@ void *fastr_pinned(const char *line, const char **hash);
 /* A version that is still warm (live, or one of the two before), by its hash; NULL if it has gone. */
 void *fastr_warm(const char *line, const char *hash);
 
-/* One per Lua module: bindings/NAME.c defines `const struct fastr_binding fastr_binding_NAME`; bindings.c lists them. `open` pushes the module's table (it becomes fastr.NAME); it runs for
- * every Lua state built, also outside a worker. The rest runs in workers only, after fork. */
+/* One per Lua module: bindings/NAME.c defines `const struct fastr_binding fastr_binding_NAME`; bindings.c lists them.
+ * `open` pushes the module's table (it becomes fastr.NAME); it runs for every Lua state built, also outside a worker. The
+ * rest runs in workers only, after fork. */
 struct fastr_binding {
     const char *name;
     lua_CFunction open;

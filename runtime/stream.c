@@ -15,7 +15,8 @@
 #include <string.h>
 #include <strings.h>
 
-enum { BUCKETS = 256, CHANNEL_BYTES = 255, HEARTBEAT_MS = 15000, STREAMS = 1024, FIELDS = 32, SEEN = 256, HELD_BYTES = 262144 };
+enum { BUCKETS = 256, CHANNEL_BYTES = 255, HEARTBEAT_MS = 15000, STREAMS = 1024, FIELDS = 32 };
+enum { SEEN = 256, HELD_BYTES = 262144 };
 
 struct channel;
 
