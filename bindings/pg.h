@@ -237,6 +237,7 @@ void pg_probe_tick(uint64_t now);
 struct pg_target *pg_read_target(struct pg_pool *pool, const struct pg_op *op); /* where a slow read goes; never NULL */
 bool pg_target_serves(const struct pg_target *target, const struct pg_op *op);
 bool pg_primary_gone(void);
+bool pg_server_lost(const struct pg_conn *conn); /* do probes say that its server has gone since it was made? */
 extern const struct pg_class pg_read_class;
 
 /* pg_lane.c */

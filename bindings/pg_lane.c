@@ -237,12 +237,11 @@ static void commit_late(struct pg_conn *conn, struct pg_op *op)
     pg_list_first(&conn->ops, stand_in);
 }
 
-/* Do its probes say that the server has gone since this connection was made, with this statement under way for long? */
+/* Has the primary gone with this statement under way for long? */
 static bool server_gone(const struct pg_conn *conn, const struct pg_op *op, uint64_t now)
 {
-    const struct pg_target *target = conn->target;
-    return target->primary && target->known && !target->ok && conn->ready_us < target->lost_us &&
-           now > op->sent_us + GONE_MS * 1000 && (op->late || !pg_op_commits(op));
+    return conn->target->primary && pg_server_lost(conn) && now > op->sent_us + GONE_MS * 1000 &&
+           (op->late || !pg_op_commits(op));
 }
 
 static void check_sent(struct pg_conn *conn, struct pg_op *op, uint64_t now)

@@ -108,7 +108,7 @@ void pg_listen_tick(uint64_t now)
     for (struct pg_listener *at = listeners; at; at = at->next) {
         pg_conn_tick(&at->conn, now);
         pg_conn_open(&at->conn);
-        if (at->conn.state == PG_READY && !pg_servers.primary.ok && at->conn.ready_us < pg_servers.primary.lost_us)
+        if (at->conn.state == PG_READY && pg_server_lost(&at->conn))
             pg_conn_break(&at->conn, "the primary does not answer");
     }
 }

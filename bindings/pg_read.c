@@ -153,6 +153,12 @@ static bool any_replica_ok(void)
     return false;
 }
 
+bool pg_server_lost(const struct pg_conn *conn)
+{
+    const struct pg_target *target = conn->target;
+    return !target->ok && conn->ready_us < target->lost_us;
+}
+
 /* Gone for longer than anybody waits for a connection: what needs it fails at once. Probes find it again. */
 bool pg_primary_gone(void)
 {
