@@ -22,7 +22,7 @@ processes() {
       for i in $(seq "$count"); do echo "$name-$i $((port + i - 1)) $name"; done
     fi
     port=$((port + 8))
-  done < <(served)
+  done < <(services)
   [ -z "$all" ] || echo "shop-1 $ONE_PORT$all"
 }
 
@@ -49,7 +49,7 @@ nginx_upstreams() {
     for port in $ports; do printf '  server 127.0.0.1:%s max_fails=3 fail_timeout=2s;\n' "$port"; done
     for port in $ports; do printf '  server 127.0.0.1:%s max_fails=0 backup;\n' "$port"; done
     printf '  keepalive 32;\n  keepalive_timeout 20s;\n}\n'
-  done < <(served)
+  done < <(services)
 }
 
 # A POST that carries an Idempotency-Key may be sent again to another instance: the key makes it the same action.
@@ -64,7 +64,7 @@ nginx_keyed_locations() {
   while read -r name count prefixes; do
     printf 'location @%s_keyed { proxy_pass http://%s; proxy_next_upstream error http_502 http_503 non_idempotent; }\n' \
       "$name" "$name"
-  done < <(served)
+  done < <(services)
 }
 
 # The setting cors.origins as lines of a map: "http://localhost:*" stands for every port.
@@ -81,9 +81,9 @@ nginx_public() {
       printf 'location = /api/v1/%s { %sproxy_pass http://%s; }\n' "$prefix" "$(nginx_keyed "$name")" "$name"
       printf 'location /api/v1/%s/ { %sproxy_pass http://%s; }\n' "$prefix" "$(nginx_keyed "$name")" "$name"
     done
-  done < <(served)
+  done < <(services)
   # Server-sent events: passed on as they come, for as long as they last.
-  [ -z "$(ports_of order)" ] || printf 'location ~ ^/api/v1/orders/[^/]+/events$ { proxy_pass http://order; proxy_buffering off; proxy_read_timeout 1h; }\n'
+  printf 'location ~ ^/api/v1/orders/[^/]+/events$ { proxy_pass http://order; proxy_buffering off; proxy_read_timeout 1h; }\n'
   # What no service has is answered by fastr, too: also a preflight, which NGINX's own 404 would fail.
   printf 'location /api/ { proxy_pass http://any; }\n'
   # The document is merged from all services' declarations; any process can make it, whichever is away.
@@ -96,7 +96,7 @@ nginx_internal() {
   local name count prefixes
   while read -r name count prefixes; do
     printf 'location /internal/%s/ { %sproxy_pass http://%s; }\n' "$name" "$(nginx_keyed "$name")" "$name"
-  done < <(served)
+  done < <(services)
   nginx_keyed_locations
   nginx_public | sed -n '/^location.* \/api\//p'
 }
@@ -152,7 +152,7 @@ ENV
       port=$INTERNAL_PORT
       [ "$name" != provider ] || port=$(ports_of provider)
       printf 'FASTR_SERVICES_%s=http://127.0.0.1:%s\n' "${name^^}" "$port"
-    done < <(served)
+    done < <(services)
   } >"$VAR/fastr.env"
   (umask 077; cat >"$VAR/shop.env.new" <<ENV
 SHOP_URL=http://127.0.0.1:$HTTP_PORT
@@ -271,7 +271,7 @@ start_shop() {
   # By name: a service without tables of its own still has those of the platform (outbox, inbox, keys).
   # shellcheck disable=SC2046
   step migrate "the services' schemas" bin/fastr migrate $(services | awk '{ print $1 }')
-  [ -z "$(ports_of product)" ] || step load "the catalogue: 3,243 products with categories and stock" load_catalogue
+  step load "the catalogue: 3,243 products with categories and stock" load_catalogue
   step start "$(process_count) processes of fastr, topology $FASTR_TOPOLOGY" start_services
   [ -z "$(old_programs)" ] || step renew "$(old_programs | wc -l) processes, an instance of each service at a time" renew_services
   step start "NGINX (http://127.0.0.1:$HTTP_PORT)" start_nginx

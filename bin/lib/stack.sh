@@ -131,12 +131,4 @@ services() {
   done <"$ROOT/conf/services"
 }
 
-# Those of them whose scripts are there.
-served() {
-  local name rest
-  services | while read -r name rest; do
-    [ ! -e "$ROOT/scripts/services/$name/init.lua" ] || echo "$name $rest"
-  done
-}
-
 topics() { grep -v '^#' "$ROOT/conf/kafka/topics" | sed 'p; s/$/.dlq/'; }
