@@ -3,7 +3,6 @@
 Each part is stopped for real and started again, also when a spec fails. `fastr status` has to see each of them.
 """
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -13,10 +12,10 @@ import time
 import unittest
 import urllib.parse
 
-from support.door import INBOX, api, ask, must, new_key, until
-from support.shop import PASSWORD, card, cart, customer, order, owner, product, purchase, put_product, sign_in
-from support.stack import (PRIMARY, REPLICAS, ROOT, TOPOLOGY, VAR, all_ready, count, instances, is_ready, kill, listen_of, main, pid_of,
-                           psql, replay_paused, status, stopped, supervisor)
+from support.door import api, ask, must, new_key, until
+from support.shop import PASSWORD, card, cart, customer, mails, order, owner, product, purchase, put_product, sign_in
+from support.stack import (PRIMARY, REPLICAS, ROOT, TOPOLOGY, VAR, all_ready, count, events_of, instances, is_ready, kill, listen_of, main,
+                           pid_of, psql, replay_paused, status, stopped, supervisor, workers)
 
 ENGINES = ("redis", "kafka", "pg-primary", "pg-r1", "pg-r2")
 
@@ -142,7 +141,7 @@ class Redis(Case):
 class Nginx(Case):
     def test_whose_master_is_killed_serves_on_and_has_a_new_one(self):
         old = pid_of("nginx")
-        os.kill(old, signal.SIGKILL)
+        kill(old)
         self.answers_quickly("GET", "/products?limit=3", 200, 2)
         until(30, "another master to stay", lambda: (pid_of("nginx") or old) != old)
         until(30, "its workers to serve alone", lambda: not left_by(old))
@@ -172,13 +171,9 @@ class Supervisord(unittest.TestCase):
                 child.wait()
 
 
-def events_of(key, topic="order"):
-    """The types of a key's events in Kafka, as kcat reads them; one that was published twice counts once, by its id."""
-    done = subprocess.run(["kcat", "-b", os.environ["KAFKA_BROKERS"], "-t", topic, "-C", "-e", "-q", "-o", "beginning", "-f", "%k\t%s\n"],
-                          capture_output=True, text=True, timeout=60)
-    lines = (line.split("\t", 1) for line in done.stdout.splitlines())
-    events = [json.loads(text) for name, text in lines if name == key]
-    return list({event["id"]: event["type"] for event in events}.values())
+def events_of_once(key):
+    """The types of a key's events in Kafka; one that was published twice counts once, by its id."""
+    return list({event["id"]: event["type"] for event in events_of(key)}.values())
 
 
 class Kafka(Case):
@@ -189,10 +184,9 @@ class Kafka(Case):
             self.assertEqual(bought["status"], "paid")
             unsent = f"select count(*) from \"order\".outbox where key = '{bought['id']}' and sent_at is null"
             self.assertEqual(count(unsent), 2)
-        until(40, "its events", lambda: events_of(bought["id"]) == ["order.placed.v1", "order.paid.v1"])
+        until(40, "its events", lambda: events_of_once(bought["id"]) == ["order.placed.v1", "order.paid.v1"])
         self.assertEqual(until(10, "them to be marked", lambda: count(unsent) == 0), True)
-        mails = "/email?" + urllib.parse.urlencode({"envelope.to.address": bought["email"]})
-        until(40, "two mails", lambda: len(ask("GET", mails, door=INBOX).json()) == 2)
+        until(40, "two mails", lambda: len(mails(bought["email"])) == 2)
         self.status_is_well()
 
 
@@ -206,10 +200,10 @@ class Auth(Case):
             self.status_names("auth")
             self.refused_for_now(api("POST", "/auth/tokens", {"email": person["email"], "password": PASSWORD}))
             # New workers, which have asked auth nothing yet, verify with the keys on disk.
-            for master in status()["masters"]:
-                if "user" in master["services"] or "order" in master["services"]:
-                    kill(master["workers"][0]["pid"])
-            for name in instances("user") + instances("order"):
+            names = instances("user") + instances("order")
+            for name in names:
+                kill(workers(name)[name + ".0"])
+            for name in names:
                 until(30, name, lambda name=name: is_ready(name))
             for _ in range(4):
                 self.answers_quickly("GET", "/users/me", 200, 2, token=person["token"])
@@ -266,12 +260,12 @@ class TheRelay(Case):
     def test_that_dies_with_the_lease_is_replaced_within_seconds(self):
         holder = until(20, "a holder", lambda: self.holder_of("cart"))
         names = instances("cart")
-        workers = [worker["pid"] for master in status()["masters"] if master["name"] in names for worker in master["workers"]]
+        before = workers(*names).values()
         for name in names:
             kill(pid_of(name))
         began = time.monotonic()
         # They still answer while they finish what they have, and keep their master's successor waiting meanwhile.
-        until(30, "the old workers to end", lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers))
+        until(30, "the old workers to end", lambda: not any(os.path.exists(f"/proc/{pid}") for pid in before))
         all_ready()
         bought = order()
         until(10, "its events", lambda: count(

@@ -4,7 +4,7 @@ import unittest
 
 from support.door import api, must, new_key, until
 from support.shop import card, cart, owner, product, purchase
-from support.stack import PRIMARY, all_ready, count, instances, kill, main, psql, status, stopped
+from support.stack import PRIMARY, all_ready, count, instances, kill, main, psql, status, stopped, workers
 
 VISA = "4242424242424242"
 ANSWERS_LATE = "4000000000005019"   # the money is taken, the answer comes when nobody waits any more
@@ -51,12 +51,10 @@ def become(order, token, state):
 
 def kill_payment():
     """Ends every worker of the payment service, as a fault of the machine would."""
-    names = instances("payment")
-    workers = [worker["pid"] for master in status()["masters"] if master["name"] in names for worker in master["workers"]
-               if worker["pid"]]
-    for pid in workers:
+    running = [pid for pid in workers(*instances("payment")).values() if pid]
+    for pid in running:
         kill(pid)
-    return len(workers)
+    return len(running)
 
 
 class APaymentThatIsCutOff(unittest.TestCase):

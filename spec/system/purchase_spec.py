@@ -1,33 +1,18 @@
 """A purchase, from the first visit to the mails, at the public door; then what is left of it: events, rows, stock."""
-import json
-import os
-import subprocess
 import unittest
 import urllib.parse
 
-from support.door import INBOX, api, ask, must, new_key, until
-from support.shop import ADDRESS, CARD, PASSWORD, card, cart, customer, new_email, product, purchase
-from support.stack import PRIMARY, REPLICAS, main, psql
+from support.door import api, ask, must, new_key, until
+from support.shop import ADDRESS, CARD, PASSWORD, card, cart, customer, mails, new_email, product, purchase
+from support.stack import PRIMARY, REPLICAS, events_of, main, psql
 
 DECLINED, CHALLENGED = "4000000000000002", "4000000000003220"  # docs/cards.md
-
-
-def mails(address):
-    return ask("GET", "/email?" + urllib.parse.urlencode({"envelope.to.address": address}), door=INBOX).json()
 
 
 def mails_of(order, count):
     """The mails for an order, once there are so many of them."""
     found = until(20, f"{count} mails", lambda: len(mails(order["email"])) >= count and mails(order["email"]))
     return sorted(found, key=lambda mail: mail["time"])
-
-
-def events_of(order):
-    """What kcat reads of an order in topic order, in its order: (key, event)."""
-    done = subprocess.run(["kcat", "-b", os.environ["KAFKA_BROKERS"], "-t", "order", "-C", "-e", "-q", "-o", "beginning",
-                           "-f", "%k\t%s\n"], capture_output=True, text=True, check=True, timeout=60)
-    lines = (line.split("\t", 1) for line in done.stdout.splitlines())
-    return [json.loads(text) for key, text in lines if key == order["id"]]
 
 
 def checkout(shopping, method, token=None, key=None):
@@ -100,7 +85,7 @@ class Customer(unittest.TestCase):
         self.assertEqual(len(mails(self.order["email"])), 2)
 
     def test_its_events_are_in_kafka_in_their_order(self):
-        events = until(20, "two events", lambda: len(events_of(self.order)) >= 2 and events_of(self.order))
+        events = until(20, "two events", lambda: len(events_of(self.order["id"])) >= 2 and events_of(self.order["id"]))
         self.assertEqual([event["type"] for event in events], ["order.placed.v1", "order.paid.v1"])
         self.assertEqual([event["sequence"] for event in events], [1, 2])
         for event in events:

@@ -8,14 +8,9 @@ import unittest
 
 from support.door import SHOP, api, ask, must, new_key, until
 from support.shop import cart, product
-from support.stack import TOPOLOGY, all_ready, copied, edit, fastr, instances, kill, main, pid_of, programs, status, supervisor
+from support.stack import TOPOLOGY, all_ready, copied, edit, fastr, instances, kill, main, pid_of, programs, status, supervisor, workers
 
 QUANTITY = 20  # x 10.00: above the threshold of the promotion that is edited
-
-
-def workers():
-    """MASTER.WORKER to process id, of every worker of fastr."""
-    return {f"{master['name']}.{worker['worker']}": worker["pid"] for master in status()["masters"] for worker in master["workers"]}
 
 
 def scripts_of(service):

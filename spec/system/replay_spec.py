@@ -1,9 +1,7 @@
 """Real invoices are bought while the shop's processes are killed, one after the other and without a word: every order
 that a shopper was told of is there once, and its money, stock and events add up to the penny."""
 import itertools
-import os
 import re
-import signal
 import subprocess
 import unittest
 
@@ -13,27 +11,17 @@ from support.door import until
 INVOICES = 44  # the replay tells of its progress ten times: as often something is killed
 
 
-def worker_of(program):
-    """The id of a worker process of a master."""
-    listed = subprocess.run(["pgrep", "-P", str(stack.pid_of(program))], capture_output=True, text=True, timeout=10)
-    return int(listed.stdout.split()[0])
-
-
-def kill_worker(program):
-    os.kill(worker_of(program), signal.SIGKILL)
-
-
 def kill_master(program):
     """Ends a master; what it leaves of its workers ends by itself. Waits until supervisord has a new one."""
     pid = stack.pid_of(program)
-    os.kill(pid, signal.SIGKILL)
+    stack.kill(pid)
     until(30, program + " to run again", lambda: stack.pid_of(program) not in (None, pid))
 
 
 def victims():
     """What is killed, in this order: a worker in which orders are made, then a master of every service, and again."""
     busy = stack.instances("order")[0]
-    yield f"a worker of {busy}", lambda: kill_worker(busy)
+    yield f"a worker of {busy}", lambda: stack.kill(stack.workers(busy)[busy + ".0"])
     for program in itertools.cycle(name for name in stack.services() if name.endswith("-1")):
         yield f"the master of {program}", lambda program=program: kill_master(program)
 

@@ -2,7 +2,6 @@
 import base64
 import hashlib
 import hmac
-import http.client
 import json
 import os
 import time
@@ -10,8 +9,8 @@ import unittest
 import urllib.parse
 import uuid
 
-from support.door import SHOP, api, ask, must, new_key, until
-from support.shop import PASSWORD, card, cart, customer, new_email, order, owner, product, purchase
+from support.door import api, ask, must, new_key, until
+from support.shop import PASSWORD, card, cart, customer, new_email, order, product, purchase
 from support.stack import PRIMARY, VAR, main, psql
 
 CHALLENGED = "4000000000003220"  # docs/cards.md

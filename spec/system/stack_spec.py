@@ -3,7 +3,6 @@
 Reads the addresses from the environment (var/shop.env, FASTR_VAR). Uses nothing of ours.
 """
 import json
-import os
 import smtplib
 import unittest
 import urllib.parse

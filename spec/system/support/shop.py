@@ -1,9 +1,10 @@
 """People and things of the shop that a spec needs: the owner, a new customer, a product in stock, a cart, an order."""
 import os
 import time
+import urllib.parse
 import uuid
 
-from support.door import api, ask, must, new_key, until
+from support.door import INBOX, api, ask, must, new_key, until
 from support.stack import VAR, address_of
 
 ADDRESS = {"name": "Ada Spec", "line1": "1 Spec Street", "city": "London", "postcode": "N1 7AA", "country": "GB"}
@@ -72,6 +73,11 @@ def cart(quantity=1, sku=None, token=None):
 def card(token=None, number=CARD["number"]):
     """The id of a saved card."""
     return must(201, "POST", "/payment-methods", {"card": {**CARD, "number": number}}, token, new_key())["id"]
+
+
+def mails(address):
+    """The mails to an address, as the inbox shows them."""
+    return ask("GET", "/email?" + urllib.parse.urlencode({"envelope.to.address": address}), door=INBOX).json()
 
 
 def purchase(shopping, method):

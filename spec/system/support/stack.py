@@ -152,6 +152,16 @@ def replay_paused(url):
         psql(url, "select pg_wal_replay_resume()")
 
 
+# ---- Kafka ---------------------------------------------------------------------------------------------------------------
+
+def events_of(key):
+    """A key's events in topic order, in the order of the topic, as kcat reads them."""
+    done = subprocess.run(["kcat", "-b", os.environ["KAFKA_BROKERS"], "-t", "order", "-C", "-e", "-q", "-o", "beginning",
+                           "-f", "%k\t%s\n"], capture_output=True, text=True, timeout=60)
+    lines = (line.split("\t", 1) for line in done.stdout.splitlines())
+    return [json.loads(text) for name, text in lines if name == key]
+
+
 # ---- fastr -------------------------------------------------------------------------------------------------------------
 
 def fastr(*arguments, **environment):
@@ -165,6 +175,12 @@ def status():
     """The report of fastr status --json, with its exit code as `exit`."""
     done = subprocess.run([ROOT + "/bin/fastr", "status", "--json"], capture_output=True, text=True, timeout=120)
     return {**json.loads(done.stdout), "exit": done.returncode}
+
+
+def workers(*names):
+    """MASTER.WORKER to process id (0: it is being replaced), of every worker of these masters, or of all."""
+    return {f"{master['name']}.{worker['worker']}": worker["pid"] for master in status()["masters"]
+            if not names or master["name"] in names for worker in master["workers"]}
 
 
 @contextlib.contextmanager
