@@ -27,6 +27,13 @@ local function included(path)
   return names
 end
 
+-- The parts of fastr that a Lua file uses.
+local function used(path)
+  local names = {}
+  for name in code_of(path):gmatch("%f[%w_]fastr%.([%w_]+)") do names[#names + 1] = name end
+  return names
+end
+
 -- Fails with one line for each thing that leans where it may not.
 local function none(wrong)
   assert.same({}, wrong)
@@ -39,26 +46,34 @@ local function starts_with_one_of(name, beginnings)
   return false
 end
 
-local function check_requires(folder, allowed_of)
+-- Of each file of a folder: may it have each of the names that `names_of` finds in it?
+local function check(folder, pattern, names_of, says, may)
   local wrong = {}
-  for _, path in ipairs(files(folder, "*.lua")) do
-    for _, name in ipairs(required(path)) do
-      if not starts_with_one_of(name, allowed_of(path)) then wrong[#wrong + 1] = path .. " requires " .. name end
+  for _, path in ipairs(files(folder, pattern)) do
+    for _, name in ipairs(names_of(path)) do
+      if not may(path, name) then wrong[#wrong + 1] = path .. says .. name end
     end
   end
   none(wrong)
 end
 
+local function check_includes(folder, may) check(folder, "*.[ch]", included, " includes ", may) end
+
+local function check_requires(folder, allowed_of)
+  check(folder, "*.lua", required, " requires ", function(path, name)
+    return starts_with_one_of(name, allowed_of(path))
+  end)
+end
+
+local function check_pure(folder)
+  check(folder, "*.lua", used, " uses fastr.", function(_, name) return name == "money" or name == "text" end)
+end
+
 describe("the runtime", function()
   it("includes nothing but itself; main.c alone knows the list of the bindings", function()
-    local wrong = {}
-    for _, path in ipairs(files("runtime", "*.[ch]")) do
-      for _, name in ipairs(included(path)) do
-        local listed = path == "runtime/main.c" and name == "bindings/bindings.h"
-        if not listed and not name:find("^runtime/") then wrong[#wrong + 1] = path .. " includes " .. name end
-      end
-    end
-    none(wrong)
+    check_includes("runtime", function(path, name)
+      return name:find("^runtime/") or path == "runtime/main.c" and name == "bindings/bindings.h"
+    end)
   end)
 
   it("knows no service and no SQL", function()
@@ -96,26 +111,14 @@ describe("a binding", function()
   end
 
   it("includes runtime/fastr.h, runtime/json.h, bindings/util.h and its own; never another binding", function()
-    local wrong = {}
-    for _, path in ipairs(files("bindings", "*.[ch]")) do
-      for _, name in ipairs(included(path)) do
-        if not allowed(path, name) then wrong[#wrong + 1] = path .. " includes " .. name end
-      end
-    end
-    none(wrong)
+    check_includes("bindings", allowed)
   end)
 end)
 
 describe("a script", function()
   it("of lib leans on lib alone, and is pure", function()
     check_requires("scripts/lib", function() return { "lib." } end)
-    local wrong = {}
-    for _, path in ipairs(files("scripts/lib", "*.lua")) do
-      for name in code_of(path):gmatch("%f[%w_]fastr%.([%w_]+)") do
-        if name ~= "money" and name ~= "text" then wrong[#wrong + 1] = path .. " uses fastr." .. name end
-      end
-    end
-    none(wrong)
+    check_pure("scripts/lib")
   end)
 
   it("of the platform leans on lib and platform; declaration.lua alone loads services", function()
@@ -134,17 +137,10 @@ describe("a script", function()
   end)
 
   it("of the rules sees lib, the pack itself, fastr.money and fastr.text; nothing that waits", function()
-    local wrong = {}
-    for _, path in ipairs(files("scripts/rules", "*.lua")) do
-      for _, name in ipairs(required(path)) do
-        local outside = starts_with_one_of(name, { "platform.", "services.", "data." })
-        if outside then wrong[#wrong + 1] = path .. " requires " .. name end
-      end
-      for name in code_of(path):gmatch("%f[%w_]fastr%.([%w_]+)") do
-        if name ~= "money" and name ~= "text" then wrong[#wrong + 1] = path .. " uses fastr." .. name end
-      end
-    end
-    none(wrong)
+    check("scripts/rules", "*.lua", required, " requires ", function(_, name)
+      return not starts_with_one_of(name, { "platform.", "services.", "data." })
+    end)
+    check_pure("scripts/rules")
   end)
 
   it("main.lua asks platform.boot and nobody else", function()

@@ -35,6 +35,14 @@ describe("a master", function()
   before_each(function() h = host.start { program = program("one") } end)
   after_each(function() h:stop() end)
 
+  local function request_runs()
+    host.eventually("the request runs", function()
+      for _, worker in ipairs(h:ask("status").workers) do
+        if worker.tasks > 0 then return true end
+      end
+    end)
+  end
+
   local function word() return fastr.json.decode(h:get("/word").body).word end
 
   it("makes edited scripts live in all workers, with the same process ids", function()
@@ -64,11 +72,7 @@ describe("a master", function()
   it("finishes a request on the version it began with", function()
     -- A client of its own: reloading blocks this process.
     os.execute(("curl -s %s/slow >%s/slow &"):format(h.url, h.dir))
-    host.eventually("the request runs", function()
-      for _, worker in ipairs(h:ask("status").workers) do
-        if worker.tasks > 0 then return true end
-      end
-    end)
+    request_runs()
     h:write("scripts/main.lua", program("two"))
     assert.equal(0, (h:fastr("reload spec")))
     local answer = host.eventually("it is answered", function()
@@ -152,7 +156,7 @@ describe("a master", function()
     local pids = h:pids()
     local results = fastr.all {
       function() return h:get("/slow").status end,
-      function() fastr.time.sleep(150) host.kill(h.pid, "TERM") return true end,
+      function() request_runs() host.kill(h.pid, "TERM") return true end,
     }
     assert.equal(200, results[1][1])
     host.eventually("all have gone", function()
