@@ -441,6 +441,10 @@ def with_orders(replay, statement):
       {statement}"""
 
 
+def number(replay, statement):
+    return int(sql(with_orders(replay, statement))[0][0])
+
+
 # What somebody still has to do for this run's orders: work, payments, webhooks; and events of anybody.
 UNDER_WAY = """select (select count(*) from mine where work is not null)
   + (select count(*) from booked where next_try_at is not null)
@@ -454,17 +458,13 @@ def quiet(replay):
     """Waits until nothing is under way any more; at most two minutes. Returns how much still is."""
     end = time.monotonic() + 120
     while True:
-        left = int(sql(with_orders(replay, UNDER_WAY))[0][0])
+        left = number(replay, UNDER_WAY)
         if left == 0 or time.monotonic() > end:
             return left
         time.sleep(0.5)
 
 
 PAID = "('paid', 'fulfilling', 'shipped', 'delivered')"
-
-
-def number(replay, statement):
-    return int(sql(with_orders(replay, statement))[0][0])
 
 
 def check_orders(replay):
@@ -496,11 +496,10 @@ def check_money(replay):
 
 def check_stock(replay):
     units = sum(sum(order["units"].values()) for order in replay.placed)
-    taken = sql(with_orders(replay, """select coalesce(-sum(m.on_hand_delta), 0) from product.movements m
-        join placed p on p.id = m.order_id where m.kind = 'commit'"""))[0][0]
-    yield "units sold and taken off the shelf", units, int(taken)
-    left = sql(with_orders(replay, "select count(*) from product.holds h join placed p on p.id = h.order_id"))[0][0]
-    yield "holds left by these orders", 0, int(left)
+    yield "units sold and taken off the shelf", units, number(replay, """select coalesce(-sum(m.on_hand_delta), 0)
+        from product.movements m join placed p on p.id = m.order_id where m.kind = 'commit'""")
+    yield "holds left by these orders", 0, number(replay, """select count(*)
+        from product.holds h join placed p on p.id = h.order_id""")
     drift = sql("""select count(*) from product.stock s left join (
         select sku, sum(on_hand_delta) as n, sum(held_delta) as h from product.movements group by sku) m using (sku)
         left join (select sku, sum(quantity) as h from product.holds group by sku) q using (sku)
