@@ -47,6 +47,13 @@ static void open_pack(struct pack *pack, const char *source) {
     pack->sandbox = fastr_sandbox_new(pack->bundle, &pack->err);
 }
 
+/* A pack whose point "evil" decides by this body. */
+static void open_rule(struct pack *pack, const char *body) {
+    char source[4096];
+    snprintf(source, sizeof source, frame, body);
+    open_pack(pack, source);
+}
+
 static void close_pack(struct pack *pack) {
     fastr_sandbox_free(pack->sandbox);
     fastr_bundle_free(pack->bundle);
@@ -71,10 +78,8 @@ static uint64_t cpu_us(void) {
 /* The body must fail with `code` (NULL: any), within twice its time, and leave the state usable. */
 static void refuses(const char *body, const char *code) {
     struct pack pack = {0};
-    char source[4096];
     lua_State *L = luaL_newstate();
-    snprintf(source, sizeof source, frame, body);
-    open_pack(&pack, source);
+    open_rule(&pack, body);
     if (!pack.sandbox)
         fail_msg("%s", pack.err.text);
     uint64_t started = cpu_us();
@@ -92,9 +97,7 @@ static void refuses(const char *body, const char *code) {
 /* A pack with this body does not load, and says why. */
 static void does_not_load(const char *body, const char *why) {
     struct pack pack = {0};
-    char source[4096];
-    snprintf(source, sizeof source, frame, body);
-    open_pack(&pack, source);
+    open_rule(&pack, body);
     if (pack.sandbox || !strstr(pack.err.text, why))
         fail_msg("%s: expected '%s', got '%s'", body, why, pack.sandbox ? "a pack" : pack.err.text);
     close_pack(&pack);
@@ -214,11 +217,9 @@ static void answers_are_read_raw(void **state) {
 
 static void hostile_metatables_do_not_run(void **state) {
     struct pack pack = {0};
-    char source[4096];
     lua_State *L = luaL_newstate();
-    snprintf(source, sizeof source, frame,
+    open_rule(&pack,
              "return setmetatable({ a = 1 }, { __index = function() while true do end end, __pairs = error, __len = error })");
-    open_pack(&pack, source);
     assert_int_equal(0, decide(&pack, L, "evil", &pack.err));
     lua_getfield(L, -1, "a");
     assert_int_equal(1, lua_tointeger(L, -1));
@@ -229,12 +230,10 @@ static void hostile_metatables_do_not_run(void **state) {
 /* What a rule caught must have left nothing behind that nobody filled in. */
 static void a_shipment_that_was_refused_is_not_there(void **state) {
     struct pack pack = {0};
-    char source[4096];
     lua_State *L = luaL_newstate();
-    snprintf(source, sizeof source, frame,
+    open_rule(&pack,
              "local l = money.ledger('GBP', { { sku = 'a', quantity = 1, unit_price = 5 } })"
              "pcall(l.shipment, l, 'post', -1, 'x') pcall(l.shipment, l, 'post', 0.5) pcall(l.rate, l, 'x', 'y') return l:finish()");
-    open_pack(&pack, source);
     assert_int_equal(0, decide(&pack, L, "evil", &pack.err));
     lua_getfield(L, -1, "shipping");
     assert_int_equal(0, lua_objlen(L, -1));
@@ -312,11 +311,9 @@ static void bytecode_is_refused(void **state) {
 
 static void facts_are_refused_with_their_path(void **state) {
     struct pack pack = {0};
-    char source[4096];
     lua_State *L = luaL_newstate();
     struct fastr_decision decision = {.point = "evil", .explain = "none"};
-    snprintf(source, sizeof source, frame, "return facts");
-    open_pack(&pack, source);
+    open_rule(&pack, "return facts");
     lua_newtable(L);
     lua_pushnumber(L, 1.5), lua_setfield(L, -2, "n");
     assert_int_equal(-1, fastr_sandbox_decide(pack.sandbox, L, 1, &decision, &pack.err));
@@ -333,11 +330,9 @@ static void facts_are_refused_with_their_path(void **state) {
 
 static void pairs_has_an_order(void **state) {
     struct pack pack = {0};
-    char source[4096];
     lua_State *L = luaL_newstate();
-    snprintf(source, sizeof source, frame,
+    open_rule(&pack,
              "local s = '' for k in pairs { b = 1, a = 1, [2] = 1, [1] = 1, c = 1 } do s = s .. k end return { s }");
-    open_pack(&pack, source);
     assert_int_equal(0, decide(&pack, L, "evil", &pack.err));
     lua_rawgeti(L, -1, 1);
     assert_string_equal("12abc", lua_tostring(L, -1));
