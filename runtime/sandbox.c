@@ -15,7 +15,7 @@
 
 enum { HOOK_STEP = 1000, DEPTH_MAX = 32 };
 enum { CLASS_STEP = 16, SMALL_BYTES = 512, CHUNK_BYTES = 65536, GARBAGE_BYTES = 512 * 1024, HELD_MUCH = 64 * 1024 };
-enum { STACK_BYTES = 256 * 1024 };
+enum { STACK_BYTES = 256 * 1024, POINT_MAX = 96 };
 
 const char fastr_sandbox_export_key = 'x';
 static const char killed_sentinel = 'k';
@@ -444,10 +444,31 @@ static void hand_over(struct call *call, lua_State *L, int64_t facts) {
         breach(sandbox, L, "values");
 }
 
+static const char *answer_key(char key[POINT_MAX], const char *point) {
+    snprintf(key, POINT_MAX, "%.80s answers", point);
+    return key;
+}
+
+/* Raises unless the value at `index` is of the shape that the point at `at` declares for its answers, if it declares one. */
+static void check_answer(struct fastr_sandbox *sandbox, lua_State *L, const char *point, int at, int index) {
+    char about[2 * POINT_MAX], key[POINT_MAX];
+    lua_getfield(L, at, "answer");
+    bool declared = !lua_isnil(L, -1);
+    lua_pop(L, 1);
+    if (!declared)
+        return;
+    lua_getfield(L, at, "file");
+    const char *file = lua_isstring(L, -1) ? lua_tostring(L, -1) : "init";
+    snprintf(about, sizeof about, "%.80s.lua:1: %.80s: answer", file, point);
+    lua_pop(L, 1);
+    fastr_shape_check(sandbox->shapes, answer_key(key, point), about, L, index);
+}
+
 static int decide_protected(lua_State *L) {
     struct call *call = lua_touserdata(L, 1);
     struct fastr_sandbox *sandbox = call->sandbox;
     find_point(L, call);
+    int point = lua_gettop(L);
     lua_getfield(L, -1, "decide");
     call->code = "invalid";
     int64_t values = copy_in(call, L);
@@ -457,6 +478,7 @@ static int decide_protected(lua_State *L) {
     lua_pushstring(L, call->decision->explain);
     lua_call(L, 2, 1);
     sandbox_check_alive(L);
+    check_answer(sandbox, L, call->decision->point, point, lua_gettop(L));
     hand_over(call, L, values);
     return 0;
 }
@@ -517,6 +539,22 @@ int fastr_sandbox_decide_text(struct fastr_sandbox *sandbox, lua_State *from, co
     return result;
 }
 
+/* check(point, "facts" | "answer", value): raises unless it is of the shape that the point declares */
+static int l_check_example(lua_State *L) {
+    struct fastr_sandbox *sandbox = sandbox_of(L);
+    const char *point = luaL_checkstring(L, 1), *part = luaL_checkstring(L, 2);
+    lua_settop(L, 3);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, sandbox->points);
+    lua_pushvalue(L, 1);
+    lua_rawget(L, -2);
+    luaL_checktype(L, -1, LUA_TTABLE);
+    if (strcmp(part, "facts") == 0)
+        fastr_shape_check(sandbox->shapes, point, part, L, 3);
+    else
+        check_answer(sandbox, L, point, lua_gettop(L), 3);
+    return 0;
+}
+
 static int prove_protected(lua_State *L) {
     int *examples = lua_touserdata(L, 1);
     struct fastr_sandbox *sandbox = sandbox_of(L);
@@ -525,7 +563,8 @@ static int prove_protected(lua_State *L) {
     if (!lua_isfunction(L, -1))
         return 0;
     uint64_t before = sandbox_fingerprint(L);
-    lua_call(L, 0, 1);
+    lua_pushcfunction(L, l_check_example);
+    lua_call(L, 1, 1);
     *examples = (int)lua_tointeger(L, -1);
     if (sandbox_fingerprint(L) != before)
         luaL_error(L, "init.lua:1: a rule keeps state between decisions: it changed a variable or table of its file");
@@ -575,7 +614,18 @@ static void read_budget(lua_State *L, struct budget *budget) {
     lua_pop(L, 1);
 }
 
-/* One shape per point, compiled once. */
+/* The two shapes of the point on the top, compiled once. */
+static void compile_point(lua_State *L, struct fastr_shapes *shapes, const char *name) {
+    char key[POINT_MAX];
+    lua_getfield(L, -1, "facts");
+    fastr_shape_compile(shapes, L, name);
+    lua_pop(L, 1);
+    lua_getfield(L, -1, "answer");
+    if (!lua_isnil(L, -1))
+        fastr_shape_compile(shapes, L, answer_key(key, name));
+    lua_pop(L, 1);
+}
+
 static void read_points(lua_State *L, struct fastr_sandbox *sandbox) {
     lua_getfield(L, -1, "points");
     if (!lua_istable(L, -1))
@@ -589,9 +639,8 @@ static void read_points(lua_State *L, struct fastr_sandbox *sandbox) {
         if (!lua_isfunction(L, -1))
             luaL_error(L, "init.lua:1: point '%s' has no decide function", name);
         lua_pop(L, 1);
-        lua_getfield(L, -1, "facts");
-        fastr_shape_compile(sandbox->shapes, L, name);
-        lua_pop(L, 2);
+        compile_point(L, sandbox->shapes, name);
+        lua_pop(L, 1);
     }
     sandbox->points = luaL_ref(L, LUA_REGISTRYINDEX);
 }

@@ -2,8 +2,10 @@
  *
  *   facts (caller's state) --copy, checked by shape--> rules state --pack's function--> answer --raw copy--> caller's state
  *
- * The pack's `init.lua` returns { points = { ["price.cart"] = { facts = shape, decide = function(facts, how) } },
- * prove = function() -> number of examples, budget = { instructions =, per_value =, ms =, memory_kb =, values = } }.
+ * The pack's `init.lua` returns { points = { ["price.cart"] = { facts = shape, answer = shape, file = its file's name,
+ * decide = function(facts, how) } }, prove = function(check) -> number of examples, budget = { instructions =, per_value =,
+ * ms =, memory_kb =, values = } }. An answer of another shape than is declared is refused ("rules_error", with file, point
+ * and path); a point without `answer` answers what it likes. check(point, "facts" or "answer", value) raises for an example's.
  *
  * What a rule has: an allow-list of functions, frozen; `pairs` in a defined order; the pure bindings; `require` within the
  * pack. What it has not: time, randomness, I/O, bytecode, patterns, coroutines, finalizers, a pcall that outlives the kill.

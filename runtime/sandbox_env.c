@@ -528,7 +528,7 @@ static int l_check(lua_State *L) {
     refuse_sealed(L, "pack.check");
     lua_pushvalue(L, 1);
     fastr_shape_compile(shapes, L, "");
-    fastr_shape_copy(shapes, "", L, 2, L);
+    fastr_shape_check(shapes, "", "", L, 2);
     return 0;
 }
 

@@ -231,6 +231,7 @@ struct walk {
     const struct fastr_json_token *at; /* the next token; NULL: from Lua */
     bool copy;
     int64_t values;
+    const char *about; /* what the places are within, for messages; NULL: the facts */
 };
 
 /* A value as either source has it: Lua's type, and for a table on the tape the number of its members. */
@@ -259,6 +260,7 @@ static int refuse(const struct walk *walk, const struct place *place, const char
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
+    fastr_buffer_format(&text, "%s", walk->about ? walk->about : "");
     write_place(&text, place);
     lua_pushlstring(walk->to, text.length ? text.data : "facts", text.length ? text.length : 5);
     fastr_buffer_free(&text);
@@ -599,11 +601,18 @@ static const struct shape *shape_of(const struct fastr_shapes *shapes, lua_State
 }
 
 int64_t fastr_shape_copy(const struct fastr_shapes *shapes, const char *name, lua_State *from, int index, lua_State *to) {
-    struct walk walk = {.from = from, .to = to, .copy = from != to};
+    struct walk walk = {.from = from, .to = to, .copy = true};
     struct place root = {NULL, NULL, 0};
     struct value value = lua_value(from, index < 0 ? lua_gettop(from) + index + 1 : index);
     visit(&walk, shape_of(shapes, to, name), &value, &root, 0);
     return walk.values;
+}
+
+void fastr_shape_check(const struct fastr_shapes *shapes, const char *name, const char *about, lua_State *L, int index) {
+    struct walk walk = {.from = L, .to = L, .about = about};
+    struct place root = {NULL, NULL, 0};
+    struct value value = lua_value(L, index < 0 ? lua_gettop(L) + index + 1 : index);
+    visit(&walk, shape_of(shapes, L, name), &value, &root, 0);
 }
 
 int64_t fastr_shape_read(const struct fastr_shapes *shapes, const char *name, const struct fastr_json_token *tape,

@@ -1,4 +1,4 @@
-/* shape.h: what the facts of a decision look like; checked while they are copied into the rules state.
+/* shape.h: what the facts of a decision look like, checked while they are copied into the rules state; and its answer.
  *
  * A shape is declared by the pack as a plain table: { kind = "object", fields = { name = shape, ... } }, { kind = "list",
  * of = shape, max = n }, { kind = "map", of = shape }, { kind = "text", min =, max = bytes, values = { ... } }, { kind =
@@ -19,9 +19,11 @@ void fastr_shapes_free(struct fastr_shapes *shapes); /* NULL is fine */
 /* Compiles the declaration on the top of L (left there) under `name`; raises on L for a malformed one. nil is "any". */
 void fastr_shape_compile(struct fastr_shapes *shapes, lua_State *L, const char *name);
 /* Pushes on `to` a copy of the value at `index` of `from`, read raw; raises on `to` with the path ("lines[3].sku: ...").
- * With `to` == `from` it only checks, and pushes nothing. Returns the number of values seen. */
+ * Returns the number of values seen. */
 int64_t fastr_shape_copy(const struct fastr_shapes *shapes, const char *name, lua_State *from, int index, lua_State *to);
-/* The same from the tape of a JSON text (json.h). */
+/* Only checks the value at `index` of L; raises on L, the place in the message below `about` ("answer.lines[3].sku: ..."). */
+void fastr_shape_check(const struct fastr_shapes *shapes, const char *name, const char *about, lua_State *L, int index);
+/* Copies as fastr_shape_copy does, from the tape of a JSON text (json.h). */
 int64_t fastr_shape_read(const struct fastr_shapes *shapes, const char *name, const struct fastr_json_token *tape,
                          lua_State *to);
 

@@ -14,7 +14,7 @@ local points = {
 
 return {
   points = points,
-  prove = function() return prove(points) end,
+  prove = function(check) return prove(points, check) end,
   -- Per decision; instructions and values grow with the facts (per_value: for each value in them).
   budget = { instructions = 4000000, per_value = 4000, ms = 200, memory_kb = 32768, values = 3000000 },
 }

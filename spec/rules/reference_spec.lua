@@ -26,7 +26,8 @@ local answer = { words = keys(rule.words), fields = keys(rule.fields), examples 
   takes = offers.takes, offers = keys(offers.methods), conditions = keys(facts.conditions.fields),
   ordered = array(conditions.order), promotion = keys(facts.promotion.fields), actions = keys(actions),
   facts = each(points, function(point) return keys(point.facts.fields) end), needed = array(rule.needed),
-  files = each(points, function(point) return point.file or "" end) }
+  files = each(points, function(point) return point.file or "" end),
+  answers = each(points, function(point) return keys(point.answer and point.answer.fields or {}) end) }
 points.reference = { doc = "", facts = { kind = "object", fields = {} }, decide = function() return answer end }
 
 return {
@@ -180,6 +181,24 @@ describe("docs/rules.md", function()
     local list = {}
     for name in told:gmatch("`([%w_]+)`") do list[#list + 1] = name end
     agree(code.actions, list)
+  end)
+
+  it("has every field of every answer, and who asks", function()
+    local sold = assert(shop:decide("price.cart", { currency = "GBP", now = "2026-11-23T12:00:00Z",
+      lines = { { sku = "A", quantity = 1, unit_price = 100 } } }))
+    sold.pack = nil
+    code.answers["price.cart"] = keys(sold)
+    for point, fields in pairs(code.answers) do
+      local row = assert(read("docs/rules.md"):match("\n(| `" .. point .. "`[^\n]*)"))
+      local answer = row:match("| ([^|]+) |$")
+      for _, name in ipairs(fields) do
+        assert.truthy(answer:find("`" .. name .. "`", 1, true), ("%s answers %s"):format(point, name))
+      end
+      for service in row:match("^|[^|]+|[^|]+|([^|]+)|"):gmatch("%l+") do
+        local asked = shell.must("grep -rl '\"" .. point .. "\"' scripts/services/" .. service)
+        assert.truthy(asked ~= "", service .. " does not ask " .. point)
+      end
+    end
   end)
 
   it("has every decision point with its facts", function()

@@ -54,6 +54,8 @@ end
 return {
   doc = "May the cart be so? accept, or problems {sku, code, detail}.", file = "cart/accept",
   facts = shape.object(fields), decide = decide,
+  answer = shape.object { accept = shape.boolean(), problems = shape.list(shape.object { sku = shape.text { min = 0 },
+    code = shape.text(), detail = shape.text() }) },
   examples = {
     { "in stock", facts = { currency = "GBP", lines = { { sku = "A", quantity = 2 } }, stock = { A = 2 } },
       answer = { accept = true } },

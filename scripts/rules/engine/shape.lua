@@ -1,5 +1,4 @@
--- shape: short words for the shapes of facts. A shape is plain data that the runtime checks while it copies the
--- facts.
+-- shape: short words for the shapes of facts and answers. A shape is plain data that the runtime checks a value by.
 
 local M = {}
 

@@ -31,6 +31,8 @@ return {
     customer = shape.optional(shape.any()),
     order = shape.optional(shape.object { from = shape.optional(shape.text()), status = shape.optional(shape.text()),
       total = shape.optional(shape.integer()), currency = shape.optional(shape.text()) }) },
+  answer = shape.object { send = shape.boolean(), channel = shape.optional(shape.text { values = { "email" } }),
+    template = shape.optional(shape.text { max = 60 }), language = shape.optional(shape.text { max = 35 }) },
   decide = decide,
   examples = {
     { "an order", facts = { event = "order.placed.v1" }, answer = { send = true, template = "order_confirmation" } },

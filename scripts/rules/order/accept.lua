@@ -21,6 +21,8 @@ return {
     lines = shape.optional(shape.count()), units = shape.optional(shape.count()),
       country = shape.optional(shape.text()),
     customer = shape.optional(facts_shape.customer), payment = shape.optional(shape.any()) },
+  answer = shape.object { verdict = shape.text { values = { "accept", "review", "reject" } },
+    code = shape.optional(shape.text()), reason = shape.optional(shape.text()) },
   decide = decide,
   examples = {
     { "usual", facts = { currency = "GBP", total = 5000 }, answer = { verdict = "accept" } },

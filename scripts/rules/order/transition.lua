@@ -34,6 +34,7 @@ return {
   doc = "May an order's status change so? allow, or a reason.", file = "order/transition",
   facts = shape.object { from = shape.text(), to = shape.text(), who = shape.text(),
     order = shape.optional(shape.any()) },
+  answer = shape.object { allow = shape.boolean(), reason = shape.optional(shape.text()) },
   decide = decide,
   examples = {
     { "payment", facts = { from = "placed", to = "paid", who = "service" }, answer = { allow = true } },

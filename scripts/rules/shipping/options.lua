@@ -44,6 +44,9 @@ end
 return {
   doc = "How a cart can be sent: methods with fees.", file = "shipping/options",
   facts = shape.object(facts_shape.price.fields),
+  answer = shape.object { options = shape.list(shape.object { method = shape.text(), name = shape.text(),
+    fee = shape.count(), tax_category = shape.optional(shape.text()), free_from = shape.optional(shape.count()),
+    missing_for_free = shape.optional(shape.count { min = 1 }) }) },
   decide = decide,
   -- Without the pack's promotions (promotions = {}), so that they hold whatever is running.
   examples = {
