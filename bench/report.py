@@ -40,6 +40,18 @@ def table(figures, counts):
     return "\n".join(lines)
 
 
+def decision(figures, cases):
+    """The table of decisions by themselves; the ratio is the median of the rounds' own."""
+    lines = ["", "", "| a decision, from facts table to decision table | µs | × the plain function | instructions |",
+             "|---|---:|---:|---:|"]
+    for case, title in cases.items():
+        of = figures[case]
+        ratio = statistics.median(a / b for a, b in zip(of["us"], figures["plain"]["us"]))
+        count = f"{of['count']:,.0f}" if of["count"] else ""
+        lines.append(f"| {title} | {statistics.median(of['us']):,.1f} | {ratio:.1f} | {count} |")
+    return "\n".join(lines) + "\n"
+
+
 def checkout(figures):
     """The table of whole purchases."""
     ours, theirs = median(figures["shop"], "rate"), median(figures["pgbench"], "rate")

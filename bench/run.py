@@ -1,5 +1,6 @@
 """run: what bin/bench does once the engines are up: starts the contestants, checks that they answer alike, measures them
-in turns, and writes bench/RESULTS.md. Leans on measure.py and, for whole checkouts, on checkout.py.
+in turns, and writes bench/RESULTS.md. Leans on measure.py, for whole checkouts on checkout.py, for decisions by themselves
+on decision.py.
 
 Takes the rows to run, --quick and --rounds N; the addresses come from the environment of bin/bench."""
 import argparse
@@ -11,6 +12,7 @@ import time
 import urllib.request
 
 import checkout
+import decision
 import measure
 import report
 from measure import Counted, Failed, Server
@@ -245,6 +247,8 @@ def main():
     supervisor("stop", *reversed(SHOP))  # what the rows do not need would only be in their way
     figures, counts = run_rows(rows, options) if rows else ({}, {})
     text = report.table(figures, counts)
+    if "decision" in options.rows:
+        text += report.decision(decision.measure_cases(FOLDER, options), decision.CASES)
     if "checkout" in options.rows:
         text += report.checkout(run_checkout(options))
     print(text)
