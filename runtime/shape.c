@@ -262,7 +262,7 @@ static int refuse(const struct walk *walk, const struct place *place, const char
     va_end(arguments);
     fastr_buffer_format(&text, "%s", walk->about ? walk->about : "");
     write_place(&text, place);
-    lua_pushlstring(walk->to, text.length ? text.data : "facts", text.length ? text.length : 5);
+    lua_pushstring(walk->to, text.length ? text.data : walk->about ? "the whole" : "facts");
     fastr_buffer_free(&text);
     lua_pushfstring(walk->to, "%s: %s", lua_tostring(walk->to, -1), what);
     return lua_error(walk->to);

@@ -4,7 +4,7 @@ local shop
 
 setup(function() shop = assert(fastr.rules.open("scripts/rules")) end)
 
--- Smallest facts of each point whose answer is a table of the pack's own (that of price.cart is the ledger's, made in C).
+-- Smallest facts of each point whose answer is a table of the pack; that of price.cart is the ledger's, made in C.
 local FACTS = {
   ["cart.accept"] = { currency = "GBP", lines = fastr.json.array {} },
   ["shipping.options"] = { currency = "GBP", now = "2026-11-23T12:00:00Z", lines = fastr.json.array {} },

@@ -1,7 +1,10 @@
--- cart.accept: may a cart be as a change would leave it? Quantities, the number of lines, and what is in stock.
+-- cart.accept: may a cart be as a change would leave it? Quantities, the number of lines, the limits of
+-- definitions/limits.lua, and what is in stock.
 
 local facts_shape = require "price.facts"
+local limits = require "cart.limits"
 local shape = require "engine.shape"
+local window = require "engine.window"
 
 local MAX_LINES, MAX_QUANTITY = 1000, 9999
 
@@ -40,6 +43,31 @@ local function changed(facts)
   return set
 end
 
+-- Of the lines that a limit is about: the units of the largest, or of all of them, and the SKU of a changed one.
+local function held(limit, facts, only)
+  local units, sku = 0, nil
+  for _, line in ipairs(facts.lines) do
+    local is_changed = not only or rawget(only, line.sku)
+    if limits.is_about(limit, line) and (limit.per == "cart" or is_changed) then
+      units = limit.per == "cart" and units + line.quantity or math.max(units, line.quantity)
+      if is_changed and (not sku or line.quantity == units) then sku = line.sku end
+    end
+  end
+  return units, sku
+end
+
+local function check_limits(facts, only, problems)
+  local now = window.time(facts.now, "now")
+  for _, limit in ipairs(limits.list) do
+    if limits.is_for(limit, facts, now) then
+      local units, sku = held(limit, facts, only)
+      if sku and units > limit.most then
+        problems[#problems + 1] = { sku = sku, code = "limit", detail = limit.doc }
+      end
+    end
+  end
+end
+
 local function decide(facts)
   local problems, only = {}, changed(facts)
   if #facts.lines > MAX_LINES then
@@ -48,6 +76,7 @@ local function decide(facts)
   for _, line in ipairs(facts.lines) do
     check_line(line, (not only or only[line.sku]) and facts.stock or nil, problems)
   end
+  check_limits(facts, only, problems)
   return { accept = #problems == 0, problems = array(problems) }
 end
 

@@ -1,12 +1,14 @@
 -- standing: the promotions, taxes and zone that this pack holds: definitions (data) and promotions/ (rule files),
 -- without those that were switched off (definitions/off.lua).
 
+local definitions = require "engine.definitions"
 local facts = require "price.facts"
 local index = require "price.index"
 local promotion = require "price.promotion"
 local rule = require "price.rule"
+local tax_rates = require "price.tax_rates"
 
-local M = { promotions = {}, by_id = {}, tax_rates = require "definitions.tax_rates", zone = "GB" }
+local M = { promotions = {}, by_id = {}, tax_rates = tax_rates, zone = "GB" }
 
 -- Traces, `off` and used coupons know a promotion by its id.
 local function add(made, where)
@@ -16,12 +18,12 @@ local function add(made, where)
 end
 
 local function add_definitions()
-  for i, definition in ipairs(require "definitions.promotions") do
-    local good, wrong = pcall(pack.check, facts.promotion, definition)
-    local where = ("definitions/promotions.lua:1: [%d]"):format(i)
-    if not good then error(("%s.%s"):format(where, wrong), 0) end
-    add(promotion.compile(definition, i, "definitions/promotions.lua:1: "), where)
-  end
+  local i = 0
+  definitions.read("definitions/promotions", facts.promotion, function(definition, path)
+    i = i + 1
+    definitions.currency(definition.currency, path)
+    add(promotion.compile(definition, i, "definitions/promotions.lua:1: "), path .. ".id")
+  end)
 end
 
 local function add_rules()

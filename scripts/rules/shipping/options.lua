@@ -1,11 +1,11 @@
 -- shipping.options: how a cart can be sent, and what that costs before promotions. A method without zones goes
--- everywhere
--- that no method names.
+-- everywhere that no method names.
 
 local facts_shape = require "price.facts"
-local methods = require "definitions.shipping"
+local methods = require "shipping.methods"
 local price = require "price.cart"
 local shape = require "engine.shape"
+local standing = require "price.standing"
 
 local function serves(method, zone)
   for _, each in ipairs(method.zones or {}) do
@@ -26,17 +26,28 @@ local function items_total(facts)
   return ledger:total()
 end
 
+-- The fee for a cart whose items come to `total`.
+local function fee_of(method, total)
+  if method.free_from and total >= method.free_from then return 0 end
+  local fee = method.fee
+  for _, step in ipairs(method.fees or {}) do
+    if total >= step.from then fee = step.fee end
+  end
+  return fee
+end
+
+local function option_of(method, total)
+  local missing = method.free_from and method.free_from - total
+  return { method = method.method, name = method.name, fee = fee_of(method, total), tax_category = method.tax_category,
+    free_from = method.free_from, missing_for_free = missing and missing > 0 and missing or nil }
+end
+
 local function decide(facts)
-  local options, zone = {}, facts.zone or "GB"
+  local options, zone = {}, facts.zone or standing.zone
   local total, elsewhere = items_total(facts), not named_anywhere(zone)
   for _, method in ipairs(methods) do
-    local offered = method.currency == facts.currency and (serves(method, zone) or (elsewhere and not method.zones))
-    if offered then
-      local free = method.free_from and total >= method.free_from
-      options[#options + 1] = { method = method.method, name = method.name, fee = free and 0 or method.fee,
-        tax_category = method.tax_category, free_from = method.free_from,
-        missing_for_free = method.free_from and not free and method.free_from - total or nil }
-    end
+    local is_there = serves(method, zone) or (elsewhere and not method.zones)
+    if method.currency == facts.currency and is_there then options[#options + 1] = option_of(method, total) end
   end
   return { options = array(options) }
 end

@@ -73,6 +73,9 @@ local function price_fresh(db, cart)
   if not priced then return nil, failed end
   failed = incomplete(cart, priced)
   if failed then return nil, failed end
+  local ok
+  ok, failed = pricing.accept(cart, { kind = "checkout" }, gathered)
+  if not ok then return nil, failed end
   return priced
 end
 

@@ -16,9 +16,6 @@ local M = {}
 
 local array, null = fastr.json.array, fastr.json.null
 
-local MOST_UNITS = 9999
-local MOST_LINES = 1000
-
 local function db()
   return database.open("cart")
 end
@@ -156,8 +153,8 @@ end
 
 -- ---- lines --------------------------------------------------------------------------------------------------------
 
--- Adds one line's units to the cart; the line that was changed or made, or nil and a problem.
-local function add_line(cart, wanted, facts, i)
+-- Adds one line's units to the cart; returns the line that was changed or made.
+local function add_line(cart, wanted, facts)
   local line = find_line(cart, wanted.sku)
   if not line then
     cart.last_position = cart.last_position + 1
@@ -165,29 +162,19 @@ local function add_line(cart, wanted, facts, i)
     cart.lines[#cart.lines + 1] = line
   end
   line.quantity, line.facts = line.quantity + wanted.quantity, facts
-  if line.quantity <= MOST_UNITS then return line end
-  local text = ("would make %d of %s; at most %d"):format(line.quantity, line.sku, MOST_UNITS)
-  return nil, problem.new("validation", { detail = text, errors = array { {
-    path = ("[%d].quantity"):format(i - 1), problem = text } } })
-end
-
-local function too_many_lines()
-  return problem.new("validation", { detail = ("a cart has at most %d lines"):format(MOST_LINES),
-    errors = array { { path = "", problem = ("a cart has at most %d lines"):format(MOST_LINES) } } })
+  return line
 end
 
 function M.add_lines(ctx)
   local wanted, gathered = wanted_lines(ctx.body), ctx.prepared
   return change(ctx, function(cart)
     local touched, seen = {}, {}
-    for i, each in ipairs(wanted) do
-      local line, failed = add_line(cart, each, gathered.products[each.sku], i)
-      if not line then return nil, failed end
+    for _, each in ipairs(wanted) do
+      local line = add_line(cart, each, gathered.products[each.sku])
       if not seen[line.sku] then
         seen[line.sku], touched[#touched + 1] = true, line
       end
     end
-    if #cart.lines > MOST_LINES then return nil, too_many_lines() end
     local ok, failed = pricing.accept(cart, { kind = "add", lines = array(wanted) }, gathered)
     if not ok then return nil, failed end
     store.put_lines(ctx.tx, cart.id, touched)

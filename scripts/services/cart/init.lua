@@ -6,6 +6,7 @@ local order = require("lib.order").shape
 
 local id = shape.text { min = 22, max = 22, format = "token", doc = "a capability: who has it may use the cart" }
 local sku = shape.text { min = 1, max = 64, doc = "stock-keeping unit" }
+-- What a decision can take: a line's price must be exact. How many may be bought is the rule cart.accept's to say.
 local quantity = shape.integer { min = 1, max = 9999, doc = "units" }
 local code = shape.text { min = 1, max = 64, doc = "coupon code, as entered: its case matters" }
 local method = shape.text { min = 1, max = 40, doc = "one of GET /carts/{id}/shipping-options" }

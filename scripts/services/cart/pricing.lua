@@ -193,15 +193,23 @@ function M.price(cart, gathered)
     thresholds = #cart.lines > 0 and thresholds_of(option, info.trace, cart.currency) or {} }
 end
 
--- May the cart be so? `cart` is as the change would leave it; `change` is {kind, lines = {{sku, quantity}, ...}}.
--- True, or nil and a problem with one error for each reason.
-function M.accept(cart, change, gathered)
-  local facts = base_facts(cart, gathered)
-  facts.change, facts.stock = change, {}
+-- What there is of each article in the cart: {[sku] = units}.
+local function stock_of(cart, gathered)
+  local stock = {}
   for _, line in ipairs(cart.lines) do
     local known = facts_of(line, gathered)
-    facts.stock[line.sku] = known and known.available or 0
+    stock[line.sku] = known and known.available or 0
   end
+  return stock
+end
+
+-- May the cart be so? `cart` is as the change would leave it; `change` is {kind = "add" | "set" | "merge", lines =
+-- {{sku, quantity}, ...}}, or {kind = "checkout"}: then all of it is looked at but the stock, which the order's hold
+-- knows to the unit. True, or nil and a problem with one error for each reason.
+function M.accept(cart, change, gathered)
+  local facts = base_facts(cart, gathered)
+  facts.change = change
+  if change.kind ~= "checkout" then facts.stock = stock_of(cart, gathered) end
   local decision, failed = decide("cart.accept", facts)
   if not decision then return nil, failed end
   if decision.accept then return true end

@@ -1,0 +1,191 @@
+-- Definitions of the pack: what could not be used is refused when the pack is loaded, by file, path and reason.
+
+local shop
+
+setup(function() shop = assert(fastr.rules.open("scripts/rules")) end)
+
+local function with(name, list)
+  return shop:with("definitions/" .. name .. ".lua", "return { " .. list .. " }")
+end
+
+-- The pack with this list is refused with exactly this message.
+local function refused(name, list, message)
+  local pack, wrong = with(name, list)
+  assert.is_nil(pack, list)
+  assert.equal(("definitions/%s.lua:1: %s"):format(name, message), wrong)
+end
+
+describe("a promotion", function()
+  local function promotion(more)
+    return "{ id = 'a', actions = { { type = 'order_percent', value = 10 } }, " .. more .. " }"
+  end
+  local function action(text) return "{ id = 'a', actions = { " .. text .. " } }" end
+
+  it("with an unknown field is refused", function()
+    refused("promotions", promotion "cupon = 'X'", "[1].cupon: unknown field (did you mean 'coupon'?)")
+    refused("promotions", promotion "conditions = { min_item_total = 5 }",
+      "[1].conditions.min_item_total: unknown field (did you mean 'min_items_total'?)")
+  end)
+
+  it("of an unknown type is refused", function()
+    refused("promotions", action "{ type = 'order_percentage', value = 10 }",
+      "[1].actions[1].type: there is no action type 'order_percentage'")
+    refused("promotions", promotion "level = 'basket'", "[1].level: 'basket' is not one of cart, catalog")
+  end)
+
+  it("of more than 100 percent, of less than none, or of five places is refused", function()
+    for _, percent in ipairs { "100.1", "-1", "'3.14159'", "'ten'", "true" } do
+      refused("promotions", action("{ type = 'item_percent', value = " .. percent .. " }"),
+        "[1].actions[1].value: a percentage from 0 to 100 with up to 4 places is expected")
+    end
+    assert(with("promotions", action "{ type = 'item_percent', value = '33.3333' }"))
+  end)
+
+  it("that ends before it starts, or at no time, is refused", function()
+    refused("promotions", promotion "starts_at = '2026-12-01T00:00:00Z', ends_at = '2026-11-01T00:00:00Z'",
+      "[1].ends_at: ends before it starts")
+    local pack, wrong = with("promotions", promotion "starts_at = 'monday'")
+    assert.is_nil(pack)
+    assert.equal("definitions/promotions.lua:1: [1].starts_at:", wrong:match("^.-starts_at:"))
+  end)
+
+  it("in a currency whose minor units nobody knows is refused", function()
+    refused("promotions", promotion "currency = 'ZZZ'",
+      "[1].currency: 'ZZZ' is no currency whose minor units are known")
+  end)
+
+  it("of another's id is refused, also where the other is a file", function()
+    refused("promotions", promotion "" .. ", " .. promotion "", "[2].id: there is another promotion 'a'")
+    local pack, wrong = with("promotions", (promotion ""):gsub("'a'", "'three_for_two_candles'"))
+    assert.is_nil(pack)
+    assert.equal("promotions/three_for_two_candles.lua:1: there is another promotion 'three_for_two_candles'", wrong)
+  end)
+
+  it("that is no table, in a file that is no list, is refused", function()
+    refused("promotions", "7", "[1]: an object is expected, not a number")
+    refused("promotions", "id = 'a'", "the whole: a list is expected, not an object")
+    local pack, wrong = shop:with("definitions/promotions.lua", "return 7")
+    assert.is_nil(pack)
+    assert.equal("definitions/promotions.lua:1: the whole: a list is expected, not a number", wrong)
+    pack, wrong = shop:with("definitions/promotions.lua", "return {\n  { id = 'a' ]\n}")
+    assert.is_nil(pack)
+    assert.equal("definitions/promotions.lua:2:", wrong:match("^[^:]+:%d+:"))
+  end)
+end)
+
+describe("a tax rate", function()
+  it("that could not be used is refused", function()
+    refused("tax_rates", "{ category = 'standard', percent = 120 }",
+      "[1].percent: a percentage from 0 to 100 with up to 4 places is expected")
+    refused("tax_rates", "{ category = 'standard', percent = '17.50001' }",
+      "[1].percent: a percentage from 0 to 100 with up to 4 places is expected")
+    refused("tax_rates", "{ category = 'standard', percnt = 20 }",
+      "[1].percnt: unknown field (did you mean 'percent'?)")
+    refused("tax_rates", "{ category = 'standard', percent = 20, from = '2027-01-01T00:00:00Z', "
+      .. "to = '2026-01-01T00:00:00Z' }", "[1].to: ends before it starts")
+  end)
+
+  it("that would be told from another by chance is refused", function()
+    local twice = "{ category = 'standard', percent = %d, zone = 'GB' }"
+    refused("tax_rates", twice:format(20) .. ", " .. twice:format(17),
+      "[2].category: 'standard in GB from the beginning' is also that of definitions/tax_rates.lua:1: [1]")
+    local later = "{ category = 'standard', percent = 17, zone = 'GB', from = '2027-01-01T00:00:00Z' }"
+    assert.is_nil(select(2, with("tax_rates", twice:format(20) .. ", " .. later)))
+  end)
+end)
+
+local CART = { currency = "GBP", now = "2026-11-23T12:00:00Z", zone = "GB", promotions = fastr.json.array {} }
+
+local function cart(lines, more)
+  local facts = { lines = lines }
+  for _, from in ipairs { CART, more or {} } do
+    for name, value in pairs(from) do facts[name] = value end
+  end
+  return facts
+end
+
+describe("a shipping method", function()
+  local function fees(pack, total, zone)
+    local facts = cart({ { sku = "A", quantity = 1, unit_price = total } }, { zone = zone })
+    local list = {}
+    local decision = assert(pack:decide("shipping.options", facts))
+    for _, option in ipairs(decision.options) do list[option.method] = option.fee end
+    return list
+  end
+
+  it("is flat, by total, by zone, and free from an amount", function()
+    local pack = assert(with("shipping", [[
+      { method = "van", name = "Van", zones = { "GB" }, currency = "GBP",
+        fees = { { from = 0, fee = 895 }, { from = 2500, fee = 495 } }, free_from = 10000 },
+      { method = "van", name = "Van", zones = { "IE", "FR" }, currency = "GBP", fee = 1500 },
+      { method = "boat", name = "Boat", currency = "GBP", fee = 3000 } ]]))
+    assert.same({ van = 895 }, fees(pack, 2499, "GB"))
+    assert.same({ van = 495 }, fees(pack, 2500, "GB"))
+    assert.same({ van = 0 }, fees(pack, 10000, "GB"))
+    assert.same({ van = 1500 }, fees(pack, 10000, "IE"))
+    assert.same({ boat = 3000 }, fees(pack, 10000, "NZ"))
+  end)
+
+  it("that could not be used is refused", function()
+    local good = "method = 'van', name = 'Van', currency = 'GBP'"
+    refused("shipping", "{ " .. good .. " }", "[1]: either fee or fees is needed")
+    refused("shipping", "{ " .. good .. ", fee = -1 }", "[1].fee: at least 0 is expected, not -1")
+    refused("shipping", "{ " .. good .. ", fee = 3.95 }", "[1].fee: an integer is expected, not 3.9500000000000002")
+    refused("shipping", "{ " .. good .. ", fees = { { from = 100, fee = 1 } } }",
+      "[1].fees[1].from: the first is from 0, each next one from more")
+    refused("shipping", "{ " .. good .. ", fees = { { from = 0, fee = 1 }, { from = 0, fee = 2 } } }",
+      "[1].fees[2].from: the first is from 0, each next one from more")
+    refused("shipping", "{ " .. good .. ", fee = 1, free_form = 100 }",
+      "[1].free_form: unknown field (did you mean 'free_from'?)")
+    refused("shipping", "{ " .. good .. ", fee = 1, tax_category = 'standart' }",
+      "[1].tax_category: there is no 'standart' (did you mean 'standard'?)")
+    refused("shipping", "{ method = 'van', name = 'Van', currency = 'XYZ', fee = 1 }",
+      "[1].currency: 'XYZ' is no currency whose minor units are known")
+    refused("shipping", ("{ " .. good .. ", fee = 1, zones = { 'GB' } }, "):rep(2),
+      "[2].method: 'van in GB for GBP' is also that of definitions/shipping.lua:1: [1]")
+  end)
+end)
+
+describe("a limit", function()
+  local function problems(pack, lines, more)
+    local decision = assert(pack:decide("cart.accept", cart(lines, more)))
+    assert.equal(#decision.problems == 0, decision.accept)
+    return decision.problems
+  end
+
+  it("keeps a line, or all of a kind together, within it, and says so in its words", function()
+    local pack = assert(with("limits", [[
+      { id = "mugs", doc = "At most 6 of a mug", most = 6, skus = { "MUG" } },
+      { id = "candles", doc = "At most 10 candles", most = 10, per = "cart", categories = { "lighting/candles" } } ]]))
+    assert.same({}, problems(pack, { { sku = "MUG", quantity = 6 }, { sku = "CUP", quantity = 60 } }))
+    assert.same({ { sku = "MUG", code = "limit", detail = "At most 6 of a mug" } },
+      problems(pack, { { sku = "MUG", quantity = 7 } }))
+    local candles = { { sku = "A", quantity = 6, categories = { "lighting/candles/votive" } },
+      { sku = "B", quantity = 5, categories = { "lighting/candles" } },
+      { sku = "C", quantity = 50, categories = { "lighting/candlesticks" } } }
+    local adds = { change = { kind = "add", lines = { { sku = "B", quantity = 1 } } } }
+    assert.same({ { sku = "B", code = "limit", detail = "At most 10 candles" } }, problems(pack, candles, adds))
+    candles[2].quantity = 4
+    assert.same({}, problems(pack, candles, adds))
+  end)
+
+  it("is for the customers, zones and times that it names", function()
+    local pack = assert(with("limits", [[ { id = "retail", doc = "At most 2 to a household", most = 2,
+      customer_groups = { "none", "retail" }, zones = { "GB" }, starts_at = "2026-11-01T00:00:00Z",
+      ends_at = "2026-12-01T00:00:00Z" } ]]))
+    local lines = { { sku = "A", quantity = 3 } }
+    assert.equal(1, #problems(pack, lines))
+    assert.equal(1, #problems(pack, lines, { customer = { id = "c", group = "retail" } }))
+    assert.equal(0, #problems(pack, lines, { customer = { id = "c", group = "wholesale" } }))
+    assert.equal(0, #problems(pack, lines, { zone = "IE" }))
+    assert.equal(0, #problems(pack, lines, { now = "2026-12-02T00:00:00Z" }))
+  end)
+
+  it("that could not be used is refused", function()
+    refused("limits", "{ id = 'a', doc = 'A', most = 0 }", "[1].most: at least 1 is expected, not 0")
+    refused("limits", "{ id = 'a', doc = 'A', most = 1, per = 'order' }", "[1].per: 'order' is not one of line, cart")
+    refused("limits", "{ id = 'a', doc = 'A', most = 1 }, { id = 'a', doc = 'B', most = 2 }",
+      "[2].id: 'a' is also that of definitions/limits.lua:1: [1]")
+    refused("limits", "{ id = 'a', most = 1 }", "[1].doc: is missing")
+  end)
+end)
