@@ -58,7 +58,7 @@ struct selection {
 };
 
 struct entry {
-    const char *rule, *stage, *outcome, *condition, *other, *unit, *doc;
+    const char *rule, *stage, *outcome, *condition, *other, *unit, *of, *says;
     struct text actual_text, wanted_text;
     double actual, wanted;
     int64_t amount;
@@ -531,7 +531,11 @@ static void verify(lua_State *L, struct ledger *ledger) {
         luaL_error(L, "rule '%s': the adjustments do not add up to the total", ledger->rule);
 }
 
-/* ledger:close() -> amount the open rule gave in this stage. Raises if the trace does not add up to the total. */
+static const char *keep_optional(lua_State *L, struct ledger *ledger, int index) {
+    return lua_type(L, index) == LUA_TSTRING ? keep(ledger, lua_tostring(L, index), lua_objlen(L, index)) : NULL;
+}
+
+/* ledger:close(says) -> amount the open rule gave in this stage; `says`: what a customer reads of it, or nil. Raises if the trace does not add up to the total. */
 static int l_close(lua_State *L) {
     struct ledger *ledger = check_ledger(L);
     check_open(L, ledger);
@@ -541,8 +545,10 @@ static int l_close(lua_State *L) {
     if (!shipping)
         ledger->reduced = sum(L, ledger->reduced, given);
     verify(L, ledger);
-    if (ledger->explain && given > 0 && (entry = add_entry(ledger, ledger->rule, ledger->stage, "applied")))
+    if (ledger->explain && given > 0 && (entry = add_entry(ledger, ledger->rule, ledger->stage, "applied"))) {
         entry->amount = given;
+        entry->says = keep_optional(L, ledger, 2);
+    }
     if (shipping)
         collect_shipments(ledger, entry);
     else
@@ -561,13 +567,9 @@ static void note_operand(lua_State *L, struct ledger *ledger, int index, double 
         *text = keep_text(L, ledger, index);
 }
 
-static const char *keep_optional(lua_State *L, struct ledger *ledger, int index) {
-    return lua_type(L, index) == LUA_TSTRING ? keep(ledger, lua_tostring(L, index), lua_objlen(L, index)) : NULL;
-}
-
-/* ledger:passed(rule, stage, outcome, condition, actual, wanted, other, unit, doc): a rule that did not apply, for the
- * full trace: outcome "not_applied" (with the condition that failed and both operands, numbers or texts, what they count,
- * and what the rule is) or "lost" (to the rule `other`) */
+/* ledger:passed(rule, stage, outcome, condition, actual, wanted, other, unit, of, says): a rule that did not apply, for
+ * the full trace: outcome "not_applied" (with the condition that failed and both operands, numbers or texts, what they count
+ * and of what; `says`, for a customer, where reaching `wanted` is all that is missing) or "lost" (to the rule `other`) */
 static int l_passed(lua_State *L) {
     struct ledger *ledger = check_ledger(L);
     luaL_checktype(L, 4, LUA_TSTRING);
@@ -586,7 +588,8 @@ static int l_passed(lua_State *L) {
     note_operand(L, ledger, 7, &entry->wanted, &entry->wanted_text);
     entry->other = keep_optional(L, ledger, 8);
     entry->unit = keep_optional(L, ledger, 9);
-    entry->doc = keep_optional(L, ledger, 10);
+    entry->of = keep_optional(L, ledger, 10);
+    entry->says = keep_optional(L, ledger, 11);
     return 0;
 }
 
@@ -1394,13 +1397,15 @@ static void put_entry(struct sink *sink, const struct entry *entry) {
     put_text(sink, "outcome", entry->outcome);
     if (strcmp(entry->outcome, "applied") == 0) {
         put(sink, "amount", entry->amount);
+        put_text(sink, "says", entry->says);
         put_parts(sink, entry);
         return;
     }
     put_text(sink, "condition", entry->condition);
     put_text(sink, "to", entry->other);
     put_text(sink, "unit", entry->unit);
-    put_text(sink, "doc", entry->doc);
+    put_text(sink, "of", entry->of);
+    put_text(sink, "says", entry->says);
     put_operand(sink, "actual", entry->actual, entry->actual_text);
     put_operand(sink, "wanted", entry->wanted, entry->wanted_text);
 }
@@ -1408,7 +1413,7 @@ static void put_entry(struct sink *sink, const struct entry *entry) {
 static void put_trace(struct sink *sink, const struct ledger *ledger) {
     open_list(sink, "trace", ledger->entry_count);
     for (int i = 0; i < ledger->entry_count; i++) {
-        open_object(sink, 8);
+        open_object(sink, 10);
         put_entry(sink, &ledger->entries[i]);
         close_object(sink, i + 1);
     }

@@ -14,7 +14,8 @@
 ---@class Condition
 ---@field [1] string
 ---@field [2] fun(cart: Cart): boolean, any, any
----@field unit? "money" the operands are amounts
+---@field unit? "money"|"units" both operands are amounts, or quantities: more in the cart reaches them
+---@field what? string of what they are: "kitchen/mugs"
 
 ---@class Customer
 ---@field id? string pseudonymous
@@ -44,6 +45,7 @@
 
 ---@class Rule
 ---@field doc string one sentence
+---@field says? string what a customer reads; default `doc` without the full stop
 ---@field stage "item"|"order"|"shipping"
 ---@field from? string RFC 3339; belongs to it
 ---@field to? string RFC 3339; belongs to it

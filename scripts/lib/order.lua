@@ -26,6 +26,10 @@ M.totals = shape.object {
   tax = shape.money, tax_included = shape.money, total = shape.money,
 }
 
+M.discounts = shape.list(shape.object { promotion = shape.text {}, amount = shape.money,
+  says = shape.text { doc = "what it is called" }, detail = shape.text { doc = "You saved 4.79: ..." } },
+  { doc = "what each promotion took off" })
+
 local payment = shape.object {
   id = shape.nullable(uuid, { doc = "of the payment; null until one was made" }), attempt = uuid,
   status = shape.enum { "new", "asked", "authorised", "captured", "declined", "unknown", "requires_action", "voided",
@@ -61,6 +65,7 @@ M.shape = shape.object({
   email = shape.text { format = "email", max = 254 },
   customer = shape.nullable(uuid), lines = shape.list(M.line), totals = M.totals,
   shipping_address = address.shape, shipping_method = shape.text {},
+  discounts = M.discounts,
   rules = shape.object { pack = shape.text { doc = "hash of the rules that priced it" }, abi = shape.integer {},
     trace = shape.any { doc = "which rule gave what" } },
   payments = shape.list(payment), history = shape.list(entry), shipments = shape.list(shipment),

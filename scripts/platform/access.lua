@@ -31,7 +31,7 @@ local CALLS = {
   order = { "product", "cart", "payment" },
   payment = {},
   notification = {},
-  rules = { "order" },
+  rules = { "order", "cart" },
   storefront = {},
 }
 

@@ -116,6 +116,17 @@ describe("a condition", function()
     assert.is_true(holds('during { days = { "sunday" } }', { now = "2026-10-04T00:00:00Z" }))
   end)
 
+  it("that more in the cart would meet says so, with what a customer reads, if it is all that is missing", function()
+    local _, entry = price('says = "Half", when = { at_least(3, sku "A"), spend_at_least(1000) }, ' .. half "nil", one)
+    assert.same({ "units", "A", 1, 3, "Half" }, { entry.unit, entry.of, entry.actual, entry.wanted, entry.says })
+    _, entry = price('says = "Half", when = { spend_at_least(5000), at_least(3, sku "A") }, ' .. half "nil", one)
+    assert.same({ "units" }, { entry.unit, entry.says })
+    _, entry = price('when = { spend_at_least(5000, category "home") }, ' .. half "nil", one)
+    assert.same({ "money", "home", "Mine" }, { entry.unit, entry.of, entry.says })
+    _, entry = price('says = "Half", ' .. half "nil", one)
+    assert.same({ "applied", "Half" }, { entry.outcome, entry.says })
+  end)
+
   it("of one's own sees the cart as apply does, and cannot give", function()
     local odd = '{ "an odd number", function(cart) return cart:quantity() % 2 == 1, cart:quantity(), "odd" end }'
     assert.is_true((holds(odd)))

@@ -1,7 +1,7 @@
 """What a rule developer asks of the running shop: why an order cost what it did, and what an edit would have changed."""
 import unittest
 
-from support.shop import order
+from support.shop import cart, order
 from support.stack import copied, fastr, main
 
 PENNY = """return rule { doc = "A penny off everything.", stage = "order", when = { at_least(1) },
@@ -30,6 +30,12 @@ class PlacedOrders(unittest.TestCase):
         self.assertIn(f": {total // 100}.{total % 100:02d} GBP by rules", text)
         self.assertRegex(text, r"ten_off_over_150 +not applied: min_items_total: has \d+\.\d\d, needs 150\.00")
         said(1, "explain", "99999999")
+        self.assertEqual([], self.order["discounts"])
+
+    def test_a_running_cart_is_explained_by_its_id(self):
+        made = cart()["id"]
+        self.assertIn("ten_off_over_150", said(0, "explain", made))
+        self.assertRegex(said(0, "explain", made, "--for", "customer"), r"\nTotal \d+\.\d\d GBP\n$")
 
     def test_all_of_them_still_cost_what_they_did(self):
         # Since ours: other specs put orders there that no rule has decided.

@@ -84,7 +84,16 @@ M.order = { "customer_group", "nth_order", "max_items_total", "min_quantity", "m
   "contains_skus_any", "contains_categories_any", "sku_quantity", "category_quantity", "category_items_total",
   "min_items_total" }
 
-local MONEY = { category_items_total = "money", min_items_total = "money" }
+-- What can be reached by putting more into the cart: the unit of the operands, and of what.
+local REACH = {
+  min_quantity = { "units", function() return "the cart" end },
+  min_line_quantity = { "units", function() return "one article" end },
+  sku_quantity = { "units", function(wanted) return table.concat(wanted.skus, " or ") end },
+  category_quantity = { "units", function(wanted) return wanted.category end },
+  category_items_total = { "money", function(wanted) return wanted.category end },
+  min_items_total = { "money", function() return "the cart" end },
+}
+local NO_REACH = {}
 
 local function least(kind, keys)
   return function(wanted) return wanted.min > 0 and { kind = kind, keys = keys(wanted) } or nil end
@@ -102,24 +111,28 @@ local NEEDS = {
   category_items_total = least("categories", function(wanted) return { wanted.category } end),
 }
 
--- List of { name, test, unit = of the operands, need = what a cart must have } for a definition's conditions.
+-- List of { name, test, unit = of the operands, what = they count, need = what a cart must have } of a definition.
 function M.compile(conditions)
   local list = {}
   for _, name in ipairs(M.order) do
     local wanted, need = conditions and conditions[name], rawget(NEEDS, name)
+    local reach = rawget(REACH, name) or NO_REACH
     if wanted ~= nil then
-      list[#list + 1] = { name, M[name](wanted), unit = MONEY[name], need = need and need(wanted) }
+      list[#list + 1] = { name, M[name](wanted), unit = reach[1], what = reach[2] and reach[2](wanted),
+        need = need and need(wanted) }
     end
   end
   return list
 end
 
--- The same conditions, those of money last.
+local LAST = { units = 2, money = 3 }
+
+-- The same conditions, what can be reached last: units, then money.
 function M.sorted(conditions)
   local list = {}
-  for _, is_money in ipairs { false, true } do
+  for place = 1, 3 do
     for _, condition in ipairs(conditions) do
-      if (condition.unit == "money") == is_money then list[#list + 1] = condition end
+      if (condition.unit and LAST[condition.unit] or 1) == place then list[#list + 1] = condition end
     end
   end
   return list

@@ -30,7 +30,8 @@ local action = object {
 }
 
 M.promotion = object {
-  id = optional(text()), doc = optional(text()), level = optional(text { values = { "cart", "catalog" } }),
+  id = optional(text()), doc = optional(text()), says = optional(text()),
+  level = optional(text { values = { "cart", "catalog" } }),
   actions = list(action, { min = 1, max = 50 }), conditions = optional(M.conditions),
     priority = optional(shape.integer()),
   exclusive = optional(shape.boolean()), coupon = optional(text()), currency = optional(text()),

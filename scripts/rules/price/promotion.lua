@@ -52,6 +52,13 @@ local function period_of(definition, list, index)
   return window.period(from, to, place(list, index), "starts_at", "ends_at")
 end
 
+-- What a customer reads of a promotion: its `says`, or its `doc` without the full stop.
+function M.says(definition)
+  local doc = definition.doc
+  if definition.says or not doc then return definition.says end
+  return text.ends_with(doc, ".") and doc:sub(1, -2) or doc
+end
+
 local NONE = {}
 
 -- A promotion of `definition`, the index-th of `list`, whose name begins the messages about it.
@@ -67,7 +74,8 @@ function M.compile(definition, index, list)
     parts[#parts + 1] = { kind = kind, action = action, filters = action.filters }
   end
   return {
-    id = definition.id or ("promotion " .. index), doc = definition.doc, index = index,
+    id = definition.id or ("promotion " .. index), doc = definition.doc, says = M.says(definition),
+    index = index,
     priority = definition.priority or 0,
     exclusive = definition.exclusive, coupon = definition.coupon, currency = definition.currency,
     off = definition.enabled == false, undiscounted = definition.applies_to_discounted == false,

@@ -28,13 +28,22 @@ local function barred(cart, promotion)
   if rawget(cart.blocked, promotion) then return "budget_spent", "budget", cart.blocked[promotion], budget.limit end
 end
 
+-- What a customer is told of the condition that failed, if to reach it is all that is missing: those after it hold.
+local function within_reach(cart, promotion, failed)
+  if not cart.full or not promotion.conditions[failed].unit then return nil end
+  for i = failed + 1, #promotion.conditions do
+    if not promotion.conditions[i][2](cart) then return nil end
+  end
+  return promotion.says
+end
+
 -- Do its conditions hold on the running state? Tells the trace if not.
 local function holds(cart, promotion, stage)
-  for _, condition in ipairs(promotion.conditions) do
+  for i, condition in ipairs(promotion.conditions) do
     local good, actual, wanted = condition[2](cart)
     if not good then
       cart.ledger:passed(promotion.id, stage, "not_applied", condition[1], actual, wanted, nil, condition.unit,
-        condition.unit and promotion.doc)
+        condition.what, within_reach(cart, promotion, i))
       return false
     end
   end
@@ -76,7 +85,7 @@ local function run_stage(cart, promotion, stage, lines_of)
     run_action(cart, promotion, part, lines)
   end
   cart.held[promotion] = true
-  return overspent(cart, promotion, ledger:close())
+  return overspent(cart, promotion, ledger:close(promotion.says))
 end
 
 -- ---- catalogue ---------------------------------------------------------------------------------------------------

@@ -6,13 +6,14 @@
 local conditions = require "price.conditions"
 local near = require "engine.near"
 local offers = require "price.offers"
+local promotion = require "price.promotion"
 local window = require "engine.window"
 local words = require "price.words"
 
 local M = { words = words }
 
-M.fields = { doc = "string", stage = "string", from = "string", to = "string", when = "table", apply = "function",
-  examples = "table", priority = "number", exclusive = "boolean", coupon = "string", currency = "string" }
+M.fields = { doc = "string", says = "string", stage = "string", from = "string", to = "string", when = "table",
+  apply = "function", examples = "table", priority = "number", exclusive = "boolean", coupon = "string", currency = "string" }
 M.example_fields = { [1] = "string", cart = "table", total = "number", now = "string", zone = "string",
   customer = "table", coupons = "table", shipping = "table" }
 M.stages = { item = true, order = true, shipping = true }
@@ -76,7 +77,7 @@ local function seen_by_rules(list)
   for i, condition in ipairs(list) do
     local test = condition[2]
     out[i] = { condition[1], function(cart) return test(offers.face(cart)) end, of = condition.of,
-      unit = condition.unit, need = condition.need }
+      unit = condition.unit, what = condition.what, need = condition.need }
   end
   return out
 end
@@ -87,7 +88,8 @@ function M.compile(definition, file, index)
   local apply = definition.apply
   local kind = { stage = definition.stage, apply = function(cart) apply(offers.face(cart)) end }
   return {
-    id = file:sub(#"promotions/" + 1, -5), doc = definition.doc, index = index, priority = definition.priority or 0,
+    id = file:sub(#"promotions/" + 1, -5), doc = definition.doc, says = promotion.says(definition),
+    index = index, priority = definition.priority or 0,
     exclusive = definition.exclusive, coupon = definition.coupon, currency = definition.currency, usage = {},
     conditions = conditions.sorted(seen_by_rules(definition.when or {})),
     period = window.period(definition.from, definition.to, file .. ":1: a rule"),

@@ -46,7 +46,7 @@ local function named(of)
   return table.concat(of.categories_any or of.skus_any, " or ")
 end
 
--- ---- conditions: { name, function(cart) -> holds, actual, wanted; of =, unit =, need = } ---------------------------
+-- ---- conditions: { name, function(cart) -> holds, actual, wanted; of =, unit =, what =, need = } --------------------
 
 -- What a cart must have for a condition of at least `n` to hold: for the index.
 local function need(n, of)
@@ -66,7 +66,7 @@ function M.at_least(n, of)
   return { "at_least " .. n .. " of " .. named(of), function(cart)
     local actual = cart.ledger:quantity(M.select(cart, of))
     return actual >= n, actual, n
-  end, of = of, need = need(n, of) }
+  end, of = of, unit = "units", what = named(of), need = need(n, of) }
 end
 
 -- What is named costs at least the amount now.
@@ -75,7 +75,7 @@ function M.spend_at_least(amount, of)
   return { "spend_at_least " .. amount .. " on " .. named(of), function(cart)
     local actual = cart.ledger:total(M.select(cart, of))
     return actual >= amount, actual, amount
-  end, of = of, unit = "money", need = need(amount, of) }
+  end, of = of, unit = "money", what = named(of), need = need(amount, of) }
 end
 
 local function one_of(word, list, kind, read)

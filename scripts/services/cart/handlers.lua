@@ -237,6 +237,16 @@ function M.show(ctx)
   return reply(200, cart, priced, ctx.query.explain == "full")
 end
 
+-- For who explains a price: what it is decided from. Tools ask with the cart's id, which is the capability to see it.
+function M.facts(ctx)
+  ctx.params = { id = ctx.body.cart }
+  local cart, gathered = look(ctx, {})
+  if not cart then return nil, gathered end
+  local priced, failed = pricing.price(cart, gathered)
+  if not priced then return nil, failed end
+  return 200, { facts = priced.facts, version = cart.version, pack = priced.pack }
+end
+
 local function offered(cart, gathered)
   local options, failed = pricing.shipping_options(cart, gathered)
   if not options then return nil, failed end

@@ -2,7 +2,7 @@
 
 local shape = require "lib.shape"
 local address = require "lib.address"
-local order = require("lib.order").shape
+local order_shapes = require "lib.order"
 
 local id = shape.text { min = 22, max = 22, format = "token", doc = "a capability: who has it may use the cart" }
 local sku = shape.text { min = 1, max = 64, doc = "stock-keeping unit" }
@@ -33,7 +33,7 @@ local cart = shape.object({
   state = shape.enum { "open", "paying", "done" },
   currency = shape.text { format = "currency" }, email = shape.nullable(email), customer = shape.nullable(uuid),
   lines = shape.list(line), shipping_address = shape.nullable(address.shape), shipping_method = shape.nullable(method),
-  totals = totals,
+  totals = totals, discounts = order_shapes.discounts,
   coupons = shape.list(shape.object { code = code, accepted = shape.boolean, reason = shape.optional(shape.text {}) }),
   problems = shape.list(shape.object { code = shape.text {}, detail = shape.text { doc = "for people" },
     sku = shape.optional(sku), coupon = shape.optional(code), reason = shape.optional(shape.text {}),
@@ -42,7 +42,10 @@ local cart = shape.object({
     { doc = "what stands against buying this now" }),
   thresholds = shape.list(shape.object { kind = shape.enum { "free_shipping", "promotion" },
     method = shape.optional(shape.text {}), promotion = shape.optional(shape.text {}),
-    missing = shape.money { doc = "to spend on top" }, detail = shape.text { doc = "for people" } }),
+    missing = shape.optional(shape.money { doc = "to spend on top" }),
+    missing_units = shape.optional(shape.integer { doc = "to buy on top" }),
+    of = shape.optional(shape.text { doc = "what to buy: a category, articles, or the cart" }),
+    detail = shape.text { doc = "for people" } }, { doc = "what a little more would give" }),
   rules = shape.object { pack = shape.text { doc = "hash of the rules that priced it" },
     abi = shape.optional(shape.integer {}), trace = shape.optional(shape.any) },
   order = shape.nullable(uuid, { doc = "what it became" }),
@@ -137,13 +140,18 @@ return {
         expected_total = shape.money { doc = "totals.total of the view that the shopper agreed to" },
         email = shape.optional(email), shipping_address = shape.optional(address.shape),
         shipping_method = shape.optional(method) },
-      replies = { [201] = order, [202] = order, [402] = declined } },
+      replies = { [201] = order_shapes.shape, [202] = order_shapes.shape, [402] = declined } },
 
     { internal = true, handler = "settle", scope = "cart:settle",
       doc = "Order's last word on a checkout: done, or open again",
       body = shape.object { cart = id, order = uuid, outcome = shape.enum { "done", "open" },
         attempt = shape.optional(uuid) },
       replies = { [200] = shape.object { state = shape.text {} } } },
+
+    { internal = true, handler = "facts", scope = "cart:facts",
+      doc = "The facts that a cart's price is decided from now: what `fastr rules explain` asks",
+      body = shape.object { cart = id },
+      replies = { [200] = shape.object { facts = shape.any, version = shape.integer {}, pack = shape.text {} } } },
   },
   produces = { cart = { doc = "A cart became an order", key = "order id", events = {
     ["cart.checked_out.v1"] = shape.object { order = uuid } } } },

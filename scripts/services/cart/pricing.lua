@@ -2,7 +2,7 @@
 -- change can be priced while the cart's row is locked.
 
 local coupons = require "services.cart.coupons"
-local money = require "lib.money"
+local explain = require "lib.explain"
 local problem = require "lib.problem"
 
 local M = {}
@@ -103,19 +103,13 @@ function M.shipping_options(cart, gathered)
   return decision.options
 end
 
-local function first_that_can_be_free(options)
-  for _, option in ipairs(options) do
-    if option.missing_for_free then return option end
-  end
-end
-
 -- The shipments of the chosen method (none where it is not offered), and the option to tell of: the chosen one, or,
 -- while none is chosen, the first that spending more makes free. Nil and a problem if the rules fail.
 local function chosen_shipping(cart, gathered)
   if #cart.lines == 0 then return {} end
   local options, failed = M.shipping_options(cart, gathered)
   if not options then return nil, failed end
-  if not cart.shipping_method then return {}, first_that_can_be_free(options) end
+  if not cart.shipping_method then return {}, explain.free_option(options) end
   for _, option in ipairs(options) do
     if option.method == cart.shipping_method then
       return { { method = option.method, fee = option.fee, tax_category = option.tax_category } }, option
@@ -126,25 +120,13 @@ end
 
 -- ---- what is missing to the next advantage ------------------------------------------------------------------------
 
-local function spend(missing, currency, what)
-  return ("Spend %s more: %s"):format(money.text(missing, currency), what)
-end
-
--- A promotion of which everything holds but the amount: the rules name that condition last.
-local function threshold_of(entry, currency)
-  if entry.outcome ~= "not_applied" or entry.unit ~= "money" or entry.wanted <= entry.actual then return nil end
-  local missing = entry.wanted - entry.actual
-  return { kind = "promotion", promotion = entry.rule, missing = missing,
-    detail = spend(missing, currency, entry.doc or entry.rule) }
-end
-
 local function thresholds_of(option, trace, currency)
   local list = {}
   if option and option.missing_for_free then
     list[1] = { kind = "free_shipping", method = option.method, missing = option.missing_for_free,
-      detail = spend(option.missing_for_free, currency, "no fee for " .. (option.name or option.method)) }
+      detail = explain.free_delivery(option, currency) }
   end
-  for _, entry in ipairs(trace) do list[#list + 1] = threshold_of(entry, currency) end
+  for _, each in ipairs(explain.thresholds(trace, currency)) do list[#list + 1] = each end
   return list
 end
 

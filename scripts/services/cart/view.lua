@@ -1,5 +1,6 @@
 -- view: a priced cart as the API shows it.
 
+local explain = require "lib.explain"
 local money = require "lib.money"
 local shapes = require "lib.order"
 
@@ -120,7 +121,8 @@ local function show_thresholds(cart, priced)
   local shown = {}
   for i, each in ipairs(priced.thresholds) do
     shown[i] = { kind = each.kind, method = each.method, promotion = each.promotion, detail = each.detail,
-      missing = { amount = each.missing, currency = cart.currency } }
+      missing = each.missing and { amount = each.missing, currency = cart.currency } or nil,
+      missing_units = each.missing_units, of = each.of }
   end
   return array(shown)
 end
@@ -133,7 +135,8 @@ function M.cart(cart, priced, full)
     id = cart.id, version = cart.version, state = cart.state, currency = cart.currency, email = cart.email or null,
     customer = cart.customer or null, lines = show_lines(cart, priced),
     shipping_address = cart.shipping_address or null, shipping_method = cart.shipping_method or null,
-    totals = shapes.totals_of(priced.decision), coupons = array(priced.coupons),
+    totals = shapes.totals_of(priced.decision),
+    discounts = array(explain.discounts(priced.trace, cart.currency)), coupons = array(priced.coupons),
     problems = array(M.problems(cart, priced)), thresholds = show_thresholds(cart, priced),
     rules = { pack = priced.pack, abi = priced.abi, trace = full and priced.full or nil },
     order = cart.order or null,

@@ -1,5 +1,6 @@
 -- view: an order as the API and its events show it, and what of a decision is frozen in it.
 
+local explain = require "lib.explain"
 local money = require "lib.money"
 local shapes = require "lib.order"
 
@@ -92,6 +93,7 @@ function M.order(o)
     id = o.id, number = o.number or null, status = o.status, currency = o.currency, email = o.email,
     customer = o.customer or null, lines = show_lines(o.lines), totals = o.totals,
     shipping_address = o.shipping_address, shipping_method = o.shipping_method,
+    discounts = array(explain.discounts(o.trace, o.currency)),
     rules = { pack = o.pack, abi = o.abi, trace = o.trace }, payments = show_payments(o.attempts),
     history = show_history(o.history), shipments = show_shipments(o.shipments),
     returns = show_returns(o.returns, money.of(o.currency)), created_at = o.created_at, placed_at = o.placed_at or null,

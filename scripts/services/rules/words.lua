@@ -1,5 +1,6 @@
 -- words: what decisions and their differences are called on a terminal.
 
+local explain = require "lib.explain"
 local money = require "lib.money"
 
 local M = {}
@@ -24,25 +25,8 @@ function M.hash(text)
   return text:gsub("^sha256:", ""):sub(1, 7)
 end
 
-local function operand(entry, value, currency)
-  if entry.unit == "money" and type(value) == "number" then return M.amount(value, currency) end
-  return tostring(value)
-end
-
--- An entry of a trace in words: "not applied: at_least 3 of lighting/candles: has 2".
-function M.entry(entry, currency)
-  if not entry then return "takes no part" end
-  if entry.outcome == "applied" then return "applied " .. M.change(-entry.amount, currency) end
-  if entry.outcome == "lost" then return "lost to " .. tostring(entry.to) .. ", which is exclusive" end
-  if entry.condition == "enabled" then return "switched off" end
-  local text = entry.outcome:gsub("_", " ")
-  if entry.condition then text = text .. ": " .. entry.condition end
-  if entry.actual ~= nil then
-    text = ("%s: has %s, needs %s"):format(text, operand(entry, entry.actual, currency),
-      operand(entry, entry.wanted, currency))
-  end
-  return text
-end
+-- An entry of a trace in words: "not applied: at_least 3 of lighting/candles: has 2, needs 3".
+M.entry = explain.entry
 
 -- Where two traces part, in words.
 function M.parting(trace, currency)

@@ -299,6 +299,49 @@ describe("fastr rules explain", function()
   end)
 end)
 
+describe("fastr rules explain of a file", function()
+  local FACTS = { currency = "GBP", now = "2026-11-27T12:00:00Z", zone = "GB", lines = {
+    { sku = "A", quantity = 2, unit_price = 1450, categories = { "lighting/candles" } } } }
+
+  local function explain(words)
+    write(home .. "/facts.json", fastr.json.encode(FACTS))
+    return rules("explain " .. home .. "/facts.json " .. words)
+  end
+
+  it("tells who supports a customer each rule, with the condition that failed, the money, the pack and when", function()
+    local code, said = explain ""
+    assert.equal(0, code, said)
+    assert.truthy(said:find(": 29.00 GBP by rules %x+, decided with the facts of 2026%-11%-27T12:00:00Z"), said)
+    assert.truthy(said:find("three_for_two_candles +not applied: at_least 3 of lighting/candles: has 2, needs 3"), said)
+    assert.truthy(said:find("ten_off_over_150 +not applied: min_items_total: has 29.00, needs 150.00"), said)
+  end)
+
+  it("tells a customer what he saved and what a little more would give him, and nothing else", function()
+    local _, said = explain "--for customer"
+    said = said:gsub("^Add[^\n]*delivery[^\n]*\n", "")
+    assert.equal("1 more of lighting/candles: Three for two on candles: the cheapest is free\n"
+      .. "Add 121.00: 10 % off orders of 150.00 or more\nTotal 29.00 GBP\n", said)
+    FACTS.lines[1].quantity = 3
+    _, said = explain "--for customer"
+    FACTS.lines[1].quantity = 2
+    assert.truthy(said:find("You saved 14.50: Three for two on candles", 1, true), said)
+  end)
+
+  it("gives all of it as JSON", function()
+    local said = fastr.json.decode(select(2, explain "--json"))
+    assert.same({ "facts", "GBP", 2900, 3 }, { said.kind, said.currency, said.total, #said.rules })
+    assert.equal("not applied: coupon: has none, needs entered", said.rules[1].text)
+    assert.equal(1, said.thresholds[#said.thresholds - 1].missing_units)
+  end)
+
+  it("says what it can explain when it is given something else, and who reads", function()
+    local code, said = rules "explain nothing-of-that-name"
+    assert.equal(1, code)
+    assert.truthy(said:find("is no order's number, no cart's id and no file", 1, true), said)
+    assert.equal(2, (explain "--for children"))
+  end)
+end)
+
 describe("fastr rules watch", function()
   local pid
 
