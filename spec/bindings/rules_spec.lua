@@ -34,7 +34,7 @@ describe("fastr.rules", function()
       conditions = { min_items_total = 500 }, actions = { { type = "order_percent", value = 10 } } } } })
     local decision = rules.decide("price.cart", facts, { explain = "full" })
     assert.same({ rule = "p", stage = "order", outcome = "not_applied", condition = "min_items_total", actual = 400,
-      wanted = 500, unit = "money" }, decision.trace[1])
+      wanted = 500, unit = "money", of = "the cart" }, decision.trace[1])
     assert.same({}, rules.decide("price.cart", facts).trace)
   end)
 

@@ -13,7 +13,8 @@ local words = require "price.words"
 local M = { words = words }
 
 M.fields = { doc = "string", says = "string", stage = "string", from = "string", to = "string", when = "table",
-  apply = "function", examples = "table", priority = "number", exclusive = "boolean", coupon = "string", currency = "string" }
+  apply = "function", examples = "table", priority = "number", exclusive = "boolean",
+  coupon = "string", currency = "string" }
 M.example_fields = { [1] = "string", cart = "table", total = "number", now = "string", zone = "string",
   customer = "table", coupons = "table", shipping = "table" }
 M.stages = { item = true, order = true, shipping = true }

@@ -32,6 +32,14 @@ local function page(query)
   return nil, "the shop's orders cannot be read: " .. (failed.detail or failed.title or failed.code)
 end
 
+-- The facts of the running shop's cart with this id, now: { facts, version, pack }, or nil and why not.
+function M.cart(id)
+  fastr.task.set("service", "rules")
+  local reply, failed = call.call("cart", "facts", { cart = id })
+  if reply then return reply end
+  return nil, "the cart cannot be read: " .. (failed.detail or failed.title or failed.code)
+end
+
 -- The order of this number, or nil and why not.
 function M.find(number, path)
   local found

@@ -1,7 +1,6 @@
 -- fastr rules explain: why an order, a cart or facts cost what they do: every rule, applied or not, and why not; as who
 -- supports the customer reads it, as the customer does, or as JSON.
 
-local call = require "platform.call"
 local explain = require "lib.explain"
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
@@ -29,9 +28,8 @@ local function of_file(path, text)
 end
 
 local function of_cart(id)
-  fastr.task.set("service", "rules")
-  local reply, failed = call.call("cart", "facts", { cart = id })
-  if not reply then return nil, "the cart cannot be read: " .. (failed.detail or failed.title or failed.code) end
+  local reply, message = recorded.cart(id)
+  if not reply then return nil, message end
   return { kind = "cart", id = id, facts = reply.facts, source = reply.pack,
     title = ("cart %s..., version %d"):format(id:sub(1, 6), reply.version) }
 end
