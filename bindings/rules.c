@@ -7,28 +7,59 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "bindings/rules_sealed.h"
 #include "bindings/util.h"
 #include "runtime/lines.h"
 #include "runtime/sandbox.h"
 
-enum { ABI = 1 }; /* the version of the C arithmetic that an order's price was made with */
-
 /* ---- versions -------------------------------------------------------------------------------------------------- */
+
+struct wanted {
+    const char *name;
+    size_t length;
+    bool found;
+};
+
+static void look_for_point(const char *name, void *data) {
+    struct wanted *wanted = data;
+    wanted->found |= strlen(name) == wanted->length && memcmp(name, wanted->name, wanted->length) == 0;
+}
+
+/* A pack that does not decide all that this installation asks (the setting rules.points) is not for it. */
+static int check_points(struct fastr_sandbox *sandbox, struct fastr_err *err) {
+    const char *at = fastr_setting("rules.points", "");
+    while (*at) {
+        struct wanted wanted = {at, strcspn(at, ";"), false};
+        fastr_sandbox_each_point(sandbox, look_for_point, &wanted);
+        if (!wanted.found)
+            return fastr_fail(err, "invalid", "init.lua:1: the pack does not decide '%.*s', which this installation asks",
+                              (int)wanted.length, at);
+        at += wanted.length + (at[wanted.length] == ';');
+    }
+    return 0;
+}
 
 static void *build_rules(const struct fastr_bundle *bundle, struct fastr_err *err) {
     struct fastr_sandbox *sandbox = fastr_sandbox_new(bundle, err);
-    if (sandbox && fastr_sandbox_prove(sandbox, err) < 0) {
+    if (sandbox && (check_points(sandbox, err) != 0 || fastr_sandbox_prove(sandbox, err) < 0)) {
         fastr_sandbox_free(sandbox);
         return NULL;
     }
     return sandbox;
 }
 
+static int admit_rules(const char *folder, const char *hash, struct fastr_err *err) {
+    char key[17];
+    if (!fastr_sealed_needed())
+        return 0;
+    return fastr_sealed_check_file(folder, hash, key, err) == 0 ? 1 : -1;
+}
+
 static void free_rules(void *built) {
     fastr_sandbox_free(built);
 }
 
-static const struct fastr_builder builder = {"rules", build_rules, free_rules};
+static const struct fastr_builder builder = {.line = "rules", .build = build_rules, .free = free_rules, .admit = admit_rules};
 
 /* ---- fastr.rules ----------------------------------------------------------------------------------------------- */
 
@@ -51,7 +82,7 @@ static int push_decision(lua_State *L, const struct fastr_decision *decision, co
     lua_pushvalue(L, -1);
     lua_setfield(L, -4, "pack");
     lua_setfield(L, -2, "pack");
-    lua_pushinteger(L, ABI);
+    lua_pushinteger(L, FASTR_RULES_ABI);
     lua_setfield(L, -2, "abi");
     lua_pushnumber(L, (double)decision->instructions);
     lua_setfield(L, -2, "instructions");
@@ -260,16 +291,112 @@ static int pack_files(lua_State *L) {
     return 1;
 }
 
-/* pack:store() -> true: it can be opened by its hash, and activated. Returns nil, message, code "unavailable". */
-static int pack_store(lua_State *L) {
+static void push_point(const char *name, void *data) {
+    lua_State *L = data;
+    lua_pushstring(L, name);
+    lua_rawseti(L, -2, (int)lua_objlen(L, -2) + 1);
+}
+
+/* pack:points() -> list of the decision points that it has, in no order */
+static int pack_points(lua_State *L) {
+    struct pack *pack = check_pack(L);
+    lua_newtable(L);
+    fastr_sandbox_each_point(pack->sandbox, push_point, L);
+    return 1;
+}
+
+/* ---- stored packs, and who signed them --------------------------------------------------------------------------- */
+
+/* Stores the bundle, and `sealed` (NULL: nothing) beside it; pushes true or the error. */
+static int keep(lua_State *L, const struct fastr_bundle *bundle, const char *sealed, size_t length) {
     struct fastr_err err;
-    char *folder = fastr_format("%s/packs", fastr_setting("var", "var"));
-    int rc = mkdir(folder, 0700) == 0 || errno == EEXIST ? fastr_bundle_store(check_pack(L)->bundle, folder, &err)
-                                                         : fastr_fail(&err, "unavailable", "%s: %s", folder, strerror(errno));
+    char *folder = fastr_format("%s/packs", fastr_setting("var", "var")), *name = fastr_format("%s.sig", fastr_bundle_hash(bundle));
+    int rc = mkdir(folder, 0700) == 0 || errno == EEXIST ? 0 : fastr_fail(&err, "unavailable", "%s: %s", folder, strerror(errno));
+    if (rc == 0 && sealed)
+        rc = fastr_bundle_store_bytes(folder, name, sealed, length, &err);
+    if (rc == 0)
+        rc = fastr_bundle_store(bundle, folder, &err);
     free(folder);
+    free(name);
     if (rc != 0)
         return fastr_push_err(L, &err);
     lua_pushboolean(L, 1);
+    return 1;
+}
+
+/* pack:store([sealed]) -> true: it can be opened by its hash, and activated. sealed: the text of its signed statement, kept
+ * beside it, not looked at. Returns nil, message, code "unavailable". */
+static int pack_store(lua_State *L) {
+    size_t length = 0;
+    const char *sealed = luaL_optlstring(L, 2, NULL, &length);
+    return keep(L, check_pack(L)->bundle, sealed, length);
+}
+
+/* "sha256:HASH" or HASH at `index`; raises for what is no hash, so that it can be part of a path. */
+static const char *check_hash(lua_State *L, int index) {
+    const char *hash = luaL_checkstring(L, index);
+    if (strncmp(hash, "sha256:", 7) == 0)
+        hash += 7;
+    luaL_argcheck(L, strlen(hash) == 64 && strspn(hash, "0123456789abcdef") == 64, index, "a hash of 64 hex digits is expected");
+    return hash;
+}
+
+/* rules.stored(hash) -> the stored form of a pack, and the text of its signed statement if it has one. Blocks for two small
+ * files. Returns nil, message, code "unavailable" or "invalid" (damaged). */
+static int l_stored(lua_State *L) {
+    struct fastr_err err;
+    size_t length;
+    const char *hash = check_hash(L, 1);
+    lua_settop(L, 1);
+    char *folder = fastr_format("%s/packs", fastr_setting("var", "var")), *path = fastr_format("%s/%s", folder, hash);
+    struct fastr_bundle *bundle = fastr_bundle_load(path, hash, &err);
+    char *sealed = bundle ? fastr_sealed_read(folder, hash, &length, &err) : NULL;
+    free(folder);
+    free(path);
+    if (!bundle)
+        return fastr_push_err(L, &err);
+    struct fastr_buffer text = fastr_bundle_text(bundle);
+    lua_pushlstring(L, text.data, text.length);
+    if (sealed)
+        lua_pushlstring(L, sealed, length);
+    fastr_buffer_free(&text);
+    fastr_bundle_free(bundle);
+    free(sealed);
+    return lua_gettop(L) - 1;
+}
+
+/* rules.keep(hash, text [, sealed]) -> true: stores a pack from its stored form, and its signed statement. Where packs must
+ * be signed, only with one that this host trusts. Blocks. Returns nil, message, code: "invalid" (not this pack), "unavailable",
+ * or as rules.verify. */
+static int l_keep(lua_State *L) {
+    struct fastr_err err;
+    char key[17];
+    size_t length, sealed_length = 0;
+    const char *hash = check_hash(L, 1), *text = luaL_checklstring(L, 2, &length);
+    const char *sealed = luaL_optlstring(L, 3, NULL, &sealed_length);
+    if (fastr_sealed_needed() && !sealed)
+        return fastr_push_error(L, "pack_unsigned", "the pack %.12s is not signed", hash);
+    if (fastr_sealed_needed() && fastr_sealed_check(sealed, sealed_length, hash, key, &err) != 0)
+        return fastr_push_err(L, &err);
+    struct fastr_bundle *bundle = fastr_bundle_parse(text, length, "the text", hash, &err);
+    if (!bundle)
+        return fastr_push_err(L, &err);
+    int results = keep(L, bundle, sealed, sealed_length);
+    fastr_bundle_free(bundle);
+    return results;
+}
+
+/* rules.verify(hash, sealed) -> id of the trusted key that signed this statement about the pack. Returns nil, message, code:
+ * "pack_unsigned", "pack_key_unknown", "pack_signature_wrong", "pack_unfit" (for another pack, arithmetic or decision points),
+ * "unavailable". */
+static int l_verify(lua_State *L) {
+    struct fastr_err err;
+    char key[17];
+    size_t length;
+    const char *hash = check_hash(L, 1), *sealed = luaL_checklstring(L, 2, &length);
+    if (fastr_sealed_check(sealed, length, hash, key, &err) != 0)
+        return fastr_push_err(L, &err);
+    lua_pushstring(L, key);
     return 1;
 }
 
@@ -282,8 +409,9 @@ static int pack_close(lua_State *L) {
 /* ---- the module ------------------------------------------------------------------------------------------------ */
 
 static const luaL_Reg functions[] = {{"decide", l_decide}, {"decide_text", l_decide_text}, {"open", l_open},
-                                     {"hash", l_hash},     {"pack", l_pack},               {NULL, NULL}};
-static const luaL_Reg methods[] = {{"decide", pack_decide}, {"prove", pack_prove}, {"hash", pack_hash}, {"files", pack_files},
+                                     {"hash", l_hash},     {"pack", l_pack},               {"stored", l_stored},
+                                     {"keep", l_keep},     {"verify", l_verify},           {NULL, NULL}};
+static const luaL_Reg methods[] = {{"decide", pack_decide}, {"prove", pack_prove}, {"hash", pack_hash}, {"files", pack_files}, {"points", pack_points},
                                    {"store", pack_store},  {"with", pack_with},   {"close", pack_close}, {NULL, NULL}};
 
 static int open_rules(lua_State *L) {
@@ -295,6 +423,8 @@ static int open_rules(lua_State *L) {
     lua_setfield(L, -2, "__gc");
     lua_newtable(L);
     luaL_register(L, NULL, functions);
+    lua_pushinteger(L, FASTR_RULES_ABI);
+    lua_setfield(L, -2, "abi");
     return 1;
 }
 

@@ -9,6 +9,12 @@ return {
   log = "",                 -- a file; empty: standard error
   scripts = "scripts",
   rules_dir = "scripts/rules",
+  rules = {
+    signed = false,         -- true (production): only packs signed with a key that this host trusts become live
+    -- The decision points that the services ask: a pack that does not decide all of them is refused.
+    points = { "price.cart", "cart.accept", "shipping.options", "order.accept", "order.transition", "payment.route",
+      "notify.select" },
+  },
   public_url = "http://127.0.0.1:8000",
 
   pg = {

@@ -31,7 +31,7 @@ static int by_name(const void *a, const void *b)
     return strcmp(((const struct file *)a)->name, ((const struct file *)b)->name);
 }
 
-static struct fastr_buffer canonical(const struct fastr_bundle *bundle)
+struct fastr_buffer fastr_bundle_text(const struct fastr_bundle *bundle)
 {
     struct fastr_buffer out = {0};
     fastr_buffer_text(&out, magic);
@@ -54,7 +54,7 @@ static void hash_bytes(const void *bytes, size_t length, char hex[65])
 static void seal(struct fastr_bundle *bundle)
 {
     qsort(bundle->files, (size_t)bundle->count, sizeof *bundle->files, by_name);
-    struct fastr_buffer bytes = canonical(bundle);
+    struct fastr_buffer bytes = fastr_bundle_text(bundle);
     hash_bytes(bytes.data, bytes.length, bundle->hash);
     fastr_buffer_free(&bytes);
 }
@@ -205,22 +205,27 @@ static int parse(struct fastr_bundle *bundle, const char *bytes, size_t length, 
     return 0;
 }
 
-struct fastr_bundle *fastr_bundle_load(const char *path, const char *hash, struct fastr_err *err)
+struct fastr_bundle *fastr_bundle_parse(const char *bytes, size_t length, const char *what, const char *hash,
+                                        struct fastr_err *err)
 {
-    size_t length;
-    char *bytes = slurp(path, 2 * (size_t)TOTAL_MAX, &length, err);
-    if (!bytes)
-        return NULL;
     struct fastr_bundle *bundle = fastr_zalloc(sizeof *bundle);
     int rc = parse(bundle, bytes, length, err);
     hash_bytes(bytes, length, bundle->hash);
-    free(bytes);
     if (rc == 0 && hash && strcmp(hash, bundle->hash))
-        rc = fastr_fail(err, "invalid", "%s has the hash %.12s, not %.12s", path, bundle->hash, hash);
+        rc = fastr_fail(err, "invalid", "%s has the hash %.12s, not %.12s", what, bundle->hash, hash);
     if (rc == 0)
         return bundle;
     fastr_bundle_free(bundle);
     return NULL;
+}
+
+struct fastr_bundle *fastr_bundle_load(const char *path, const char *hash, struct fastr_err *err)
+{
+    size_t length;
+    char *bytes = slurp(path, 2 * (size_t)TOTAL_MAX, &length, err);
+    struct fastr_bundle *bundle = bytes ? fastr_bundle_parse(bytes, length, path, hash, err) : NULL;
+    free(bytes);
+    return bundle;
 }
 
 static int write_whole(int fd, const char *data, size_t length)
@@ -237,21 +242,29 @@ static int write_whole(int fd, const char *data, size_t length)
     return fsync(fd);
 }
 
-int fastr_bundle_store(const struct fastr_bundle *bundle, const char *dir, struct fastr_err *err)
+int fastr_bundle_store_bytes(const char *dir, const char *name, const char *bytes, size_t length, struct fastr_err *err)
 {
-    char *path = fastr_format("%s/%s", dir, bundle->hash), *temporary = fastr_format("%s.%d", path, (int)getpid());
-    int rc = 0;
-    if (access(path, R_OK)) {
-        struct fastr_buffer bytes = canonical(bundle);
-        int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-        if (fd < 0 || write_whole(fd, bytes.data, bytes.length) || rename(temporary, path))
-            rc = fastr_fail(err, "unavailable", "cannot write %s: %s", path, strerror(errno));
-        if (fd >= 0)
-            close(fd);
-        fastr_buffer_free(&bytes);
-    }
+    char *path = fastr_format("%s/%s", dir, name), *temporary = fastr_format("%s.%d", path, (int)getpid());
+    int rc = 0, fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0 || write_whole(fd, bytes, length) || rename(temporary, path))
+        rc = fastr_fail(err, "unavailable", "cannot write %s: %s", path, strerror(errno));
+    if (fd >= 0)
+        close(fd);
     free(path);
     free(temporary);
+    return rc;
+}
+
+int fastr_bundle_store(const struct fastr_bundle *bundle, const char *dir, struct fastr_err *err)
+{
+    char *path = fastr_format("%s/%s", dir, bundle->hash);
+    int there = access(path, R_OK) == 0;
+    free(path);
+    if (there)
+        return 0;
+    struct fastr_buffer bytes = fastr_bundle_text(bundle);
+    int rc = fastr_bundle_store_bytes(dir, bundle->hash, bytes.data, bytes.length, err);
+    fastr_buffer_free(&bytes);
     return rc;
 }
 

@@ -22,6 +22,13 @@ struct fastr_bundle *fastr_bundle_with(const struct fastr_bundle *bundle, const 
                                        struct fastr_err *err);
 /* From its stored form; refuses one whose bytes do not have `hash` (NULL: any). */
 struct fastr_bundle *fastr_bundle_load(const char *path, const char *hash, struct fastr_err *err);
+/* The same from bytes in memory; `what` they are is named in errors. */
+struct fastr_bundle *fastr_bundle_parse(const char *bytes, size_t length, const char *what, const char *hash,
+                                        struct fastr_err *err);
+/* The stored form, which the caller frees. */
+struct fastr_buffer fastr_bundle_text(const struct fastr_bundle *bundle);
+/* Replaces the file DIR/NAME by these bytes (fsync, then rename). 0 or -1. */
+int fastr_bundle_store_bytes(const char *dir, const char *name, const char *bytes, size_t length, struct fastr_err *err);
 /* Writes the stored form to DIR/HASH (fsync, then rename); does nothing if it is there. 0 or -1. */
 int fastr_bundle_store(const struct fastr_bundle *bundle, const char *dir, struct fastr_err *err);
 void fastr_bundle_free(struct fastr_bundle *bundle);

@@ -205,6 +205,9 @@ struct fastr_builder {
      * with file:line in `err`. Must not wait. */
     void *(*build)(const struct fastr_bundle *bundle, struct fastr_err *err);
     void (*free)(void *built);
+    /* May the bundle stored as FOLDER/HASH be live on this host? 1: yes, it was looked at; 0: whatever it is; -1 with
+     * `err`: no. Asked whenever one is to become live or is built. May be NULL. Must not wait. */
+    int (*admit)(const char *folder, const char *hash, struct fastr_err *err);
 };
 /* What the running task pinned of `line` when it began (outside a task: what is live). `hash` (may be NULL) gets the
  * version's hash, valid while pinned. NULL if nothing of that line is live. */

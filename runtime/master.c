@@ -674,7 +674,7 @@ static int begin_line(struct fastr_line *line, const char *kind, bool always, st
 {
     char hash[65];
     if (fastr_line_live(line, hash) && !always)
-        return 0;
+        return fastr_line_admitted(line, err);
     struct fastr_bundle *bundle = fastr_lines_read(kind, err);
     int rc = !bundle || fastr_lines_prove(kind, bundle, err) ||
                      fastr_bundle_store(bundle, fastr_versions_store(), err) ||

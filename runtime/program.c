@@ -190,7 +190,7 @@ static void *program_build(const struct fastr_bundle *bundle, struct fastr_err *
     return NULL;
 }
 
-const struct fastr_builder fastr_program_builder = {"scripts", program_build, program_free};
+const struct fastr_builder fastr_program_builder = {.line = "scripts", .build = program_build, .free = program_free};
 
 /* ---- coroutines ---- */
 

@@ -703,6 +703,17 @@ void fastr_sandbox_free(struct fastr_sandbox *sandbox) {
     free(sandbox);
 }
 
+void fastr_sandbox_each_point(struct fastr_sandbox *sandbox, void (*visit)(const char *name, void *data), void *data) {
+    lua_State *L = sandbox->L;
+    lua_rawgeti(L, LUA_REGISTRYINDEX, sandbox->points);
+    lua_pushnil(L);
+    while (lua_next(L, -2)) {
+        visit(lua_tostring(L, -2), data);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
 const char *fastr_sandbox_hash(const struct fastr_sandbox *sandbox) {
     return fastr_bundle_hash(sandbox->bundle);
 }

@@ -45,6 +45,9 @@ int fastr_sandbox_decide_text(struct fastr_sandbox *sandbox, lua_State *from, co
 /* Runs the pack's examples, and verifies that no state was kept by them. The number of examples, or -1 with file:line. */
 int fastr_sandbox_prove(struct fastr_sandbox *sandbox, struct fastr_err *err);
 
+/* Calls `visit` with each decision point of the pack, in no order; it must not call the sandbox. */
+void fastr_sandbox_each_point(struct fastr_sandbox *sandbox, void (*visit)(const char *name, void *data), void *data);
+
 const char *fastr_sandbox_hash(const struct fastr_sandbox *sandbox);
 
 /* For pure bindings: `units` of work (about an instruction each) on the budget of the rules state that L belongs to;

@@ -91,7 +91,7 @@ static void tool_free(void *built)
     free(program);
 }
 
-static const struct fastr_builder tool_builder = {"scripts", tool_build, tool_free};
+static const struct fastr_builder tool_builder = {.line = "scripts", .build = tool_build, .free = tool_free};
 
 /* ---- the task ---- */
 

@@ -24,7 +24,8 @@ struct slot {
     char by[48];
     int64_t at_us;
     uint64_t sequence; /* when it became live for the first time; 0: never used */
-    uint64_t undone;   /* rolled back: never the target of a rollback */
+    uint32_t undone;   /* rolled back: never the target of a rollback */
+    uint32_t admitted; /* the builder looked at it when it became live */
 };
 
 struct entry {
@@ -228,8 +229,30 @@ static struct fastr_version *build_from(struct fastr_line *line, struct fastr_bu
     return version;
 }
 
+static int slot_of_hash(const struct entry *entry, const char *hash);
+
+static int ask_builder(struct fastr_line *line, const char *hash, struct fastr_err *err)
+{
+    return line->builder->admit ? line->builder->admit(store, hash, err) : 0;
+}
+
+/* As ask_builder, but what was admitted before is not asked about again. */
+static int admit(struct fastr_line *line, const char *hash, struct fastr_err *err)
+{
+    int slot = slot_of_hash(line->entry, hash);
+    return slot >= 0 && line->entry->slots[slot].admitted ? 1 : ask_builder(line, hash, err);
+}
+
+int fastr_line_admitted(struct fastr_line *line, struct fastr_err *err)
+{
+    char hash[65];
+    return fastr_line_live(line, hash) && admit(line, hash, err) < 0 ? -1 : 0;
+}
+
 static struct fastr_version *build(struct fastr_line *line, const char *hash, struct fastr_err *err)
 {
+    if (admit(line, hash, err) < 0)
+        return NULL;
     char *path = fastr_format("%s/%s", store, hash);
     struct fastr_bundle *bundle = fastr_bundle_load(path, hash, err);
     free(path);
@@ -400,6 +423,9 @@ int fastr_line_activate(struct fastr_line *line, const char *hash, const char *b
     free(path);
     if (missing)
         return fastr_fail(err, "invalid", "version %.12s of %s is not stored on this host", hash, entry->name);
+    int admitted = ask_builder(line, hash, err);
+    if (admitted < 0)
+        return -1;
     flock(file_fd, LOCK_EX);
     uint64_t live = atomic_load(&entry->live);
     int now = live ? (int)(live & 0xff) : -1;
@@ -407,7 +433,7 @@ int fastr_line_activate(struct fastr_line *line, const char *hash, const char *b
         int slot = slot_of_hash(entry, hash);
         if (slot < 0)
             slot = spare_slot(entry, now);
-        entry->slots[slot] = (struct slot){.at_us = fastr_wall_us()};
+        entry->slots[slot] = (struct slot){.at_us = fastr_wall_us(), .admitted = admitted > 0};
         snprintf(entry->slots[slot].hash, sizeof entry->slots[slot].hash, "%s", hash);
         snprintf(entry->slots[slot].by, sizeof entry->slots[slot].by, "%s", by);
         make_live(entry, slot);
@@ -434,6 +460,10 @@ int fastr_line_rollback(struct fastr_line *line, const char *by, char hash[65], 
     flock(file_fd, LOCK_EX);
     uint64_t live = atomic_load(&entry->live);
     int back = live ? slot_before(entry, live) : -1;
+    if (back >= 0 && admit(line, entry->slots[back].hash, err) < 0) {
+        flock(file_fd, LOCK_UN);
+        return -1;
+    }
     if (back >= 0) {
         /* The older slot keeps its own place in the sequence, so that a second rollback goes further back. */
         entry->slots[live & 0xff].undone = 1;

@@ -48,7 +48,10 @@ const char *fastr_version_hash(const struct fastr_version *version);
 
 /* Builds and keeps a candidate, so that its activation costs nothing. 0, or -1 with file:line. */
 int fastr_line_prepare(struct fastr_line *line, const char *hash, struct fastr_err *err);
-/* Makes a stored bundle live: the caller has proved it everywhere. `by` is who, at most 47 bytes. */
+/* May what is live be live here? What was looked at when it became live is not asked about again, so that a worker that
+ * comes back, and a rollback, lean on nobody. 0, or -1 with why not. */
+int fastr_line_admitted(struct fastr_line *line, struct fastr_err *err);
+/* Makes a stored bundle live: the caller has proved it everywhere; the builder's `admit` has the last word. `by` is who, at most 47 bytes. */
 int fastr_line_activate(struct fastr_line *line, const char *hash, const char *by, struct fastr_err *err);
 /* Makes the version before the live one live again; fills `hash` with it. Code "invalid" if there is none. */
 int fastr_line_rollback(struct fastr_line *line, const char *by, char hash[65], struct fastr_err *err);

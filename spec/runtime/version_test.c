@@ -34,7 +34,7 @@ static int remove_folder(void **state) {
     return system(command);
 }
 
-static const struct fastr_builder builder = {"rules", NULL, NULL};
+static const struct fastr_builder builder = {.line = "rules"};
 
 /* Opens the file, and a line in it, in another process: "" or why not. */
 static const char *opened(void) {

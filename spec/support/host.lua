@@ -45,10 +45,16 @@ function host.start(options)
     self.workers, self.dir, self.dir, self.dir))
   self.env = "env -i PATH=/usr/bin:/bin FASTR_CONF=" .. self.dir .. "/conf.lua"
   for name, value in pairs(options.env or {}) do self.env = self.env .. (" %s='%s'"):format(name, value) end
-  self.pid = tonumber(must(("%s %s serve >%s/log 2>%s </dev/null & echo $!"):format(self.env, binary, self.dir,
-    options.stderr or "&1")))
-  host.eventually("every worker is ready: " .. self:log(), function() return self:ready() end)
+  self.stderr = options.stderr or "&1"
+  self:begin()
   return self
+end
+
+--- Starts the master (again); waits until every worker serves.
+function host:begin()
+  self.pid = tonumber(must(("%s %s serve >%s/log 2>%s </dev/null & echo $!"):format(self.env, binary, self.dir,
+    self.stderr)))
+  host.eventually("every worker is ready: " .. self:log(), function() return self:ready() end)
 end
 
 function host:write(path, text) shell.write(self.dir .. "/" .. path, text) end
@@ -91,12 +97,16 @@ end
 function host.kill(pid, signal) return (run(("kill -%s %d"):format(signal, pid))) end
 function host.alive(pid) return (run("kill -0 " .. pid)) == 0 end
 
---- Ends the master (drains), checks that it went, removes the folder.
+--- Ends the master (drains), and checks that it went.
+function host:quit()
+  if not (self.pid and host.alive(self.pid)) then return end
+  host.kill(self.pid, "TERM")
+  host.eventually("the master ends", function() return not host.alive(self.pid) end, 40)
+end
+
+--- Ends the master, removes the folder.
 function host:stop()
-  if self.pid and host.alive(self.pid) then
-    host.kill(self.pid, "TERM")
-    host.eventually("the master ends", function() return not host.alive(self.pid) end, 40)
-  end
+  self:quit()
   run("rm -rf " .. self.dir)
 end
 

@@ -4,7 +4,7 @@
 local M = {}
 
 local VERBS = { "new", "check", "decide", "try", "explain", "watch", "replay", "impact", "status", "activate",
-  "off", "on" }
+  "off", "on", "key", "publish" }
 
 local function help(out, verbs)
   for _, verb in ipairs(verbs) do
