@@ -5,7 +5,7 @@
 --   fastr run bench.decision count CASE CALLS    -> nothing: calls it so often, for valgrind to count in
 --
 -- Cases: plain; pack.LEVEL (the five promotions and the tax rates are the pack's, as in the shop) and facts.LEVEL (they
--- come with the facts, as in a quote), LEVEL being none, applied or full; lines.N (and 50 promotions), promotions.N (and
+-- come with the facts, as in a quote), LEVEL none, applied or full; lines.N (and 50 promotions), promotions.N (and
 -- 600 lines) and matching.N (of N promotions 20 could apply to the cart), with explain applied.
 
 local M = {}

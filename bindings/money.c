@@ -67,17 +67,22 @@ int64_t fastr_check_amount(lua_State *L, int index) {
     return (int64_t)number;
 }
 
-int64_t fastr_check_percent(lua_State *L, int index, int64_t most) {
-    int64_t percent = 0;
+/* The decimal at `index`, a number or text; false if it is none, or has more than 4 places. */
+static bool read_percent(lua_State *L, int index, int64_t *percent) {
     size_t length = 0;
     const char *text = lua_type(L, index) == LUA_TSTRING ? lua_tolstring(L, index, &length) : NULL;
-    bool good = text                                    ? percent_parse(text, length, &percent)
-                : lua_type(L, index) == LUA_TNUMBER ? percent_from_number(lua_tonumber(L, index), &percent)
-                                                        : false;
-    if (!good)
+    if (text)
+        return percent_parse(text, length, percent);
+    return lua_type(L, index) == LUA_TNUMBER && percent_from_number(lua_tonumber(L, index), percent);
+}
+
+int64_t fastr_check_percent(lua_State *L, int index, int64_t most) {
+    int64_t percent = 0;
+    if (!read_percent(L, index, &percent))
         luaL_error(L, "a percentage is a decimal with up to 4 places, not '%s' (argument %d)",
-                   text ? text : lua_isnumber(L, index) ? lua_pushfstring(L, "%f", lua_tonumber(L, index))
-                                                        : luaL_typename(L, index), index);
+                   lua_type(L, index) == LUA_TSTRING   ? lua_tostring(L, index)
+                   : lua_type(L, index) == LUA_TNUMBER ? lua_pushfstring(L, "%f", lua_tonumber(L, index))
+                                                       : luaL_typename(L, index), index);
     if (percent < 0 || percent > most)
         luaL_error(L, "a percentage is from 0 to %d here (argument %d)", (int)(most / PERCENT_ONE), index);
     return percent;
@@ -95,6 +100,20 @@ static int push_amount(lua_State *L, bool good, int64_t amount) {
 /* money.check(amount) -> amount; raises unless it is one. */
 static int l_check(lua_State *L) {
     return push_amount(L, true, fastr_check_amount(L, 1));
+}
+
+/* money.is_amount(value) -> whether it is an integer within 2^53 - 1 */
+static int l_is_amount(lua_State *L) {
+    double number = lua_type(L, 1) == LUA_TNUMBER ? lua_tonumber(L, 1) : HUGE_VAL;
+    lua_pushboolean(L, fabs(number) <= (double)AMOUNT_MAX && number == floor(number));
+    return 1;
+}
+
+/* money.is_percent(value) -> whether it is a percentage from 0 to 100, a number or text with up to 4 places */
+static int l_is_percent(lua_State *L) {
+    int64_t percent;
+    lua_pushboolean(L, read_percent(L, 1, &percent) && percent >= 0 && percent <= PERCENT_ALL);
+    return 1;
 }
 
 /* The sum of two amounts, the second with this sign. */
@@ -405,7 +424,7 @@ static const luaL_Reg functions[] = {
     {"check", l_check},       {"add", l_add},           {"subtract", l_subtract}, {"multiply", l_multiply},
     {"percent", l_percent},   {"net", l_net},           {"split", l_split},       {"less_percent", l_less_percent},
     {"allocate", l_allocate}, {"exponent", l_exponent}, {"parse", l_parse},       {"format", l_format},
-    {"of", l_of},             {NULL, NULL},
+    {"of", l_of},             {"is_amount", l_is_amount}, {"is_percent", l_is_percent}, {NULL, NULL},
 };
 
 static int open_money(lua_State *L) {

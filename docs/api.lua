@@ -273,6 +273,14 @@ function money.add(a, b) end
 ---@return Amount
 function money.subtract(a, b) end
 
+---@param value any
+---@return boolean # an integer within 2^53 - 1
+function money.is_amount(value) end
+
+---@param value any
+---@return boolean # from 0 to 100, a number or text with up to 4 places
+function money.is_percent(value) end
+
 ---@param amount Amount
 ---@param times integer
 ---@return Amount

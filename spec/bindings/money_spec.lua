@@ -17,6 +17,18 @@ describe("fastr.money", function()
     assert.has_error(function() money.multiply(money.max, 2) end)
   end)
 
+  it("says of any value whether it is an amount or a percentage", function()
+    for _, good in ipairs { 0, -5, money.max, -money.max } do assert.is_true(money.is_amount(good)) end
+    for _, bad in ipairs { 1.5, 0 / 0, 1 / 0, money.max + 1, "100", true, {} } do
+      assert.is_false(money.is_amount(bad), tostring(bad))
+    end
+    for _, good in ipairs { 0, 100, 10.5, "10.5", "0.0001" } do assert.is_true(money.is_percent(good), good) end
+    for _, bad in ipairs { -1, 100.0001, 0 / 0, 1 / 0, "1.23456", "", "ten", false, {} } do
+      assert.is_false(money.is_percent(bad), tostring(bad))
+    end
+    assert.is_false(money.is_amount(nil) or money.is_percent(nil))
+  end)
+
   it("refuses floats, NaN, text and percentages with 5 places, naming the place", function()
     for _, bad in ipairs { 1.5, 0 / 0, 1 / 0, "100", 2 ^ 53 } do
       assert.has_error(function() money.check(bad) end)

@@ -48,10 +48,8 @@ local function promotions_of(facts, explain)
     if explain == "full" or #standing.promotions <= FEW then return standing.promotions end
     return index.select(standing.index, facts)
   end
-  local list = {}
-  for i, definition in ipairs(facts.promotions) do
-    list[i] = promotion.compile(definition, i, "promotions")
-  end
+  local list, given = {}, facts.promotions
+  for i = 1, #given do list[i] = promotion.compile(given[i], i, "promotions") end
   return promotion.sort(list)
 end
 

@@ -111,14 +111,20 @@ local NEEDS = {
   category_items_total = least("categories", function(wanted) return { wanted.category } end),
 }
 
+local KINDS = {}
+for i, name in ipairs(M.order) do
+  KINDS[i] = { name = name, test = M[name], need = NEEDS[name], reach = REACH[name] or NO_REACH }
+end
+
 -- List of { name, test, unit = of the operands, what = they count, need = what a cart must have } of a definition.
 function M.compile(conditions)
   local list = {}
-  for _, name in ipairs(M.order) do
-    local wanted, need = conditions and conditions[name], rawget(NEEDS, name)
-    local reach = rawget(REACH, name) or NO_REACH
+  for i = 1, #KINDS do -- for each promotion of a quote: what is spent here is paid for by all of its conditions
+    local kind = KINDS[i]
+    local wanted = conditions[kind.name]
     if wanted ~= nil then
-      list[#list + 1] = { name, M[name](wanted), unit = reach[1], what = reach[2] and reach[2](wanted),
+      local need, unit, what = kind.need, kind.reach[1], kind.reach[2]
+      list[#list + 1] = { kind.name, kind.test(wanted), unit = unit, what = what and what(wanted),
         need = need and need(wanted) }
     end
   end

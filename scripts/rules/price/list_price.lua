@@ -55,7 +55,9 @@ end
 
 -- Sets the list price of every line that has a price table.
 return function(facts, now)
-  for i, line in ipairs(facts.lines) do
+  local lines = facts.lines
+  for i = 1, #lines do
+    local line = lines[i]
     if line.prices then
       local row = pick(line, facts, now, ("lines[%d]"):format(i))
       if row then line.unit_price = row.amount end

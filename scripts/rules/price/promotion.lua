@@ -7,6 +7,8 @@ local window = require "engine.window"
 
 local M = {}
 
+local is_amount, is_percent, ends_with = money.is_amount, money.is_percent, text.ends_with
+
 -- Places are written out only for who is refused: `list`[`index`] is the promotion, its i-th action below it.
 local function place(list, index, i)
   if i then return ("%s[%d].actions[%d]"):format(list, index, i) end
@@ -18,10 +20,10 @@ local function wrong_value(kind, value)
   if kind.value == "none" then return nil end
   if value == nil then return "is missing" end
   if kind.value == "percent" then
-    if pcall(money.less_percent, 0, value) then return nil end
+    if is_percent(value) then return nil end
     return "a percentage from 0 to 100 with up to 4 places is expected"
   end
-  if pcall(money.check, value) and value >= 0 then return nil end
+  if is_amount(value) and value >= 0 then return nil end
   return "an amount in minor units from 0 is expected"
 end
 
@@ -40,31 +42,38 @@ local function wrong_action(definition, action, kind)
 end
 
 local function kind_of(definition, action, list, index, i)
-  local kind = rawget(actions, action.type)
+  local kind = actions[action.type]
   local field, problem = wrong_action(definition, action, kind)
   if field then refuse(("%s.%s: %s"):format(place(list, index, i), field, problem)) end
   return kind
 end
 
+local NONE = {}
+
 local function period_of(definition, list, index)
   local from, to = definition.starts_at, definition.ends_at
-  if from == nil and to == nil then return {} end
+  if from == nil and to == nil then return NONE end
   return window.period(from, to, place(list, index), "starts_at", "ends_at")
+end
+
+-- Could anything bar it, besides being switched off?
+local function is_open(definition)
+  return not (definition.coupon or definition.currency or definition.starts_at or definition.ends_at
+    or definition.usage or definition.budget)
 end
 
 -- What a customer reads of a promotion: its `says`, or its `doc` without the full stop.
 function M.says(definition)
   local doc = definition.doc
   if definition.says or not doc then return definition.says end
-  return text.ends_with(doc, ".") and doc:sub(1, -2) or doc
+  return ends_with(doc, ".") and doc:sub(1, -2) or doc
 end
-
-local NONE = {}
 
 -- A promotion of `definition`, the index-th of `list`, whose name begins the messages about it.
 function M.compile(definition, index, list)
-  local stages = {}
-  for i, action in ipairs(definition.actions) do
+  local stages, given = {}, definition.actions
+  for i = 1, #given do
+    local action = given[i]
     local kind = kind_of(definition, action, list, index, i)
     local parts = stages[kind.stage]
     if not parts then
@@ -75,8 +84,7 @@ function M.compile(definition, index, list)
   end
   return {
     id = definition.id or ("promotion " .. index), doc = definition.doc, says = M.says(definition),
-    index = index,
-    priority = definition.priority or 0,
+    index = index, priority = definition.priority or 0, open = is_open(definition),
     exclusive = definition.exclusive, coupon = definition.coupon, currency = definition.currency,
     off = definition.enabled == false, undiscounted = definition.applies_to_discounted == false,
     usage = definition.usage or NONE, budget = definition.budget,

@@ -10,11 +10,11 @@ local STAGES = { "item", "order", "shipping" }
 -- Why a promotion takes no part at all, whatever is in the cart: reason, condition, actual, wanted; nil if it may.
 local function barred(cart, promotion)
   if promotion.off then return "not_eligible", "enabled", "false", "true" end
+  if promotion.open then return nil end
   if promotion.currency and promotion.currency ~= cart.currency then
     return "not_eligible", "currency", cart.currency, promotion.currency
   end
-  if promotion.coupon and not rawget(cart.codes, promotion.coupon) then return "no_coupon", "coupon", "none",
-    "entered" end
+  if promotion.coupon and not cart.codes[promotion.coupon] then return "no_coupon", "coupon", "none", "entered" end
   local outside = window.outside(promotion.period, cart.now)
   if outside then return outside, "period", outside, "running" end
   local usage, budget = promotion.usage, promotion.budget
@@ -25,7 +25,7 @@ local function barred(cart, promotion)
   if budget and budget.type == "usage" and (budget.used or 0) >= budget.limit then
     return "budget_spent", "budget", budget.used, budget.limit
   end
-  if rawget(cart.blocked, promotion) then return "budget_spent", "budget", cart.blocked[promotion], budget.limit end
+  if cart.blocked[promotion] then return "budget_spent", "budget", cart.blocked[promotion], budget.limit end
 end
 
 -- What a customer is told of the condition that failed, if to reach it is all that is missing: those after it hold.
@@ -39,7 +39,9 @@ end
 
 -- Do its conditions hold on the running state? Tells the trace if not.
 local function holds(cart, promotion, stage)
-  for i, condition in ipairs(promotion.conditions) do
+  local conditions = promotion.conditions
+  for i = 1, #conditions do
+    local condition = conditions[i]
     local good, actual, wanted = condition[2](cart)
     if not good then
       cart.ledger:passed(promotion.id, stage, "not_applied", condition[1], actual, wanted, nil, condition.unit,
@@ -52,9 +54,9 @@ end
 
 local function methods(cart, filters)
   local list, any = {}, filters and filters.methods_any
-  for i, shipment in ipairs(cart.shipping) do
+  for i = 1, cart.shipments do
     local wanted = not any
-    for _, method in ipairs(any or {}) do wanted = wanted or method == shipment.method end
+    for k = 1, any and #any or 0 do wanted = wanted or any[k] == cart.shipping[i].method end
     if wanted then list[#list + 1] = i end
   end
   return list
@@ -68,21 +70,21 @@ end
 
 -- Counts what a promotion gave; true if that went past its budget.
 local function overspent(cart, promotion, given)
-  local spent = (cart.spent[promotion] or 0) + given
-  cart.spent[promotion] = spent
   local budget = promotion.budget
-  if not budget or budget.type == "usage" or given == 0 or (budget.used
-    or 0) + spent <= budget.limit then return false end
-  cart.blocked[promotion] = (budget.used or 0) + spent
+  if not budget or budget.type == "usage" then return false end
+  local spent = (cart.spent[promotion] or budget.used or 0) + given
+  cart.spent[promotion] = spent
+  if given == 0 or spent <= budget.limit then return false end
+  cart.blocked[promotion] = spent
   return true
 end
 
 local function run_stage(cart, promotion, stage, lines_of)
   local ledger = cart.ledger
   ledger:open(promotion.id, stage)
-  for _, part in ipairs(promotion.stages[stage]) do
-    local lines = stage ~= "shipping" and lines_of(part) or nil
-    run_action(cart, promotion, part, lines)
+  local parts = promotion.stages[stage]
+  for i = 1, #parts do
+    run_action(cart, promotion, parts[i], stage ~= "shipping" and lines_of(parts[i]) or nil)
   end
   cart.held[promotion] = true
   return overspent(cart, promotion, ledger:close(promotion.says))
@@ -119,8 +121,8 @@ end
 
 local function catalogue(cart, live)
   local rules, owned = {}, {}
-  for _, promotion in ipairs(live) do
-    if promotion.stages.catalog then rules[#rules + 1] = promotion end
+  for i = 1, #live do
+    if live[i].stages.catalog then rules[#rules + 1] = live[i] end
   end
   if not rules[1] then return false end
   return catalogue_pass(cart, rules, true, owned) or catalogue_pass(cart, rules, false, owned)
@@ -142,7 +144,8 @@ end
 -- The live promotions that run: all, or the first exclusive one that is eligible now.
 local function settle_exclusive(cart, live)
   local winner
-  for _, promotion in ipairs(live) do
+  for i = 1, #live do
+    local promotion = live[i]
     if promotion.exclusive and of_cart(promotion) and quietly_holds(cart, promotion) then
       winner = promotion
       break
@@ -160,8 +163,10 @@ end
 
 local function run_cart(cart, live)
   local function lines_of(part) return cart.lines_for(part.filters) end
-  for _, stage in ipairs(STAGES) do
-    for _, promotion in ipairs(live) do
+  for s = 1, #STAGES do
+    local stage = STAGES[s]
+    for i = 1, #live do
+      local promotion = live[i]
       if promotion.stages[stage] and holds(cart, promotion, stage) and run_stage(cart, promotion, stage, lines_of) then
         return true
       end
@@ -174,7 +179,8 @@ end
 -- anew without it.
 function M.apply(cart, list)
   local live = {}
-  for _, promotion in ipairs(list) do
+  for i = 1, #list do
+    local promotion = list[i]
     local reason, condition, actual, wanted = barred(cart, promotion)
     if reason then
       cart.barred[promotion] = reason
@@ -206,7 +212,7 @@ function M.report_coupons(cart, list, codes)
         accepted = reason == nil
       end
     end
-    if not rawget(seen, code) then cart.ledger:coupon(code, accepted, reason) end
+    if not seen[code] then cart.ledger:coupon(code, accepted, reason) end
     seen[code] = true
   end
 end

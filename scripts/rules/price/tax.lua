@@ -2,6 +2,7 @@
 
 local window = require "engine.window"
 
+local is_percent = money.is_percent
 local ALWAYS = {}
 
 local function period_of(rate, i)
@@ -10,7 +11,7 @@ local function period_of(rate, i)
 end
 
 local function check(rate, i)
-  if not pcall(money.less_percent, 0, rate.percent) then
+  if not is_percent(rate.percent) then
     refuse(("tax_rates[%d].percent: a percentage from 0 to 100 with up to 4 places is expected"):format(i))
   end
   period_of(rate, i)
@@ -19,7 +20,8 @@ end
 -- The rate in force: of two, the one that began later.
 local function in_force(rates, category, zone, now)
   local best, best_from
-  for i, rate in ipairs(rates) do
+  for i = 1, #rates do
+    local rate = rates[i]
     if rate.category == category and (rate.zone == nil or rate.zone == zone) then
       local period = period_of(rate, i)
       local from = period.from or -math.huge
@@ -31,14 +33,18 @@ end
 
 -- Tells the ledger the rates of the categories that the facts name.
 return function(ledger, facts, rates, zone, now)
-  local seen = {}
+  local seen, lines, last = {}, facts.lines, nil
   for i, rate in ipairs(facts.tax_rates or {}) do check(rate, i) end
   local function tell(category)
-    if not category or rawget(seen, category) then return end
+    if not category or seen[category] then return end
     seen[category] = true
     local rate = in_force(rates, category, zone, now)
     if rate then ledger:rate(category, rate.percent, rate.included or false) end
   end
-  for _, line in ipairs(facts.lines) do tell(line.tax_category) end
+  for i = 1, #lines do
+    local category = lines[i].tax_category
+    if category ~= last then tell(category) end -- neighbours are mostly taxed alike
+    last = category
+  end
   for _, shipment in ipairs(facts.shipping or {}) do tell(shipment.tax_category) end
 end
