@@ -12,6 +12,8 @@
 #include "runtime/lines.h"
 #include "runtime/sandbox.h"
 
+enum { OLDEST_ABI = 1 }; /* the oldest arithmetic that can still be computed; the newest is FASTR_RULES_ABI */
+
 /* ---- versions -------------------------------------------------------------------------------------------------- */
 
 struct wanted {
@@ -73,19 +75,24 @@ static void count_decision(const char *point, const char *code) {
     fastr_metric_add(fastr_counter("fastr_rules_decisions_total", labels, "Decisions by point and outcome"), 1);
 }
 
-/* The decision on the top, which gets `pack`, and its info. */
-static int push_decision(lua_State *L, const struct fastr_decision *decision, const char *hash) {
-    if (!lua_istable(L, -1))
-        return fastr_push_error(L, "rules_error", "%s: the rules answered no table", decision->point);
+/* {pack, abi, instructions} */
+static void push_info(lua_State *L, const struct fastr_decision *decision, const char *hash) {
     lua_createtable(L, 0, 4);
     lua_pushfstring(L, "sha256:%s", hash);
-    lua_pushvalue(L, -1);
-    lua_setfield(L, -4, "pack");
     lua_setfield(L, -2, "pack");
     lua_pushinteger(L, FASTR_RULES_ABI);
     lua_setfield(L, -2, "abi");
     lua_pushnumber(L, (double)decision->instructions);
     lua_setfield(L, -2, "instructions");
+}
+
+/* The decision on the top, which gets `pack`, and its info. */
+static int push_decision(lua_State *L, const struct fastr_decision *decision, const char *hash) {
+    if (!lua_istable(L, -1))
+        return fastr_push_error(L, "rules_error", "%s: the rules answered no table", decision->point);
+    push_info(L, decision, hash);
+    lua_getfield(L, -1, "pack");
+    lua_setfield(L, -3, "pack");
     lua_getfield(L, -2, "trace");
     lua_setfield(L, -2, "trace");
     return 2;
@@ -145,28 +152,38 @@ static int l_decide(lua_State *L) {
     return push_decision(L, &question.decision, question.hash);
 }
 
-/* rules.decide_text(point, facts as JSON, options as above) -> the decision as JSON, with `pack`: for who only passes both
- * on; no table of them is made. Returns nil, message, code as above, or "json" for a text that is not strict JSON. */
-static int l_decide_text(lua_State *L) {
+/* Decides on the facts at the index `at`, a JSON text: pushes the decision as JSON, with `pack`, and its info; 2, or -1 with
+ * `err`. */
+static int push_text(lua_State *L, int at, struct fastr_sandbox *sandbox, struct fastr_decision *decision, const char *hash,
+                     struct fastr_err *err) {
     static struct fastr_buffer answer; /* reused: nothing in here waits */
-    const char *point = luaL_checkstring(L, 1);
     size_t length;
+    const char *facts = lua_tolstring(L, at, &length);
+    answer.length = 0;
+    if (fastr_sandbox_decide_text(sandbox, L, facts, length, decision, &answer, err) != 0)
+        return -1;
+    const char *comma = answer.data[answer.length - 1] == '{' ? "" : ",";
+    fastr_buffer_format(&answer, "%s\"pack\":\"sha256:%s\"}", comma, hash);
+    lua_pushlstring(L, answer.data, answer.length);
+    if (answer.capacity > (1u << 20))
+        fastr_buffer_free(&answer);
+    push_info(L, decision, hash);
+    return 2;
+}
+
+/* rules.decide_text(point, facts as JSON, options as above) -> the decision as JSON, with `pack`; info {pack, abi,
+ * instructions}: for who only passes both on, or keeps them; no table of them is made. The same facts and pack give the
+ * same bytes. Returns nil, message, code as above, or "json" for a text that is not strict JSON. */
+static int l_decide_text(lua_State *L) {
+    const char *point = luaL_checkstring(L, 1);
     luaL_checktype(L, 2, LUA_TSTRING);
-    const char *facts = lua_tolstring(L, 2, &length);
     struct fastr_err err = {{0}, {0}};
     struct question question = ask(L);
     if (!question.sandbox)
         return no_pack(L, &question);
-    answer.length = 0;
-    if (fastr_sandbox_decide_text(question.sandbox, L, facts, length, &question.decision, &answer, &err) != 0)
-        return strcmp(err.code, "json") == 0 ? fastr_push_error(L, "json", "%s", err.text)
-                                             : failed_decision(L, point, &err);
-    const char *comma = answer.data[answer.length - 1] == '{' ? "" : ",";
-    fastr_buffer_format(&answer, "%s\"pack\":\"sha256:%s\"}", comma, question.hash);
-    lua_pushlstring(L, answer.data, answer.length);
-    if (answer.capacity > (1u << 20))
-        fastr_buffer_free(&answer);
-    return 1;
+    if (push_text(L, 2, question.sandbox, &question.decision, question.hash, &err) >= 0)
+        return 2;
+    return strcmp(err.code, "json") == 0 ? fastr_push_error(L, "json", "%s", err.text) : failed_decision(L, point, &err);
 }
 
 /* rules.pack() -> "sha256:..." of the pinned pack, or nil if none is live */
@@ -262,6 +279,20 @@ static int pack_decide(lua_State *L) {
     if (fastr_sandbox_decide(pack->sandbox, L, 3, &decision, &err) != 0)
         return fastr_push_error(L, strcmp(err.code, "invalid") == 0 ? "facts_invalid" : err.code, "%s", err.text);
     return push_decision(L, &decision, fastr_sandbox_hash(pack->sandbox));
+}
+
+/* pack:decide_text(point, facts as JSON, {explain =}) -> decision as JSON, info, as rules.decide_text. Returns nil, message,
+ * code as pack:decide, or "json". */
+static int pack_decide_text(lua_State *L) {
+    struct pack *pack = check_pack(L);
+    struct fastr_decision decision = {.point = luaL_checkstring(L, 2)};
+    struct fastr_err err = {{0}, {0}};
+    luaL_checktype(L, 3, LUA_TSTRING);
+    lua_settop(L, 4);
+    decision.explain = option(L, 4, "explain", "applied");
+    if (push_text(L, 3, pack->sandbox, &decision, fastr_sandbox_hash(pack->sandbox), &err) >= 0)
+        return 2;
+    return fastr_push_error(L, strcmp(err.code, "invalid") == 0 ? "facts_invalid" : err.code, "%s", err.text);
 }
 
 /* pack:prove() -> number of examples, all of which hold; or nil, message ("FILE:LINE: ..."), code */
@@ -411,8 +442,11 @@ static int pack_close(lua_State *L) {
 static const luaL_Reg functions[] = {{"decide", l_decide}, {"decide_text", l_decide_text}, {"open", l_open},
                                      {"hash", l_hash},     {"pack", l_pack},               {"stored", l_stored},
                                      {"keep", l_keep},     {"verify", l_verify},           {NULL, NULL}};
-static const luaL_Reg methods[] = {{"decide", pack_decide}, {"prove", pack_prove}, {"hash", pack_hash}, {"files", pack_files}, {"points", pack_points},
-                                   {"store", pack_store},  {"with", pack_with},   {"close", pack_close}, {NULL, NULL}};
+static const luaL_Reg methods[] = {{"decide", pack_decide}, {"decide_text", pack_decide_text},
+                                   {"prove", pack_prove},   {"hash", pack_hash},
+                                   {"files", pack_files},   {"points", pack_points},
+                                   {"store", pack_store},   {"with", pack_with},
+                                   {"close", pack_close},   {NULL, NULL}};
 
 static int open_rules(lua_State *L) {
     luaL_newmetatable(L, PACK);
@@ -425,6 +459,8 @@ static int open_rules(lua_State *L) {
     luaL_register(L, NULL, functions);
     lua_pushinteger(L, FASTR_RULES_ABI);
     lua_setfield(L, -2, "abi");
+    lua_pushinteger(L, OLDEST_ABI);
+    lua_setfield(L, -2, "oldest_abi");
     return 1;
 }
 

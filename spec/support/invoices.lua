@@ -34,11 +34,9 @@ function M.orders(pack, most)
       shipping = array { { method = "standard", fee = 395, tax_category = "standard" } } }
     local decision, message = pack:decide("price.cart", facts)
     if not decision then error(invoice.number .. ": " .. message) end
-    local line_totals = array {}
-    for k, line in ipairs(decision.lines) do line_totals[k] = line.total end
-    orders[i] = { line_totals = line_totals,
-      id = ("00000000-0000-7000-8000-%012d"):format(i), number = invoice.number, placed_at = invoice.at,
-      total = decision.total, currency = "GBP", facts = facts, trace = decision.trace, pack = pack:hash(), abi = 1 }
+    orders[i] = { id = ("00000000-0000-7000-8000-%012d"):format(i), number = invoice.number, placed_at = invoice.at,
+      total = decision.total, due = decision.due, currency = "GBP", facts = facts, decision = decision,
+      pack = pack:hash(), abi = 1 }
   end
   return orders
 end

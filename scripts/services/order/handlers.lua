@@ -170,10 +170,13 @@ function M.customer_facts(ctx)
 end
 
 function M.recorded(ctx)
-  local body = ctx.body
-  local items = store.recorded(db(), body.after, body.since, body.number, body.limit)
+  local items = store.recorded(db(), ctx.body)
   items.affected = nil
   return 200, { items = array(items) }
+end
+
+function M.recorded_count(ctx)
+  return 200, { count = store.count_recorded(db(), ctx.body.since, ctx.body.pack) }
 end
 
 return M

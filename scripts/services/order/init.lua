@@ -17,6 +17,7 @@ local summary = shape.object {
 
 local OUTCOMES = { "paid", "placed", "declined", "unknown", "requires_action" }
 local params = shape.object { id = uuid }
+local pack = shape.text { max = 71, doc = "sha256: and the beginning of a hash, or all of it" }
 local known = shape.object { outcome = shape.enum(OUTCOMES), order = order }
 
 local changed = shape.object {
@@ -92,12 +93,19 @@ return {
 
     { internal = true, handler = "recorded", scope = "order:recorded", timeout_ms = 20000,
       doc = "Placed orders with the facts that their prices were decided from, oldest first: what rules are proved on",
-      body = shape.object { after = shape.optional(uuid), since = shape.optional(time),
+      body = shape.object { after = shape.optional(uuid), since = shape.optional(time), pack = shape.optional(pack),
         number = shape.optional(shape.text { max = 20, doc = "this order alone" }),
-        limit = shape.integer { min = 1, max = 500 } },
+        part = shape.optional(shape.integer { min = 0, max = 255, doc = "this share of them alone" }),
+        parts = shape.optional(shape.integer { min = 1, max = 256 }), limit = shape.integer { min = 1, max = 500 } },
       replies = { [200] = shape.object { items = shape.list(shape.object { id = uuid, number = shape.text {},
-        placed_at = time, total = shape.integer {}, currency = shape.text {}, facts = shape.any, trace = shape.any,
-        pack = shape.text {}, abi = shape.integer {}, line_totals = shape.list(shape.integer {}) }) } } },
+        placed_at = time, currency = shape.text {}, total = shape.integer {}, due = shape.integer {},
+        pack = shape.text {}, abi = shape.integer {}, proof = shape.optional(shape.text {}),
+        facts = shape.any { doc = "JSON, as a text" }, decision = shape.any { doc = "JSON, as a text" } }) } } },
+
+    { internal = true, handler = "recorded_count", scope = "order:recorded", timeout_ms = 20000,
+      doc = "How many of them there are",
+      body = shape.object { since = shape.optional(time), pack = shape.optional(pack) },
+      replies = { [200] = shape.object { count = shape.integer { min = 0 } } } },
   },
   produces = { order = { doc = "Everything that happens to an order", key = "order id", events = {
     ["order.placed.v1"] = changed, ["order.paid.v1"] = changed, ["order.fulfilling.v1"] = changed,

@@ -29,6 +29,16 @@ local function decide(point, facts)
   return nil, problem.new(code, { detail = info })
 end
 
+-- The price of the facts, and what the order keeps of it, to be proved later: {facts, decision, proof, pack, abi},
+-- facts and decision as texts, byte for byte. Or nil and a problem.
+local function price(facts)
+  local text = fastr.json.canonical(facts)
+  local decision, info, code = fastr.rules.decide_text("price.cart", text)
+  if not decision then return nil, problem.new(code, { detail = info }) end
+  return fastr.json.decode(decision), { facts = text, decision = decision, pack = info.pack, abi = info.abi,
+    proof = fastr.crypto.sha256(text .. "\n" .. decision) }
+end
+
 local function drift(body, decision)
   local total = { amount = decision.total, currency = decision.currency }
   local expected = body.expected_total
@@ -58,8 +68,8 @@ end
 
 -- What the order freezes, from one decision of now: or nil and a problem.
 local function decided(body)
-  local decision, info = decide("price.cart", body.facts)
-  if not decision then return nil, info end
+  local decision, kept = price(body.facts)
+  if not decision then return nil, kept end
   local failed = drift(body, decision)
   if failed then return nil, failed end
   local ok, review = accepted(body, decision)
@@ -70,7 +80,7 @@ local function decided(body)
     return nil, problem.new("validation", { detail = "payment_method is missing",
       errors = array { { path = "payment_method", problem = "is missing" } } })
   end
-  frozen.facts, frozen.trace, frozen.pack, frozen.abi = body.facts, info.trace, info.pack, info.abi
+  frozen.kept = kept
   return frozen
 end
 
@@ -81,9 +91,10 @@ local function order_of(body, frozen, lease)
     cart = body.cart, customer = body.customer, email = body.email, currency = body.currency,
     token_hash = fastr.crypto.sha256(body.token), shipping_address = body.shipping_address,
     shipping_method = body.shipping_method, lines = frozen.lines, totals = frozen.totals, total = frozen.total,
-    due = frozen.due, shipping = frozen.shipping, facts = frozen.facts, trace = frozen.trace, pack = frozen.pack,
-    abi = frozen.abi, lease_by = lease.by, lease_until = lease.ends, work = "place", tries = 0, held = false,
-    committed = false, status = "placing", sequence = 0, review = frozen.review,
+    due = frozen.due, shipping = frozen.shipping, facts = frozen.kept.facts, decision = frozen.kept.decision,
+    proof = frozen.kept.proof, pack = frozen.kept.pack, abi = frozen.kept.abi, lease_by = lease.by,
+    lease_until = lease.ends, work = "place", tries = 0, held = false, committed = false, status = "placing",
+    sequence = 0, review = frozen.review,
   }
 end
 

@@ -19,7 +19,7 @@ local ATTEMPT = [[a.id, a.order_id as "order", a.status, a.payment_method, a.pay
 
 -- ---- reading ------------------------------------------------------------------------------------------------------
 
-local WHOLE = "select " .. COLUMNS .. [[, o.trace,
+local WHOLE = "select " .. COLUMNS .. [[, o.decision->'trace' as trace,
     coalesce((select jsonb_agg(jsonb_build_object('id', a.id, 'status', a.status, 'payment', a.payment_id,
       'amount', a.amount, 'currency', a.currency, 'reason', a.reason, 'next_action', a.next_action)
       order by a.created_at, a.id)
@@ -66,14 +66,30 @@ function M.list(db, customer, status, after, limit)
     order by o.id desc limit $4]], customer, status, after, limit)
 end
 
--- Placed orders as the rules decided them, in the order of their ids; `number`: that one alone.
-function M.recorded(db, after, since, number, limit)
-  return db:slow("select o.id, o.number::text as number, " .. iso("o.placed_at") .. [[ as placed_at, o.total,
-      o.currency, o.facts, o.trace, o.pack, o.abi, coalesce((select jsonb_agg(line->'total'->'amount' order by n)
-        from jsonb_array_elements(o.lines) with ordinality as each (line, n)), '[]') as line_totals from orders o
-    where o.placed_at is not null and ($1::uuid is null or o.id > $1) and ($2::timestamptz is null or o.placed_at >= $2)
-      and ($3::text is null or o.number::text = $3)
-    order by o.id limit $4]], after, since, number, limit)
+local RECORDED = [[o.placed_at is not null and ($1::timestamptz is null or o.placed_at >= $1)
+  and ($2::text is null or starts_with(o.pack, $2))]]
+
+-- How many orders were placed since `since` (nil: ever), by the pack whose name begins with `pack` (nil: any).
+function M.count_recorded(db, since, pack)
+  return db:slow("select count(*) as n from orders o where " .. RECORDED, since, pack)[1].n
+end
+
+local PAGE_BYTES = 4000000
+
+-- Those orders as the rules decided them, facts and decision as the texts that are kept, in the order of their ids:
+-- query = { since, pack, after (an id), number (that one alone), part of parts (a share, by their ids), limit }. Fewer
+-- than `limit` where they are large; none at the end.
+function M.recorded(db, query)
+  return db:slow("select id, number, placed_at, currency, total, due, pack, abi, proof, facts, decision from (" ..
+    "select o.id, o.number::text as number, " .. iso("o.placed_at") .. [[ as placed_at, o.currency, o.total, o.due,
+      o.pack, o.abi, o.proof, o.facts::text as facts, o.decision::text as decision,
+      sum(octet_length(o.facts::text) + octet_length(o.decision::text)) over (order by o.id) as bytes,
+      row_number() over (order by o.id) as place
+    from (select * from orders o where ]] .. RECORDED .. [[ and ($3::uuid is null or o.id > $3)
+      and ($4::text is null or o.number::text = $4) and get_byte(uuid_send(o.id), 15) % $6 = $5
+      order by o.id limit $7) o) as page
+    where bytes <= $8 or place = 1 order by id]], query.since, query.pack, query.after, query.number,
+    query.part or 0, query.parts or 1, query.limit, PAGE_BYTES)
 end
 
 -- ---- the order's row ----------------------------------------------------------------------------------------------
@@ -91,25 +107,25 @@ end
 -- Creates an order in state placing; nil if the cart has one already.
 function M.create(tx, o, now)
   return tx:query([[insert into orders (id, cart_id, status, customer_id, email, token_hash, currency, shipping_address,
-      shipping_method, lines, totals, total, due, shipping, facts, trace, pack, abi, work, lease_until, lease_by,
-      next_try_at, created_at, updated_at, review)
+      shipping_method, lines, totals, total, due, shipping, facts, decision, pack, abi, work, lease_until, lease_by,
+      next_try_at, created_at, updated_at, review, proof)
     values ($1, $2, 'placing', $3::uuid, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'place',
-      $18, $19, $18, $20, $20, $21)
+      $18, $19, $18, $20, $20, $21, $22)
     on conflict (cart_id) where status <> 'cancelled' do nothing returning id]],
     o.id, o.cart, o.customer, o.email, o.token_hash, o.currency, json(o.shipping_address), o.shipping_method,
-    json(o.lines), json(o.totals), o.total, o.due, json(o.shipping), json(o.facts), json(o.trace), o.pack, o.abi,
-    o.lease_until, o.lease_by, now, o.review)[1]
+    json(o.lines), json(o.totals), o.total, o.due, json(o.shipping), o.facts, o.decision, o.pack, o.abi,
+    o.lease_until, o.lease_by, now, o.review, o.proof)[1]
 end
 
 -- Freezes an open order anew, for another attempt with what the cart holds by now.
 function M.freeze_again(tx, o, now)
   tx:query([[update orders set customer_id = $2::uuid, email = $3, shipping_address = $4, shipping_method = $5,
-      lines = $6, totals = $7, total = $8, shipping = $9, facts = $10, trace = $11, pack = $12, abi = $13,
+      lines = $6, totals = $7, total = $8, shipping = $9, facts = $10, decision = $11, pack = $12, abi = $13,
       work = 'place', lease_until = $14, lease_by = $15, next_try_at = $14, tries = 0, updated_at = $16, due = $17,
-      review = $18
+      review = $18, proof = $19
     where id = $1 and status = 'placing']],
     o.id, o.customer, o.email, json(o.shipping_address), o.shipping_method, json(o.lines), json(o.totals), o.total,
-    json(o.shipping), json(o.facts), json(o.trace), o.pack, o.abi, o.lease_until, o.lease_by, now, o.due, o.review)
+    json(o.shipping), o.facts, o.decision, o.pack, o.abi, o.lease_until, o.lease_by, now, o.due, o.review, o.proof)
 end
 
 -- The one place where a status changes. False if the order is not in `from` any more.

@@ -22,6 +22,43 @@ function M.traces(before, after)
   end
 end
 
+-- ---- field by field -----------------------------------------------------------------------------------------------
+
+local function names_of(object)
+  local names = {}
+  for name in pairs(object) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+-- Numbers and names in the order of people: list items by place, fields by name.
+local first_of
+
+local function first_of_list(before, after, path)
+  for i = 1, math.max(#before, #after) do
+    local found = first_of(before[i], after[i], ("%s[%d]"):format(path, i))
+    if found then return found end
+  end
+end
+
+function first_of(before, after, path)
+  if before == after then return nil end
+  if type(before) ~= "table" or type(after) ~= "table" then return { field = path, before = before, after = after } end
+  if #before > 0 or #after > 0 then return first_of_list(before, after, path) end
+  for _, name in ipairs(names_of(before)) do
+    local found = first_of(before[name], after[name], path == "" and name or path .. "." .. name)
+    if found then return found end
+  end
+end
+
+-- The first field of `before`, a decision as far as it was kept, that `after` has otherwise: { field = "lines[2].tax",
+-- before, after }, or nil. What `after` has beyond it is no difference: it was not kept, or did not exist yet.
+function M.fields(before, after)
+  return first_of(before, after, "")
+end
+
+-- ---- money --------------------------------------------------------------------------------------------------------
+
 local function lines(before, after)
   local changed = {}
   for i, line in ipairs(after.lines or {}) do
@@ -37,14 +74,22 @@ local function lines(before, after)
   return changed
 end
 
+local function but_pack(decision)
+  local rest = {}
+  for name, value in pairs(decision) do
+    if name ~= "pack" and name ~= "trace" then rest[name] = value end
+  end
+  return rest
+end
+
 -- What differs between two decisions of price.cart: nil if nothing, else { delta (minor units, positive: dearer), lines
--- = list of {number, sku, quantity, delta}, largest first, trace }.
+-- = list of {number, sku, quantity, delta}, largest first, trace = as of M.traces, or, where the traces agree, first =
+-- as of M.fields }.
 function M.decisions(before, after)
   local trace = M.traces(before.trace, after.trace)
-  local delta = after.total - before.total
-  local changed = lines(before, after)
-  if delta == 0 and not trace and #changed == 0 then return nil end
-  return { delta = delta, lines = changed, trace = trace }
+  local first = not trace and M.fields(but_pack(before), but_pack(after)) or nil
+  if not trace and not first then return nil end
+  return { delta = after.total - before.total, lines = lines(before, after), trace = trace, first = first }
 end
 
 return M

@@ -30,6 +30,15 @@ function M.read(arguments, places, flags)
   return given
 end
 
+-- A time as people write it, "2026-11-27T12:00Z" or "2026-11-27", in full; nil for nil. Else nil and what is wrong with
+-- `option`.
+function M.time(text, option)
+  if not text then return nil end
+  local full = text:gsub("^(%d+-%d+-%d+)$", "%1T00:00Z"):gsub("T(%d%d:%d%d)(Z)$", "T%1:00%2")
+  if fastr.time.parse(full) then return full end
+  return nil, option .. ": a time as 2026-11-27T12:00Z is expected, not '" .. text .. "'"
+end
+
 -- The text of the file at `path`, or nil and why it cannot be read.
 function M.text(path)
   local file, message = io.open(path, "r")

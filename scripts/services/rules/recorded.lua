@@ -1,5 +1,8 @@
 -- recorded: the orders that were really placed, with the facts their prices were decided from. They come from the
 -- running shop, or from a file of them, one JSON object a line.
+--
+-- An order is { id, number, placed_at, currency, total, due, pack, abi, proof, facts, decision }. Facts and decision
+-- are the texts that were kept (in a file they may be objects too); `proof` is the SHA-256 of both, absent in old ones.
 
 local call = require "platform.call"
 
@@ -7,29 +10,145 @@ local M = {}
 
 local PAGE = 200
 
-local function each_of_file(path, visit)
-  local file, message = io.open(path, "r")
+-- ---- from a file --------------------------------------------------------------------------------------------------
+
+local function as_text(value)
+  return type(value) == "table" and fastr.json.canonical(value) or value
+end
+
+local FIELDS = { "number", "placed_at", "currency", "total", "pack", "abi", "facts", "decision" }
+
+-- The order of a line of a file, or nil and what is wrong with it.
+local function parse(line)
+  local order, message = fastr.json.decode(line)
+  if type(order) ~= "table" then return nil, message or "an order is an object" end
+  for _, name in ipairs(FIELDS) do
+    if order[name] == nil then return nil, "an order has " .. name end
+  end
+  order.facts, order.decision = as_text(order.facts), as_text(order.decision)
+  return order
+end
+
+-- The file, where its share `which.part` of `which.parts` begins and where it ends: a line belongs to whom its first
+-- byte belongs to.
+local function open_share(which)
+  local file, message = io.open(which.path, "r")
   if not file then return nil, message end
-  local count = 0
-  for line in file:lines() do
-    count = count + 1
-    local order
-    order, message = fastr.json.decode(line)
-    if type(order) ~= "table" or type(order.facts) ~= "table" then
+  local size, part, parts = file:seek("end"), which.part or 0, which.parts or 1
+  local from = math.floor(size * part / parts)
+  file:seek("set", math.max(from - 1, 0))
+  if from > 0 then from = from + #(file:read("*l") or "") end
+  return file, from, math.floor(size * (part + 1) / parts)
+end
+
+local function each_of_file(which, visit)
+  local file, at, stop = open_share(which)
+  if not file then return nil, at end
+  local since, count = which.since and fastr.time.parse(which.since), 0
+  while at < stop do
+    local line = file:read("*l")
+    if not line then break end
+    local order, message = parse(line)
+    if not order then
       file:close()
-      return nil, ("%s:%d: %s"):format(path, count, message or "an order with its facts is expected")
+      return nil, ("%s, the line at byte %d: %s"):format(which.path, at, message)
     end
-    if visit(order) == false then break end
+    at = at + #line + 1
+    if (not since or fastr.time.parse(order.placed_at) >= since)
+      and (not which.pack or order.pack:sub(1, #which.pack) == which.pack) then
+      count = count + 1
+      if visit(order, #line + 1) == false then break end
+    end
   end
   file:close()
   return count
 end
 
-local function page(query)
+-- ---- from the shop ------------------------------------------------------------------------------------------------
+
+local function ask(op, body)
   fastr.task.set("service", "rules")
-  local reply, failed = call.call("order", "recorded", query)
-  if reply then return reply.items end
+  local reply, failed = call.call("order", op, body)
+  if reply then return reply end
   return nil, "the shop's orders cannot be read: " .. (failed.detail or failed.title or failed.code)
+end
+
+local function each_of_shop(which, visit)
+  local count, after = 0, nil
+  while true do
+    local page, message = ask("recorded", { after = after, since = which.since, pack = which.pack, limit = PAGE,
+      part = which.part, parts = which.parts })
+    if not page then return nil, message end
+    for _, order in ipairs(page.items) do
+      count, after = count + 1, order.id
+      if visit(order, 1) == false then return count end
+    end
+    if #page.items == 0 then return count end
+  end
+end
+
+-- ---- asking -------------------------------------------------------------------------------------------------------
+
+-- Calls visit(order, weight) for every placed order, in the order of their placing, a page in memory at a time. `which`
+-- says which: since (RFC 3339), pack (what its hash begins with, "sha256:..."), path (a file instead of the shop), and
+-- part (from 0) of parts, a share. `weight` adds up to M.weight. Stops early when visit returns false. The number
+-- visited, or nil and why they cannot be read.
+function M.each(which, visit)
+  if which.path then return each_of_file(which, visit) end
+  return each_of_shop(which, visit)
+end
+
+-- What all of them weigh: their number, or the bytes of their file; nil and why they cannot be read.
+function M.weight(which)
+  if not which.path then
+    local reply, message = ask("recorded_count", { since = which.since, pack = which.pack })
+    return reply and reply.count, message
+  end
+  local file, message = io.open(which.path, "r")
+  if not file then return nil, message end
+  local size = file:seek("end")
+  file:close()
+  return size
+end
+
+-- The order with facts and decision as tables; or nil and what is wrong with them.
+local function opened(order)
+  local facts, message = fastr.json.decode(order.facts)
+  local decision, wrong = fastr.json.decode(order.decision)
+  if type(facts) ~= "table" or type(decision) ~= "table" then
+    return nil, ("order %s: %s"):format(order.number, message or wrong or "facts and decision are objects")
+  end
+  order.facts, order.decision = facts, decision
+  return order
+end
+
+-- The order of this number, with facts and decision as tables; or nil and why not.
+function M.find(number, path)
+  local found, count, page, message
+  if path then
+    count, message = M.each({ path = path }, function(order)
+      if order.number == number then found = order end
+      return found == nil
+    end)
+    if not count then return nil, message end
+  else
+    page, message = ask("recorded", { number = number, limit = 1 })
+    if not page then return nil, message end
+    found = page.items[1]
+  end
+  if not found then return nil, "no placed order has the number " .. number end
+  return opened(found)
+end
+
+-- All of them as a list, with facts and decisions as tables; or nil and why they cannot be read.
+function M.all(path)
+  local orders, wrong = {}, nil
+  local count, message = M.each({ path = path }, function(order)
+    orders[#orders + 1], wrong = opened(order)
+    return wrong == nil
+  end)
+  if not count or wrong then return nil, wrong or message end
+  return orders
 end
 
 -- The facts of the running shop's cart with this id, now: { facts, version, pack }, or nil and why not.
@@ -38,50 +157,6 @@ function M.cart(id)
   local reply, failed = call.call("cart", "facts", { cart = id })
   if reply then return reply end
   return nil, "the cart cannot be read: " .. (failed.detail or failed.title or failed.code)
-end
-
--- The order of this number, or nil and why not.
-function M.find(number, path)
-  local found
-  if path then
-    local count, message = each_of_file(path, function(order)
-      if order.number == number then found = order end
-      return found == nil
-    end)
-    if not count then return nil, message end
-  else
-    local items, message = page { number = number, limit = 1 }
-    if not items then return nil, message end
-    found = items[1]
-  end
-  if not found then return nil, "no placed order has the number " .. number end
-  return found
-end
-
--- Calls visit(order) for every placed order since `since` (RFC 3339; nil: all), in the order of their placing: { id,
--- number, placed_at, total, line_totals, currency, facts, trace, pack, abi }. Stops early when visit returns false.
--- `path`: a file instead of the shop. The number visited, or nil and why they cannot be read.
-function M.each(since, path, visit)
-  if path then return each_of_file(path, visit) end
-  local count, after = 0, nil
-  while true do
-    local items, message = page { after = after, since = since, limit = PAGE }
-    if not items then return nil, message end
-    for _, order in ipairs(items) do
-      count = count + 1
-      if visit(order) == false then return count end
-      after = order.id
-    end
-    if #items < PAGE then return count end
-  end
-end
-
--- All of them as a list, or nil and why they cannot be read.
-function M.all(path)
-  local orders = {}
-  local count, message = M.each(nil, path, function(order) orders[#orders + 1] = order end)
-  if not count then return nil, message end
-  return orders
 end
 
 return M

@@ -1,57 +1,108 @@
--- report: what a pack would have changed in recorded orders, summed up in money.
+-- report: what a pack would have changed in recorded orders, summed up in money. A tally stays small however many
+-- orders it counts: the ten largest changes each way are kept.
 
 local compare = require "services.rules.compare"
 local words = require "services.rules.words"
 
 local M = {}
 
+local KEPT = 10
+
+-- { orders, instructions, changed, failed, sums and deltas by currency, dearer, cheaper = the largest changes, worst,
+-- failures = the first }
 function M.new()
-  return { orders = 0, sums = {}, deltas = {}, changes = {}, failures = {}, instructions = 0 }
+  return { orders = 0, instructions = 0, changed = 0, failed = 0, sums = {}, deltas = {},
+    dearer = fastr.json.array {}, cheaper = fastr.json.array {}, failures = fastr.json.array {} }
 end
 
--- The order's decision as far as it was recorded.
-local function as_placed(order)
-  local lines = {}
-  for i, total in ipairs(order.line_totals) do lines[i] = { total = total } end
-  return { total = order.total, trace = order.trace, lines = lines }
+-- ---- one order ----------------------------------------------------------------------------------------------------
+
+-- What a difference of compare.decisions is called: { number, placed_at, currency, before, after, delta, sku, quantity,
+-- reason }; sku and quantity are of the line that moves most.
+function M.change(order, difference)
+  local line = difference.lines[1] or {}
+  local reason = difference.trace and words.parting(difference.trace, order.currency)
+    or words.field(difference.first)
+  return { number = order.number, placed_at = order.placed_at, currency = order.currency,
+    before = order.total, after = order.total + difference.delta, delta = difference.delta,
+    sku = line.sku, quantity = line.quantity, reason = reason:sub(1, 600) }
 end
 
-M.as_placed = as_placed
+-- "536544  -18.20  84077 x 14  three_for_two: not applied ...; now applied -18.20"
+function M.one(change)
+  return ("%s  %s%s  %s"):format(change.number, words.change(change.delta, change.currency),
+    change.sku and ("  %s x %d"):format(change.sku, change.quantity) or "", change.reason)
+end
 
--- Adds one recorded order and what pack:decide made of its facts: `after`, `info` (nil and a message if it failed).
--- `before`: the decision to compare with; nil: what was charged. Returns `after`.
+-- ---- counting -----------------------------------------------------------------------------------------------------
+
+local function add_to(sums, currency, amount)
+  sums[currency] = (sums[currency] or 0) + amount
+end
+
+-- Numbers of orders in the order of counting.
+local function counts_before(a, b)
+  if #a ~= #b then return #a < #b end
+  return a < b
+end
+
+local function moves_more(a, b)
+  if math.abs(a.delta) ~= math.abs(b.delta) then return math.abs(a.delta) > math.abs(b.delta) end
+  return counts_before(a.number, b.number)
+end
+
+-- Puts an item where it belongs in a sorted list of so many at most.
+function M.keep(list, item, before, most)
+  local at = #list
+  while at > 0 and before(item, list[at]) do at = at - 1 end
+  if at == most then return end
+  table.insert(list, at + 1, item)
+  list[most + 1] = nil
+end
+
+-- Is the order of `a` earlier than that of `b`?
+function M.earlier(a, b) return counts_before(a.number, b.number) end
+
+-- So many orders more, with what was charged for them by currency, and the instructions that deciding them took.
+function M.count(tally, orders, sums, instructions)
+  tally.orders, tally.instructions = tally.orders + orders, tally.instructions + instructions
+  for currency, sum in pairs(sums) do add_to(tally.sums, currency, sum) end
+end
+
+-- One of them changes.
+function M.changed(tally, change)
+  tally.changed = tally.changed + 1
+  add_to(tally.deltas, change.currency, change.delta)
+  if change.delta > 0 then M.keep(tally.dearer, change, moves_more, KEPT) end
+  if change.delta < 0 then M.keep(tally.cheaper, change, moves_more, KEPT) end
+  if not tally.worst or moves_more(change, tally.worst) then tally.worst = change end
+end
+
+-- One of them cannot be decided: { number, message }.
+function M.failed(tally, failure)
+  tally.failed = tally.failed + 1
+  M.keep(tally.failures, failure, M.earlier, KEPT)
+end
+
+-- Adds one recorded order (its decision a table) and what pack:decide made of its facts: `after`, `info` (nil and a
+-- message if it failed). `before`: the decision to compare with; nil: what was charged. Returns `after`.
 function M.add(tally, order, before, after, info)
-  tally.orders = tally.orders + 1
-  tally.sums[order.currency] = (tally.sums[order.currency] or 0) + order.total
+  M.count(tally, 1, { [order.currency] = order.total }, after and info.instructions or 0)
   if not after then
-    tally.failures[#tally.failures + 1] = { number = order.number, message = info }
+    M.failed(tally, { number = order.number, message = info })
     return
   end
-  tally.instructions = tally.instructions + info.instructions
-  local difference = compare.decisions(before or as_placed(order), after)
-  if not difference then return after end
-  difference.number, difference.currency = order.number, order.currency
-  tally.changes[#tally.changes + 1] = difference
-  tally.deltas[order.currency] = (tally.deltas[order.currency] or 0) + difference.delta
+  local difference = compare.decisions(before or order.decision, after)
+  if difference then M.changed(tally, M.change(order, difference)) end
   return after
 end
 
 -- The change that moves most money, or nil.
 function M.worst(tally)
-  local worst
-  for _, change in ipairs(tally.changes) do
-    if not worst or math.abs(change.delta) > math.abs(worst.delta) then worst = change end
-  end
-  return worst
+  return tally.worst
 end
 
--- "536544  -18.20  84077 x 14  three_for_two: not applied ...; now applied -18.20"
-function M.one(change)
-  local line = change.lines[1]
-  return ("%s  %s%s%s"):format(change.number, words.change(change.delta, change.currency),
-    line and ("  %s x %d"):format(line.sku, line.quantity) or "",
-    change.trace and "  " .. words.parting(change.trace, change.currency) or "")
-end
+-- ---- telling ------------------------------------------------------------------------------------------------------
 
 local function money(tally)
   local parts = {}
@@ -67,26 +118,12 @@ end
 -- "431 real orders: 31 change, -212.40 GBP (-0.9 %)"
 function M.line(tally)
   local text = ("%s real orders: "):format(words.count(tally.orders))
-  if #tally.failures > 0 then
+  if tally.failed > 0 then
     local first = tally.failures[1]
-    text = text .. ("%d FAIL, order %s: %s; "):format(#tally.failures, first.number, first.message)
+    text = text .. ("%s FAIL, order %s: %s; "):format(words.count(tally.failed), first.number, first.message)
   end
-  if #tally.changes == 0 then return text .. "none changes" end
-  return text .. ("%s change, %s"):format(words.count(#tally.changes), money(tally))
-end
-
--- The ten changes of a sign that move most money.
-local function largest(changes, sign)
-  local list = {}
-  for _, change in ipairs(changes) do
-    if change.delta * sign > 0 then list[#list + 1] = change end
-  end
-  table.sort(list, function(a, b)
-    if a.delta ~= b.delta then return a.delta * sign > b.delta * sign end
-    return a.number < b.number
-  end)
-  for i = #list, 11, -1 do list[i] = nil end
-  return list
+  if tally.changed == 0 then return text .. "none changes" end
+  return text .. ("%s change, %s"):format(words.count(tally.changed), money(tally))
 end
 
 local function show_each(title, list)
@@ -98,8 +135,8 @@ end
 -- Prints the sum and the ten largest changes each way.
 function M.show(tally)
   print(M.line(tally))
-  show_each("dearer:", largest(tally.changes, 1))
-  show_each("cheaper:", largest(tally.changes, -1))
+  show_each("dearer:", tally.dearer)
+  show_each("cheaper:", tally.cheaper)
 end
 
 return M

@@ -38,4 +38,15 @@ function M.parting(trace, currency)
   return ("%s: %s; now %s"):format(rule, M.entry(trace.before, currency), M.entry(trace.after, currency))
 end
 
+local function shown(value)
+  if value == nil then return "nothing" end
+  if type(value) == "table" then return fastr.json.canonical(value) end
+  return tostring(value)
+end
+
+-- Where two decisions part in a field, { field, before, after }: "lines[2].tax: 120, now 121".
+function M.field(first)
+  return ("%s: %s, now %s"):format(first.field, shown(first.before), shown(first.after))
+end
+
 return M

@@ -25,7 +25,7 @@ local function make(cart)
   local list, nothing = fastr.json.array {}, {}
   local order = { id = uuid7(), cart = cart or uuid7(), email = "spec@example.com", token_hash = "x", currency = "GBP",
     shipping_address = nothing, shipping_method = "post", lines = list, totals = nothing, total = 100, due = 100,
-    shipping = list, facts = nothing, trace = list, pack = "sha256:spec", abi = 1, lease_until = at(10),
+    shipping = list, facts = "{}", decision = "{}", pack = "sha256:spec", abi = 1, lease_until = at(10),
     lease_by = uuid7(), work = "place", sequence = 0, tries = 0 }
   return in_tx(function(tx) return store.create(tx, order, at()) end) and order or nil
 end

@@ -1,97 +1,140 @@
 -- fastr rules replay: proves the past, or shows what an edit would have changed in it.
 
-local compare = require "services.rules.compare"
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
 local recorded = require "services.rules.recorded"
+local replay = require "services.rules.replay"
 local report = require "services.rules.report"
 local words = require "services.rules.words"
 
 local M = {}
 
 M.usage = {
-  "fastr rules replay [--since TIME] [--orders FILE]",
+  "fastr rules replay [--since TIME] [--orders FILE] [--jobs N] [--json]",
   "    decides every placed order again by the pack it was decided by; exit 1 and the first difference if there is one",
-  "fastr rules replay --with DIR|sha256:HASH [--since TIME] [--orders FILE]",
+  "fastr rules replay --with DIR|sha256:HASH [--since TIME] [--orders FILE] [--jobs N] [--json]",
   "    what these rules would have changed in the placed orders: how much, and the ten largest each way",
 }
 
-local terminal -- whether somebody looks at standard error
+local FLAGS = { since = true, with = true, orders = true, jobs = true, json = false,
+  part = true, pack = true, hash = true, every = false } -- the last four: one process asks another
 
-local function bar(count)
-  if terminal == nil then terminal = os.execute("test -t 2") == 0 end
-  if terminal and count % 50 == 0 then io.stderr:write(("\r%s orders"):format(words.count(count))) end
-end
+local SHOWN = 10
 
-local function wipe()
-  if terminal then io.stderr:write("\r", (" "):rep(30), "\r") end
+-- Runs the job under a bar; hear(message) gets what is not about progress. True, or nil and why not.
+local function watched(job, jobs, hear)
+  local weight, message = recorded.weight(job)
+  if not weight then return nil, message end
+  local bar = replay.bar(weight)
+  local well
+  well, message = replay.run(job, jobs, weight, function(heard)
+    bar.add(heard)
+    hear(heard)
+  end)
+  bar.wipe()
+  return well, message
 end
 
 -- ---- proving the past ---------------------------------------------------------------------------------------------
 
--- What is wrong with the order's past, or nil.
-local function disproved(pack, order)
-  local decision, message = pack:decide("price.cart", order.facts)
-  if not decision then return message end
-  local difference = compare.decisions(report.as_placed(order), decision)
-  if not difference then return nil end
-  if difference.trace then return "trace " .. words.parting(difference.trace, order.currency) end
-  return "total " .. words.change(difference.delta, order.currency)
+local function speed(orders, ms)
+  return ("%s ms, %s a second"):format(words.count(ms), words.count(math.floor(orders * 1000 / math.max(1, ms))))
 end
 
-local function prove(given)
-  local kept, proved, wrong, began = {}, 0, nil, fastr.time.unix_ms()
-  local count, message = recorded.each(given.since, given.orders, function(order)
-    local pack, failed = kept[order.pack], nil
-    if not pack then
-      pack, failed = packs.open(order.pack)
-      kept[order.pack] = pack
-    end
-    proved = proved + 1
-    failed = failed or disproved(pack, order)
-    bar(proved)
-    if failed then wrong = ("order %s (%s, rules %s): %s"):format(order.number, order.placed_at, words.hash(order.pack),
-      failed) end
-    return failed == nil
-  end)
-  wipe()
-  if not count then return false, message end
-  if wrong then
-    io.stderr:write(wrong, "\n")
-    return false
+local function show_proof(proof)
+  for _, wrong in ipairs(proof.wrong) do
+    io.stderr:write(("order %s (%s, rules %s): %s\n"):format(wrong.number, wrong.placed_at, words.hash(wrong.pack),
+      wrong.what))
   end
-  local number = 0
-  for _ in pairs(kept) do number = number + 1 end
-  local ms = math.max(1, fastr.time.unix_ms() - began)
-  print(("%s orders by %d packs: every one as it was, to the penny   %s ms, %s a second"):format(words.count(count),
-    number, words.count(ms), words.count(math.floor(count * 1000 / ms))))
-  return true
+  if proof.failed > 0 then
+    io.stderr:write(("%s of %s orders are not as they were\n"):format(words.count(proof.failed),
+      words.count(proof.orders)))
+  else
+    print(("%s orders by %d packs: every one as it was, bit for bit   %s"):format(words.count(proof.orders),
+      #proof.packs, speed(proof.orders, proof.ms)))
+  end
+end
+
+local function prove(given, job)
+  local proof, seen = { orders = 0, failed = 0, packs = fastr.json.array {}, wrong = fastr.json.array {} }, {}
+  local began = fastr.time.unix_ms()
+  local well, message = watched(job, given.jobs, function(heard)
+    proof.orders = proof.orders + (heard.done or 0)
+    if heard.pack and not seen[heard.pack] then
+      seen[heard.pack] = true
+      table.insert(proof.packs, heard.pack)
+    elseif heard.wrong then
+      proof.failed = proof.failed + 1
+      report.keep(proof.wrong, heard.wrong, report.earlier, SHOWN)
+    end
+  end)
+  if not well then return false, message end
+  proof.ms, proof.ok = fastr.time.unix_ms() - began, proof.failed == 0
+  if given.json then print(fastr.json.encode(proof)) else show_proof(proof) end
+  return proof.ok
 end
 
 -- ---- what an edit would have changed ------------------------------------------------------------------------------
 
-local function replay_with(given)
-  local draft, message = packs.open(given.with, true)
-  if not draft then
+-- The tally of what other rules make of the orders of `job` (`job.with` is proved before); or nil and why not. `also`
+-- hears each message too, if it is given.
+function M.tally(job, jobs, also)
+  local draft, message = packs.open(job.with, true)
+  if not draft then return nil, message end
+  job.hash = draft:hash()
+  draft:close()
+  local tally = report.new()
+  local well
+  well, message = watched(job, jobs, function(heard)
+    if heard.done then report.count(tally, heard.done, heard.sums, heard.instructions) end
+    if heard.change then report.changed(tally, heard.change) end
+    if heard.failure then report.failed(tally, heard.failure) end
+    if also then also(heard) end
+  end)
+  if not well then return nil, message end
+  return tally
+end
+
+local function replay_with(given, job)
+  job.with = given.with
+  local tally, message = M.tally(job, given.jobs)
+  if not tally then
     io.stderr:write(message, "\n")
     return false
   end
-  local tally = report.new()
-  local count, unread = recorded.each(given.since, given.orders, function(order)
-    report.add(tally, order, nil, draft:decide("price.cart", order.facts))
-    bar(tally.orders)
-  end)
-  wipe()
-  if not count then return false, unread end
-  report.show(tally)
+  if given.json then print(fastr.json.encode(tally)) else report.show(tally) end
   return true
 end
 
+-- ---- the words ----------------------------------------------------------------------------------------------------
+
+-- What `given` asks for as a job of replay, or nil and what is wrong with it. Makes given.jobs a number.
+function M.job(given)
+  local since, message = options.time(given.since, "--since")
+  if message then return nil, message end
+  local jobs = given.jobs and tonumber(given.jobs)
+  if given.jobs and not (jobs and jobs % 1 == 0 and jobs >= 1 and jobs <= 64) then
+    return nil, "--jobs: a number from 1 to 64 is expected"
+  end
+  given.jobs = jobs
+  return { since = since, path = given.orders }
+end
+
+local function one_part(given)
+  local part, parts = given.part:match("^(%d+)/(%d+)$")
+  return replay.part { part = tonumber(part), parts = tonumber(parts), since = given.since, path = given.orders,
+    pack = given.pack, with = given.with, hash = given.hash, every = given.every }
+end
+
 function M.main(arguments)
-  local given, message = options.read(arguments, {}, { since = true, with = true, orders = true })
+  local given, message = options.read(arguments, {}, FLAGS)
   if not given then return nil, message end
-  if given.with then return replay_with(given) end
-  return prove(given)
+  if given.part then return one_part(given) end
+  local job
+  job, message = M.job(given)
+  if not job then return nil, message end
+  if given.with then return replay_with(given, job) end
+  return prove(given, job)
 end
 
 return M
