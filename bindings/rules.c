@@ -7,10 +7,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "bindings/rules.h"
 #include "bindings/rules_sealed.h"
 #include "bindings/util.h"
+#include "runtime/json.h"
 #include "runtime/lines.h"
-#include "runtime/sandbox.h"
 
 enum { OLDEST_ABI = 1 }; /* the oldest arithmetic that can still be computed; the newest is FASTR_RULES_ABI */
 
@@ -135,8 +136,36 @@ static int no_pack(lua_State *L, const struct question *question) {
     return fastr_push_error(L, "unavailable", "no rules are live");
 }
 
-/* rules.decide(point, facts, {pack = hash, explain = "none" | "applied" (the default) | "full"}) -> decision, info {pack,
- * abi, trace, instructions}. Pure: the same facts and pack give the same decision. The decision also carries `pack`.
+/* The part that a trial has in the question: its options `key` and `compare`. */
+static struct fastr_rules_trial trial_of(lua_State *L, const struct question *question) {
+    const char *key = question->wanted ? NULL : option(L, 3, "key", NULL);
+    bool compare = key && fastr_field_bool(L, 3, "compare", false);
+    return fastr_rules_trial_of(key, question->hash, compare);
+}
+
+/* Leaves the decision on the top. What the candidate cannot decide the live version does: nobody is refused for a trial. */
+static int decide(lua_State *L, struct question *question, struct fastr_err *err) {
+    struct fastr_err why;
+    struct fastr_decision *decision = &question->decision;
+    struct fastr_rules_trial trial = trial_of(L, question);
+    bool failed = trial.by_candidate && fastr_rules_trial_decide(L, &trial, 2, decision, &why);
+    if (trial.by_candidate && !failed)
+        question->hash = trial.candidate.hash;
+    else if (fastr_sandbox_decide(question->sandbox, L, 2, decision, err))
+        return -1;
+    if (failed)
+        fastr_rules_trial_failed(&trial, decision->point, &why);
+    else if (trial.candidate.trial)
+        fastr_rules_trial_answered(L, &trial, decision->point, 2);
+    return 0;
+}
+
+/* rules.decide(point, facts, {pack = hash, key = text, compare = false, explain = "none" | "applied" (the default) | "full"})
+ * -> decision, info {pack, abi, trace, instructions}. Pure: the same facts and pack give the same decision. The decision also
+ * carries `pack`. key: what the decision is about, a cart's id; while a canary runs, the candidate decides for its share of
+ * the keys, always the same ones; without a key, and with `pack`, it never does. compare: the decision matters (a price that
+ * somebody is shown or pays), so while a trial runs the other version decides it too, after the reply, and the difference
+ * of the totals is counted.
  * Returns nil, message, code: "facts_invalid" (facts refused, with the path; or the pack does not decide the point),
  * "rules_error" (a rule raised or answered nonsense), "rules_budget" (it took too much), "rules_version_gone" (the pack asked
  * for is no longer warm), "unavailable" (no pack is live). Raises for arguments of other types. */
@@ -147,7 +176,7 @@ static int l_decide(lua_State *L) {
     struct question question = ask(L);
     if (!question.sandbox)
         return no_pack(L, &question);
-    if (fastr_sandbox_decide(question.sandbox, L, 2, &question.decision, &err) != 0)
+    if (decide(L, &question, &err) != 0)
         return failed_decision(L, point, &err);
     return push_decision(L, &question.decision, question.hash);
 }
@@ -171,7 +200,24 @@ static int push_text(lua_State *L, int at, struct fastr_sandbox *sandbox, struct
     return 2;
 }
 
-/* rules.decide_text(point, facts as JSON, options as above) -> the decision as JSON, with `pack`; info {pack, abi,
+/* `decide` for facts and decision that are texts; they are not compared. 2, or -1 with `err`. */
+static int decide_text(lua_State *L, struct question *question, struct fastr_err *err) {
+    struct fastr_err why;
+    struct fastr_decision *decision = &question->decision;
+    struct fastr_rules_trial trial = trial_of(L, question);
+    trial.compare = false;
+    bool failed = trial.by_candidate &&
+                  push_text(L, 2, trial.candidate.built, decision, trial.candidate.hash, &why) < 0;
+    if ((!trial.by_candidate || failed) && push_text(L, 2, question->sandbox, decision, question->hash, err) < 0)
+        return -1;
+    if (failed)
+        fastr_rules_trial_failed(&trial, decision->point, &why);
+    else if (trial.candidate.trial)
+        fastr_rules_trial_answered(L, &trial, decision->point, 2);
+    return 2;
+}
+
+/* rules.decide_text(point, facts as JSON, {pack =, key =, explain =}) -> the decision as JSON, with `pack`; info {pack, abi,
  * instructions}: for who only passes both on, or keeps them; no table of them is made. The same facts and pack give the
  * same bytes. Returns nil, message, code as above, or "json" for a text that is not strict JSON. */
 static int l_decide_text(lua_State *L) {
@@ -181,7 +227,7 @@ static int l_decide_text(lua_State *L) {
     struct question question = ask(L);
     if (!question.sandbox)
         return no_pack(L, &question);
-    if (push_text(L, 2, question.sandbox, &question.decision, question.hash, &err) >= 0)
+    if (decide_text(L, &question, &err) >= 0)
         return 2;
     return strcmp(err.code, "json") == 0 ? fastr_push_error(L, "json", "%s", err.text) : failed_decision(L, point, &err);
 }
@@ -193,6 +239,21 @@ static int l_pack(lua_State *L) {
         return 0;
     lua_pushfstring(L, "sha256:%s", hash);
     return 1;
+}
+
+/* rules.trial() -> the trial of this host's rules, or the last one: { running, mode = "canary" | "shadow", share (basis points),
+ * hash, by, began_ms, limits, by_live, by_candidate, compared, differing, dearer, cheaper, errors, kills, dropped, money = list
+ * of { currency, compared, base, dearer, cheaper, difference }, worst = list of { key, delta, currency, line, rule }, and once it
+ * has ended ended_ms, breach, reason }; amounts in minor units. Nil if there was none. */
+static int l_trial(lua_State *L) {
+    struct fastr_buffer text = {0};
+    struct fastr_err err;
+    uint64_t live = 0;
+    const struct fastr_trial *trial = fastr_trial_of("rules", &live);
+    fastr_trial_describe(trial, live, &text);
+    int rc = strcmp(text.data, "null") ? fastr_json_push(L, text.data, text.length, NULL, &err) : -1;
+    fastr_buffer_free(&text);
+    return rc ? 0 : 1;
 }
 
 /* ---- packs that are opened, live or not: what tools compare ---------------------------------------------------- */
@@ -441,7 +502,8 @@ static int pack_close(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"decide", l_decide}, {"decide_text", l_decide_text}, {"open", l_open},
                                      {"hash", l_hash},     {"pack", l_pack},               {"stored", l_stored},
-                                     {"keep", l_keep},     {"verify", l_verify},           {NULL, NULL}};
+                                     {"keep", l_keep},     {"verify", l_verify},
+                                     {"trial", l_trial},   {NULL, NULL}};
 static const luaL_Reg methods[] = {{"decide", pack_decide}, {"decide_text", pack_decide_text},
                                    {"prove", pack_prove},   {"hash", pack_hash},
                                    {"files", pack_files},   {"points", pack_points},
@@ -464,4 +526,5 @@ static int open_rules(lua_State *L) {
     return 1;
 }
 
-const struct fastr_binding fastr_binding_rules = {.name = "rules", .open = open_rules, .builder = &builder};
+const struct fastr_binding fastr_binding_rules = {.name = "rules", .open = open_rules, .stop = fastr_rules_trial_close,
+                                                     .builder = &builder};

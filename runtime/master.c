@@ -9,6 +9,10 @@
  *   prepare LINE HASH            every worker builds and proves a stored bundle
  *   activate LINE HASH BY        prepare here and (for a line of the whole host) on every other master, then store
  *   rollback LINE BY             the version before is live at once
+ *   trial LINE HASH canary|shadow SHARE BY [DRIFT ERRORS AFTER]
+ *                                prepare as for an activation, then a trial beside what is live (trial.h); share and drift
+ *                                in basis points; limits that are not given are those of the settings LINE.trial
+ *   stop LINE BY REASON          the trial ends at once
  *   drain                        finish and exit
  */
 #include "runtime/master.h"
@@ -52,12 +56,15 @@ struct child {
     int adopted_by;       /* -1, or the sibling that accepts for it */
 };
 
-/* An activation or a preparation on its way. */
+enum purpose { PREPARE, ACTIVATE, TRY };
+
+/* An activation, a trial's beginning or a preparation on its way. */
 struct operation {
     struct operation *next;
     unsigned id;
     char line[80], hash[72], by[48];
-    bool activate;                  /* else prepare only */
+    enum purpose purpose;
+    struct fastr_trial_plan plan;   /* of TRY */
     uint64_t workers;               /* bit per slot that has not answered */
     int masters;                    /* others that have not answered */
     char error[MESSAGE_MAX];        /* of the first that refused */
@@ -95,12 +102,29 @@ static void answer_error(struct bufferevent *client, const char *error)
     fastr_buffer_free(&out);
 }
 
+/* All have acknowledged: the one store for which it was done. */
+static int store(struct operation *operation, struct fastr_err *err)
+{
+    struct fastr_line *line = fastr_line_find(operation->line);
+    if (operation->purpose == ACTIVATE)
+        return fastr_line_activate(line, operation->hash, operation->by, err);
+    return operation->purpose == TRY ? fastr_line_try(line, &operation->plan, err) : 0;
+}
+
+static void log_operation(const struct operation *operation)
+{
+    static const char *const words[] = {"prepared:", "live:", "on trial:"};
+    bool is_refused = operation->error[0] != '\0';
+    if (operation->purpose != PREPARE)
+        fastr_log(is_refused ? FASTR_WARN : FASTR_INFO, "%s %.12s of %s by %s%s%s",
+                  is_refused ? "refused" : words[operation->purpose], operation->hash, operation->line, operation->by,
+                  is_refused ? ": " : "", operation->error);
+}
+
 static void finish_operation(struct operation *operation)
 {
     struct fastr_err err;
-    struct fastr_line *line = fastr_line_find(operation->line);
-    if (!operation->error[0] && operation->activate &&
-        fastr_line_activate(line, operation->hash, operation->by, &err))
+    if (!operation->error[0] && store(operation, &err))
         snprintf(operation->error, sizeof operation->error, "%s", err.text);
     if (operation->error[0]) {
         answer_error(operation->client, operation->error);
@@ -111,10 +135,7 @@ static void finish_operation(struct operation *operation)
         answer(operation->client, &out);
         fastr_buffer_free(&out);
     }
-    if (operation->activate)
-        fastr_log(operation->error[0] ? FASTR_WARN : FASTR_INFO, "%s %.12s of %s by %s%s%s",
-                  operation->error[0] ? "refused" : "live:", operation->hash, operation->line, operation->by,
-                  operation->error[0] ? ": " : "", operation->error);
+    log_operation(operation);
     for (struct operation **at = &operations; *at; at = &(*at)->next) {
         if (*at == operation) {
             *at = operation->next;
@@ -224,13 +245,13 @@ static void ask_other_masters(struct operation *operation)
     free(own);
 }
 
-static struct operation *begin_operation(struct bufferevent *client, bool activate, const char *line, const char *hash,
+static struct operation *begin_operation(struct bufferevent *client, enum purpose purpose, const char *line, const char *hash,
                                          const char *by)
 {
     static unsigned ids;
     struct operation *operation = fastr_zalloc(sizeof *operation);
     operation->id = ++ids;
-    operation->activate = activate;
+    operation->purpose = purpose;
     operation->client = client;
     operation->began_us = fastr_clock_us();
     snprintf(operation->line, sizeof operation->line, "%s", line);
@@ -254,7 +275,7 @@ static void prepare_everywhere(struct operation *operation)
         operation->workers |= 1ull << i;
         send_to(&children[i], message);
     }
-    if (operation->activate && strcmp(operation->line, "scripts"))
+    if (operation->purpose != PREPARE && strcmp(operation->line, "scripts"))
         ask_other_masters(operation);
     operation->masters--;
     check_operation(operation);
@@ -523,22 +544,78 @@ static void command_rollback(struct bufferevent *client, const char *line_name, 
     fastr_log(FASTR_INFO, "rolled back %s to %.12s by %s", line_name, hash, by);
 }
 
+static int limit_of(const char *line, const char *limit, int otherwise, int least, int most)
+{
+    char *path = fastr_format("%s.trial.%s", line, limit);
+    int value = (int)fastr_setting_int(path, otherwise, least, most);
+    free(path);
+    return value;
+}
+
+/* What follows "trial LINE HASH"; false if it cannot be understood. */
+static bool read_plan(struct fastr_trial_plan *plan, const char *line, const char *words)
+{
+    char mode[8];
+    struct fastr_trial_limits *limits = &plan->limits;
+    *limits = (struct fastr_trial_limits){100 * limit_of(line, "drift_percent", 2, 0, 1000),
+                                          limit_of(line, "errors", 1, 1, 1000000), limit_of(line, "after", 20, 1, 1000000)};
+    int n = sscanf(words, " %7s %d %47s %d %d %d", mode, &plan->share, plan->by, &limits->drift, &limits->errors, &limits->after);
+    bool is_canary = n > 0 && !strcmp(mode, "canary");
+    plan->mode = is_canary ? FASTR_TRIAL_CANARY : FASTR_TRIAL_SHADOW;
+    return (n == 3 || n == 6) && (is_canary || !strcmp(mode, "shadow")) && plan->share >= 1 &&
+           plan->share <= FASTR_TRIAL_WHOLE && limits->drift >= 0 && limits->errors >= 1 && limits->after >= 1;
+}
+
+static void command_trial(struct bufferevent *client, const char *line, const char *hash, const char *words)
+{
+    struct fastr_trial_plan plan = {0};
+    if (!strcmp(line, "scripts") || !fastr_line_find(line)) {
+        answer_error(client, "there can be no trial of that line");
+        return;
+    }
+    if (!read_plan(&plan, line, words)) {
+        answer_error(client, "trial LINE HASH canary|shadow SHARE BY [DRIFT ERRORS AFTER]: SHARE is 1 to 10000");
+        return;
+    }
+    snprintf(plan.hash, sizeof plan.hash, "%.64s", hash);
+    struct operation *operation = begin_operation(client, TRY, line, hash, plan.by);
+    operation->plan = plan;
+    prepare_everywhere(operation);
+}
+
+static void command_stop(struct bufferevent *client, const char *line_name, const char *by, const char *reason)
+{
+    struct fastr_line *line = fastr_line_find(line_name);
+    struct fastr_err err = {"invalid", "no such line"};
+    if (!line || fastr_line_stop(line, by, reason, &err)) {
+        answer_error(client, err.text);
+        return;
+    }
+    answer(client, &(struct fastr_buffer){"{\"ok\":true}\n", 12, 13});
+    fastr_log(FASTR_INFO, "the trial of %s was stopped by %s: %s", line_name, by, reason);
+}
+
 static void begin_end(void);
 
 static void obey(struct bufferevent *client, const char *command)
 {
     char line[80], hash[80], by[48];
+    int at = 0;
     if (!strcmp(command, "status")) {
         struct fastr_buffer out = {0};
         describe(&out);
         answer(client, &out);
         fastr_buffer_free(&out);
     } else if (sscanf(command, "prepare %79s %71s", line, hash) == 2 && fastr_line_find(line)) {
-        prepare_everywhere(begin_operation(client, false, line, hash, ""));
+        prepare_everywhere(begin_operation(client, PREPARE, line, hash, ""));
     } else if (sscanf(command, "activate %79s %71s %47s", line, hash, by) == 3 && fastr_line_find(line)) {
-        prepare_everywhere(begin_operation(client, true, line, hash, by));
+        prepare_everywhere(begin_operation(client, ACTIVATE, line, hash, by));
     } else if (sscanf(command, "rollback %79s %47s", line, by) == 2) {
         command_rollback(client, line, by);
+    } else if (sscanf(command, "trial %79s %71s%n", line, hash, &at) == 2) {
+        command_trial(client, line, hash, command + at);
+    } else if (sscanf(command, "stop %79s %47s %n", line, by, &at) == 2 && at && command[at]) {
+        command_stop(client, line, by, command + at);
     } else if (!strcmp(command, "drain")) {
         answer(client, &(struct fastr_buffer){"{\"ok\":true}\n", 12, 13});
         begin_end();

@@ -34,11 +34,17 @@ struct shared {
     struct word *words;
 };
 
+/* A version, and the candidate that runs beside it (or NULL) in the trial of `word`. */
+struct pin {
+    struct fastr_version *version, *candidate;
+    uint64_t word;
+};
+
 struct fastr_task {
     struct fastr_task *previous, *following; /* all tasks of this worker */
     struct fastr_coroutine coroutine;
     struct fastr_version *scripts;
-    struct fastr_version *pinned[LINES_PINNED];
+    struct pin pinned[LINES_PINNED];
     int pinned_count;
     struct fastr_arena *arena; /* made at first use */
     struct fastr_cleanup *cleanups;
@@ -276,14 +282,26 @@ static void on_timer(evutil_socket_t fd, short what, void *data)
     }
 }
 
-/* Every other line's live version is pinned with the scripts' (line 0), so that a request sees one of each. */
+/* Every other line's live version is pinned with the scripts' (line 0), so that a request sees one of each; together with
+ * the candidate that runs beside it. */
 static void pin_lines(struct fastr_task *task)
 {
     for (int i = 1; i < fastr_line_count() && task->pinned_count < LINES_PINNED; i++) {
-        struct fastr_version *version = fastr_line_pin(fastr_line_at(i), NULL);
-        if (version)
-            task->pinned[task->pinned_count++] = version;
+        struct pin pin = {.version = fastr_line_pin(fastr_line_at(i), NULL)};
+        if (!pin.version)
+            continue;
+        pin.candidate = fastr_line_pin_candidate(fastr_line_at(i), &pin.word);
+        task->pinned[task->pinned_count++] = pin;
     }
+}
+
+static void unpin_lines(struct fastr_task *task)
+{
+    for (int i = 0; i < task->pinned_count; i++) {
+        fastr_version_unpin(task->pinned[i].version);
+        fastr_version_unpin(task->pinned[i].candidate);
+    }
+    task->pinned_count = 0;
 }
 
 static struct fastr_program *program_of(const struct fastr_task *task)
@@ -355,8 +373,7 @@ static void end(struct fastr_task *task, int results, const char *error)
         fastr_program_drop(program_of(task), task->coroutine);
     else
         fastr_program_recycle(program_of(task), task->coroutine);
-    for (int i = 0; i < task->pinned_count; i++)
-        fastr_version_unpin(task->pinned[i]);
+    unpin_lines(task);
     fastr_version_unpin(task->scripts);
     fastr_arena_free(task->arena);
     leave_shared(task->shared);
@@ -421,7 +438,7 @@ static void cancel_where(struct fastr_version *version, const char *reason)
         following = task->following;
         bool match = !version || task->scripts == version;
         for (int i = 0; i < task->pinned_count; i++)
-            match |= task->pinned[i] == version;
+            match |= task->pinned[i].version == version || task->pinned[i].candidate == version;
         if (match && !task->running) {
             fastr_task_cancel(task, reason);
             following = all; /* ending one may have ended others */
@@ -601,8 +618,8 @@ void *fastr_pinned(const char *name, const char **hash)
         return NULL;
     struct fastr_version *found = NULL;
     for (int i = 0; current && i < current->pinned_count; i++)
-        if (fastr_version_of(current->pinned[i], line))
-            found = current->pinned[i];
+        if (fastr_version_of(current->pinned[i].version, line))
+            found = current->pinned[i].version;
     if (!found) { /* outside a task: what is live stays warm until the loop tidies, which is after the caller */
         found = fastr_line_pin(line, NULL);
         fastr_version_unpin(found);
@@ -610,6 +627,30 @@ void *fastr_pinned(const char *name, const char **hash)
     if (found && hash)
         *hash = fastr_version_hash(found);
     return found ? fastr_version_built(found) : NULL;
+}
+
+bool fastr_pinned_candidate(const char *name, struct fastr_candidate *candidate)
+{
+    struct fastr_line *line = current ? fastr_line_find(name) : NULL;
+    for (int i = 0; line && i < current->pinned_count; i++) {
+        const struct pin *pin = &current->pinned[i];
+        if (!pin->candidate || !fastr_version_of(pin->candidate, line))
+            continue;
+        *candidate = (struct fastr_candidate){fastr_version_built(pin->candidate), fastr_version_hash(pin->candidate),
+                                              fastr_line_trial(line), pin->word};
+        return true;
+    }
+    return false;
+}
+
+struct fastr_trial *fastr_trial_of(const char *name, uint64_t *live)
+{
+    char hash[65];
+    struct fastr_line *line = fastr_line_find(name);
+    if (!line)
+        return NULL;
+    *live = fastr_line_live(line, hash);
+    return fastr_line_trial(line);
 }
 
 void *fastr_warm(const char *name, const char *hash)
@@ -744,11 +785,14 @@ static struct fastr_task *branch_new(struct fastr_task *parent, struct branch *b
     struct fastr_task *task = fastr_task_new(&(struct fastr_task_start){
         .scripts = fastr_version_share(parent->scripts), .id = parent->id, .traceparent = parent->traceparent,
         .deadline_ms = left == INT64_MAX ? 0 : (uint64_t)(left > 0 ? left : 1), .ended = branch_ended, .data = branch});
-    for (int i = 0; i < task->pinned_count; i++)
-        fastr_version_unpin(task->pinned[i]);
+    unpin_lines(task);
     task->pinned_count = parent->pinned_count;
-    for (int i = 0; i < parent->pinned_count; i++)
-        task->pinned[i] = fastr_version_share(parent->pinned[i]);
+    for (int i = 0; i < parent->pinned_count; i++) {
+        task->pinned[i] = parent->pinned[i];
+        fastr_version_share(task->pinned[i].version);
+        if (task->pinned[i].candidate)
+            fastr_version_share(task->pinned[i].candidate);
+    }
     for (struct word *word = parent->words; word; word = word->next)
         fastr_task_set(task, word->key, word->value);
     task->shared = shared_of(parent);

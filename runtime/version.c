@@ -34,9 +34,11 @@ struct entry {
     struct slot slots[SLOTS];
 };
 
+/* Fields are only ever added at the end: who was built before reads what it knows, who is newer finds zeros. */
 struct file {
     char magic[16];
     struct entry entries[LINES];
+    struct fastr_trial trials[LINES]; /* of the entry of the same place */
 };
 
 static const char magic[16] = "fastr active 1";
@@ -74,13 +76,23 @@ static int check_file(const char *path, struct fastr_err *err)
     for (int i = 0; i < LINES; i++)
         if (!is_sound(&file->entries[i]))
             return fastr_fail(err, "invalid", "%s is damaged: move it away, and what is in the folders becomes live", path);
+    for (int i = 0; i < LINES; i++) /* a trial is no more than a trial: what is live goes on without */
+        if (!fastr_trial_is_sound(&file->trials[i]))
+            memset(&file->trials[i], 0, sizeof file->trials[i]);
     return 0;
+}
+
+/* Fills a file up that is new, cut, or of an older layout; never shortens what others may have mapped. */
+static int fill_up(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) || (st.st_size < (off_t)sizeof *file && ftruncate(fd, sizeof *file));
 }
 
 static int map_file(const char *path, struct fastr_err *err)
 {
     file_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (file_fd < 0 || flock(file_fd, LOCK_EX) || ftruncate(file_fd, sizeof *file))
+    if (file_fd < 0 || flock(file_fd, LOCK_EX) || fill_up(file_fd))
         return fastr_fail(err, "unavailable", "cannot open %s: %s", path, strerror(errno));
     void *memory = mmap(NULL, sizeof *file, PROT_READ | PROT_WRITE, MAP_SHARED, file_fd, 0);
     if (memory == MAP_FAILED)
@@ -142,6 +154,9 @@ struct fastr_line {
     struct fastr_version *versions;
     uint64_t seen;                  /* the entry's live word for which `current` was looked up */
     struct fastr_version *current;
+    struct fastr_trial *trial;      /* NULL for a line of this process alone */
+    uint64_t trial_seen, against;   /* the trial's word for which `candidate` was looked up, and its plan's */
+    struct fastr_version *candidate;
 };
 
 static struct fastr_line lines[LOCAL_LINES];
@@ -153,7 +168,7 @@ struct fastr_line *fastr_line_open(const char *name, const struct fastr_builder 
     if (!entry)
         return NULL;
     struct fastr_line *line = &lines[line_count++];
-    *line = (struct fastr_line){.entry = entry, .builder = builder};
+    *line = (struct fastr_line){.entry = entry, .builder = builder, .trial = &file->trials[entry - file->entries]};
     return line;
 }
 
@@ -307,6 +322,42 @@ struct fastr_version *fastr_line_pin(struct fastr_line *line, struct fastr_err *
     return line->current ? fastr_version_share(line->current) : NULL;
 }
 
+/* The slow path of a candidate's pin: the trial's word has moved. */
+static void meet_candidate(struct fastr_line *line)
+{
+    struct fastr_trial_plan plan;
+    struct fastr_err err;
+    line->trial_seen = fastr_trial_read(line->trial, &plan);
+    line->against = plan.against;
+    line->candidate = NULL;
+    if (!line->trial_seen)
+        return;
+    line->candidate = fastr_line_warm(line, plan.hash);
+    if (!line->candidate)
+        line->candidate = build(line, plan.hash, &err);
+    if (line->candidate)
+        return;
+    fastr_log(FASTR_ERROR, "the candidate %.12s of %s does not build here: %s", plan.hash, line->entry->name, err.text);
+    fastr_trial_failed(line->trial, line->trial_seen, false, err.text);
+}
+
+struct fastr_version *fastr_line_pin_candidate(struct fastr_line *line, uint64_t *word)
+{
+    if (!line->trial || (!atomic_load(&line->trial->word) && !line->trial_seen))
+        return NULL;
+    if (atomic_load(&line->trial->word) != line->trial_seen)
+        meet_candidate(line);
+    *word = line->trial_seen;
+    if (!line->candidate || line->against != line->seen >> 8)
+        return NULL;
+    return fastr_version_share(line->candidate);
+}
+
+struct fastr_trial *fastr_line_trial(const struct fastr_line *line)
+{
+    return line->trial;
+}
+
 struct fastr_version *fastr_version_share(struct fastr_version *version)
 {
     version->refs++;
@@ -352,7 +403,7 @@ static void tidy_line(struct fastr_line *line, void (*cancel)(struct fastr_versi
                       fastr_version_hash(version), line->entry->name);
             cancel(version); /* whose replies may let others begin, and they catch up */
         }
-        if (kept >= WARM && version != line->current && version->refs == 0) {
+        if (kept >= WARM && version != line->current && version != line->candidate && version->refs == 0) {
             *at = version->next;
             destroy(version);
             continue;
@@ -376,8 +427,8 @@ void fastr_versions_close(void)
             lines[i].versions = version->next;
             destroy(version);
         }
-        lines[i].current = NULL;
-        lines[i].seen = 0;
+        lines[i].current = lines[i].candidate = NULL;
+        lines[i].seen = lines[i].trial_seen = 0;
     }
 }
 
@@ -406,6 +457,29 @@ static int spare_slot(const struct entry *entry, int live)
     return oldest;
 }
 
+static int check_stored(const struct fastr_line *line, const char *hash, struct fastr_err *err)
+{
+    char *path = fastr_format("%s/%s", store, hash);
+    int missing = access(path, R_OK);
+    free(path);
+    if (missing)
+        return fastr_fail(err, "invalid", "version %.12s of %s is not stored on this host", hash, line->entry->name);
+    return 0;
+}
+
+/* The store of `live` has ended the trial, which was against another sequence; this says why. */
+static void tell_trial(struct fastr_trial *trial, const char *hash, const char *by, const char *how)
+{
+    struct fastr_trial_plan plan;
+    char reason[sizeof trial->reason];
+    uint64_t word = fastr_trial_read(trial, &plan);
+    if (!strcmp(plan.hash, hash))
+        snprintf(reason, sizeof reason, "promoted by %s", by);
+    else
+        snprintf(reason, sizeof reason, "%.12s was %s by %s", hash, how, by);
+    fastr_trial_end(trial, word, reason, false);
+}
+
 static void make_live(struct entry *entry, int slot)
 {
     uint64_t sequence = (atomic_load(&entry->live) >> 8) + 1;
@@ -418,12 +492,7 @@ static void make_live(struct entry *entry, int slot)
 int fastr_line_activate(struct fastr_line *line, const char *hash, const char *by, struct fastr_err *err)
 {
     struct entry *entry = line->entry;
-    char *path = fastr_format("%s/%s", store, hash);
-    int missing = access(path, R_OK);
-    free(path);
-    if (missing)
-        return fastr_fail(err, "invalid", "version %.12s of %s is not stored on this host", hash, entry->name);
-    int admitted = ask_builder(line, hash, err);
+    int admitted = check_stored(line, hash, err) == 0 ? ask_builder(line, hash, err) : -1;
     if (admitted < 0)
         return -1;
     flock(file_fd, LOCK_EX);
@@ -437,6 +506,7 @@ int fastr_line_activate(struct fastr_line *line, const char *hash, const char *b
         snprintf(entry->slots[slot].hash, sizeof entry->slots[slot].hash, "%s", hash);
         snprintf(entry->slots[slot].by, sizeof entry->slots[slot].by, "%s", by);
         make_live(entry, slot);
+        tell_trial(line->trial, hash, by, "made live");
     }
     flock(file_fd, LOCK_UN);
     return 0;
@@ -471,10 +541,51 @@ int fastr_line_rollback(struct fastr_line *line, const char *by, char hash[65], 
         snprintf(entry->slots[back].by, sizeof entry->slots[back].by, "%s (rollback)", by);
         entry->slots[back].at_us = fastr_wall_us();
         snprintf(hash, 65, "%.64s", entry->slots[back].hash);
+        tell_trial(line->trial, hash, by, "rolled back to");
         msync(file, sizeof *file, MS_ASYNC);
     }
     flock(file_fd, LOCK_UN);
     return back >= 0 ? 0 : fastr_fail(err, "invalid", "there is no earlier version of %s to go back to", entry->name);
+}
+
+/* Under the lock: may this trial begin beside what is live? */
+static int check_trial(const struct fastr_line *line, const struct fastr_trial_plan *plan, struct fastr_err *err)
+{
+    struct fastr_trial_plan other;
+    char live[65];
+    if (!fastr_line_live(line, live))
+        return fastr_fail(err, "invalid", "no version of %s is live, to try another beside", line->entry->name);
+    if (!strcmp(live, plan->hash))
+        return fastr_fail(err, "invalid", "%.12s of %s is what is live", live, line->entry->name);
+    if (fastr_trial_read(line->trial, &other) && strcmp(other.hash, plan->hash))
+        return fastr_fail(err, "busy", "a trial of %.12s runs, begun by %s: stop it first", other.hash, other.by);
+    return 0;
+}
+
+int fastr_line_try(struct fastr_line *line, struct fastr_trial_plan *plan, struct fastr_err *err)
+{
+    if (check_stored(line, plan->hash, err) || ask_builder(line, plan->hash, err) < 0)
+        return -1;
+    flock(file_fd, LOCK_EX);
+    int rc = check_trial(line, plan, err);
+    if (rc == 0) {
+        plan->against = atomic_load(&line->entry->live) >> 8;
+        fastr_trial_begin(line->trial, plan);
+        msync(file, sizeof *file, MS_ASYNC);
+    }
+    flock(file_fd, LOCK_UN);
+    return rc;
+}
+
+int fastr_line_stop(struct fastr_line *line, const char *by, const char *reason, struct fastr_err *err)
+{
+    char text[sizeof line->trial->reason];
+    snprintf(text, sizeof text, "stopped by %s: %s", by, reason);
+    flock(file_fd, LOCK_EX);
+    bool is_ended = fastr_trial_end(line->trial, atomic_load(&line->trial->word), text, false);
+    msync(file, sizeof *file, MS_SYNC); /* or a crash of the machine would bring it back */
+    flock(file_fd, LOCK_UN);
+    return is_ended ? 0 : fastr_fail(err, "invalid", "no trial of %s runs", line->entry->name);
 }
 
 void fastr_line_describe(const struct fastr_line *line, struct fastr_buffer *out)
@@ -486,6 +597,8 @@ void fastr_line_describe(const struct fastr_line *line, struct fastr_buffer *out
     fastr_buffer_format(out, "{\"line\":\"%s\",\"live\":\"%s\",\"sequence\":%llu,\"by\":", entry->name,
                         slot ? slot->hash : "", (unsigned long long)(live >> 8));
     fastr_json_string(out, slot ? slot->by : "", slot ? strlen(slot->by) : 0);
-    fastr_buffer_format(out, ",\"at_ms\":%lld,\"previous\":\"%s\"}", slot ? (long long)(slot->at_us / 1000) : 0,
-                        back >= 0 ? entry->slots[back].hash : "");
+    fastr_buffer_format(out, ",\"at_ms\":%lld,\"previous\":\"%s\",\"trial\":",
+                        slot ? (long long)(slot->at_us / 1000) : 0, back >= 0 ? entry->slots[back].hash : "");
+    fastr_trial_describe(line->trial, live >> 8, out);
+    fastr_buffer_text(out, "}");
 }

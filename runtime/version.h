@@ -9,11 +9,13 @@
  *                    ...                                     rollback: the same store, back to slot 0
  *
  * A request pins what is live when it begins and finishes on it. A worker that never saw the PREPARE (it was just born)
- * builds what is live before it serves. The live version and the two before it stay warm. */
+ * builds what is live before it serves. The live version and the two before it stay warm, and so does the candidate of a
+ * trial (trial.h), which is pinned together with the live version that it runs beside. */
 #ifndef FASTR_VERSION_H
 #define FASTR_VERSION_H
 
 #include "runtime/bundle.h"
+#include "runtime/trial.h"
 
 struct fastr_line;
 struct fastr_version;
@@ -38,6 +40,11 @@ uint64_t fastr_line_live(const struct fastr_line *line, char hash[65]);
 /* Pins the live version, building it first if this process has not got it. NULL with `err` if nothing is live or it does
  * not build (then the last one that did is pinned instead, if there is one, and a line is logged). */
 struct fastr_version *fastr_line_pin(struct fastr_line *line, struct fastr_err *err);
+/* Pins the candidate that runs beside the version which the last fastr_line_pin of this line gave, building it first if
+ * need be; `word` gets the trial's. NULL if there is no trial, or it does not build here (which its trial counts). */
+struct fastr_version *fastr_line_pin_candidate(struct fastr_line *line, uint64_t *word);
+/* The line's trial, running or not, in shared memory; NULL for a line of this process alone. */
+struct fastr_trial *fastr_line_trial(const struct fastr_line *line);
 /* The same version once more. */
 struct fastr_version *fastr_version_share(struct fastr_version *version);
 void fastr_version_unpin(struct fastr_version *version); /* NULL is fine */
@@ -55,7 +62,12 @@ int fastr_line_admitted(struct fastr_line *line, struct fastr_err *err);
 int fastr_line_activate(struct fastr_line *line, const char *hash, const char *by, struct fastr_err *err);
 /* Makes the version before the live one live again; fills `hash` with it. Code "invalid" if there is none. */
 int fastr_line_rollback(struct fastr_line *line, const char *by, char hash[65], struct fastr_err *err);
-/* Appends the line's state as a JSON object: {"line","live","sequence","by","at","previous"}. */
+/* Begins a trial of a stored bundle, which the caller has proved everywhere, beside what is live now (`plan->against` is
+ * filled in). One of the same candidate is replaced, its counters begin at 0; code "busy" if another one's runs. */
+int fastr_line_try(struct fastr_line *line, struct fastr_trial_plan *plan, struct fastr_err *err);
+/* Ends the trial: nothing is decided by the candidate from now on. Code "invalid" if none runs. */
+int fastr_line_stop(struct fastr_line *line, const char *by, const char *reason, struct fastr_err *err);
+/* Appends the line's state as a JSON object: {"line","live","sequence","by","at_ms","previous","trial"}. */
 void fastr_line_describe(const struct fastr_line *line, struct fastr_buffer *out);
 
 /* Frees versions that are neither warm nor pinned; calls `cancel` for each that has been pinned for 60 s since it
