@@ -92,10 +92,6 @@ static int64_t floor_of(const struct line *line) {
     return least(line->floor, line->unit);
 }
 
-static int64_t room_of(const struct line *line) {
-    return line->total - floor_of(line) * line->quantity;
-}
-
 /* ---- opening --------------------------------------------------------------------------------------------------- */
 
 static int64_t field_amount(lua_State *L, const char *name, int64_t otherwise) {
@@ -333,6 +329,11 @@ static int64_t total_of(const struct line *line, int64_t units) {
         units -= count;
     }
     return total;
+}
+
+/* What can still be taken off the first `units` units of the line. */
+static int64_t room_in(const struct line *line, int64_t units) {
+    return total_of(line, units) - least(units, line->quantity) * floor_of(line);
 }
 
 static int64_t check_units(lua_State *L, int index) {
@@ -625,20 +626,34 @@ static int l_item_fixed(lua_State *L) {
     return 0;
 }
 
-static int64_t units_with_room(const struct line *line) {
+/* Makes a run end after the first `units` units; returns how many runs those are. */
+static int runs_of(struct ledger *ledger, struct line *line, int64_t units) {
+    int i = 0;
+    for (; i < line->run_count && units > 0; i++) {
+        if (line->runs[i].count > units)
+            split_run(ledger, line, i, units);
+        units -= line->runs[i].count;
+    }
+    return i;
+}
+
+static int64_t units_with_room(const struct line *line, int runs) {
     int64_t units = 0, most = line->unit - floor_of(line);
-    for (int i = 0; i < line->run_count; i++)
+    for (int i = 0; i < runs; i++)
         units += line->runs[i].taken < most ? line->runs[i].count : 0;
     return units;
 }
 
-/* One round over the units with room: `each` and one more for the first `extra`. Returns what they could not take. */
-static int64_t spread_round(struct ledger *ledger, struct line *line, int64_t each, int64_t extra) {
+/* One round over the units with room, of the first `units`: `each` and one more for the first `extra`. Returns what they
+ * could not take. */
+static int64_t spread_round(struct ledger *ledger, struct line *line, int64_t units, int64_t each, int64_t extra) {
     int64_t most = line->unit - floor_of(line), left = 0;
-    for (int i = 0; i < line->run_count; i++) {
+    for (int i = 0; i < line->run_count && units > 0; i++) {
         struct run *run = &line->runs[i];
-        if (run->taken >= most)
+        if (run->taken >= most) {
+            units -= run->count;
             continue;
+        }
         if (extra > 0 && run->count > extra) {
             split_run(ledger, line, i, extra);
             run = &line->runs[i];
@@ -647,27 +662,28 @@ static int64_t spread_round(struct ledger *ledger, struct line *line, int64_t ea
         extra -= extra > 0 ? run->count : 0;
         run->taken += less;
         left += (share - less) * run->count;
+        units -= run->count;
     }
     return left;
 }
 
-/* Spreads what a line takes over its units: equally, the first units one more; what a unit cannot take goes on to the
- * others. `amount` is within the line's room. */
-static void spread(struct ledger *ledger, struct line *line, int64_t amount) {
+/* Spreads what a line takes over its first `units` units: equally, the first ones one more; what a unit cannot take goes
+ * on to the others. `amount` is within their room. */
+static void spread(struct ledger *ledger, struct line *line, int64_t amount, int64_t units) {
     line->hint_run = 0;
     line->hint_at = 0;
     while (amount > 0) {
-        int64_t units = units_with_room(line);
-        if (units == 0)
+        int64_t takers = units_with_room(line, runs_of(ledger, line, units));
+        if (takers == 0)
             return;
-        amount = spread_round(ledger, line, amount / units, amount % units);
+        amount = spread_round(ledger, line, units, amount / takers, amount % takers);
     }
 }
 
-/* Takes up to the amount off the line, for one of its discounts; returns what was taken. */
-static int64_t give_line(struct ledger *ledger, struct line *line, int64_t amount, int64_t *discount) {
-    int64_t taken = least(amount, room_of(line));
-    spread(ledger, line, taken);
+/* Takes up to the amount off the first `units` units of the line, for one of its discounts; returns what was taken. */
+static int64_t give_line(struct ledger *ledger, struct line *line, int64_t amount, int64_t units, int64_t *discount) {
+    int64_t taken = least(amount, room_in(line, units));
+    spread(ledger, line, taken, units);
     *discount += taken;
     note(ledger, line, taken);
     return taken;
@@ -682,7 +698,7 @@ static int l_line_fixed(lua_State *L) {
     fastr_sandbox_charge(L, 4 * selection.count);
     for (int i = 0; i < selection.count; i++) {
         struct line *line = line_of(ledger, &selection, i);
-        give_line(ledger, line, amount, &line->item_discount);
+        give_line(ledger, line, amount, UNITS_MAX, &line->item_discount);
     }
     return 0;
 }
@@ -794,7 +810,7 @@ static int l_give_percent(lua_State *L) {
 
 struct shares {
     struct line **lines;
-    int64_t *weights, *parts, *taken;
+    int64_t *weights, *parts, *rooms, *taken;
     size_t count;
 };
 
@@ -804,34 +820,46 @@ static struct shares make_shares(struct ledger *ledger, const struct selection *
     shares.lines = fastr_arena_alloc(ledger->arena, (shares.count + 1) * sizeof *shares.lines);
     shares.weights = fastr_arena_alloc(ledger->arena, size);
     shares.parts = fastr_arena_alloc(ledger->arena, size);
+    shares.rooms = fastr_arena_alloc(ledger->arena, size);
+    shares.taken = fastr_arena_alloc(ledger->arena, size);
     for (size_t i = 0; i < shares.count; i++) {
         shares.lines[i] = line_of(ledger, selection, (int)i);
         shares.weights[i] = total_of(shares.lines[i], units);
+        shares.rooms[i] = room_in(shares.lines[i], units);
+        shares.taken[i] = 0;
     }
     return shares;
 }
 
-/* Gives each line its part as far as it has room; keeps those that took all of theirs for another round. Returns the
- * rest. */
-static int64_t settle(struct ledger *ledger, struct shares *shares) {
+static void give_order(struct ledger *ledger, const struct shares *shares, size_t i, int64_t units) {
+    give_line(ledger, shares->lines[i], shares->taken[i], units, &shares->lines[i]->order_discount);
+}
+
+/* Counts for each line its part as far as it has room; a line that is full is given what it took, the others are kept for
+ * another round, so that what a line takes is spread over its units once. Returns the rest. */
+static int64_t settle(struct ledger *ledger, struct shares *shares, int64_t units) {
     int64_t rest = 0;
     size_t kept = 0;
     for (size_t i = 0; i < shares->count; i++) {
-        struct line *line = shares->lines[i];
-        int64_t part = shares->parts[i], taken = give_line(ledger, line, part, &line->order_discount);
-        rest += part - taken;
-        if (taken == part && room_of(line) > 0) {
-            shares->lines[kept] = line;
-            shares->weights[kept++] = shares->weights[i];
+        int64_t part = least(shares->parts[i], shares->rooms[i] - shares->taken[i]);
+        rest += shares->parts[i] - part;
+        shares->taken[i] += part;
+        if (shares->taken[i] == shares->rooms[i]) {
+            give_order(ledger, shares, i, units);
+            continue;
         }
+        shares->lines[kept] = shares->lines[i];
+        shares->weights[kept] = shares->weights[i];
+        shares->rooms[kept] = shares->rooms[i];
+        shares->taken[kept++] = shares->taken[i];
     }
     shares->count = kept;
     return rest;
 }
 
 /* ledger:order(selection, amount, units): takes the amount off the lines in proportion to their running totals (of the
- * first `units` units of each), largest remainder; what a line cannot take goes to the others, what nobody can is
- * dropped */
+ * first `units` units of each, which alone are touched), largest remainder; what a line cannot take goes to the others,
+ * what nobody can is dropped */
 static int l_order(lua_State *L) {
     struct ledger *ledger = check_ledger(L);
     struct selection selection = check_selection(L, ledger, 2);
@@ -842,8 +870,10 @@ static int l_order(lua_State *L) {
     while (amount > 0 && shares.count > 0) {
         if (!amount_allocate(amount, shares.weights, shares.count, shares.parts))
             return luaL_error(L, "the amount goes past 2^53 - 1");
-        amount = settle(ledger, &shares);
+        amount = settle(ledger, &shares, units);
     }
+    for (size_t i = 0; i < shares.count; i++)
+        give_order(ledger, &shares, i, units);
     return 0;
 }
 
@@ -855,7 +885,7 @@ static int l_line_off(lua_State *L) {
     if (at < 1 || at > ledger->line_count)
         return luaL_error(L, "there is no line %f", (double)at);
     struct line *line = &ledger->lines[at - 1];
-    give_line(ledger, line, amount, &line->item_discount);
+    give_line(ledger, line, amount, UNITS_MAX, &line->item_discount);
     return 0;
 }
 

@@ -138,6 +138,32 @@ describe("price.cart, rule", function()
     assert.same({ 34, 33, 33 }, { unpack(decision.lines[1].unit_discounts) })
   end)
 
+  it("20: what a line takes in several rounds is spread over its units once", function()
+    local decision = price { lines = { line("A", 3, 329), line("B", 1, 1, { floor_price = 1 }) },
+      promotions = { promotion("order_fixed", 801) } }
+    assert.same({ 267, 267, 267 }, { unpack(decision.lines[1].unit_discounts) })
+  end)
+
+  it("13: max_quantity limits the units that an order promotion touches, too", function()
+    local decision = price { lines = { line("A", 3, 100), line("B", 1, 100) },
+      promotions = { promotion("order_percent", 50, nil, { max_quantity = 1 }) } }
+    assert.same({ 50, 0, 0 }, { unpack(decision.lines[1].unit_discounts) })
+    assert.same({ 50 }, { unpack(decision.lines[2].unit_discounts) })
+  end)
+
+  it("14: an action does not count as discounted what the action before it of the same promotion took", function()
+    local both = { applies_to_discounted = false, actions = { { type = "item_fixed", value = 10 },
+      { type = "item_fixed", value = 5 } } }
+    assert.equal(85, price { lines = { line("A", 1, 100) }, promotions = { both } }.total)
+  end)
+
+  it("25: of several promotions with a code the one that came furthest says why it was refused", function()
+    local decision = price { lines = {}, coupons = { "X" }, promotions = {
+      promotion("order_fixed", 1, { coupon = "X", conditions = { min_quantity = 1 } }),
+      promotion("order_fixed", 1, { coupon = "X", ends_at = "2026-01-01T00:00:00Z" }) } }
+    assert.equal("not_eligible", decision.coupons[1].reason)
+  end)
+
   it("21 and 22: taxes by category, zone and date; an included one leaves the total", function()
     local rates = { { category = "s", percent = 20, included = true, zone = "GB" },
       { category = "s", percent = 20, included = false, zone = "US" } }
@@ -149,6 +175,18 @@ describe("price.cart, rule", function()
     assert.equal(999, price { lines = lines, tax_rates = rates, zone = "FR" }.total)
     local by_unit = price { lines = lines, tax_rates = rates, zone = "US", settings = { tax_rounding = "unit" } }
     assert.equal(201, by_unit.tax_total)
+  end)
+
+  it("21: a rate of the zone goes before one of all zones; two that nothing tells apart are refused", function()
+    local lines = { line("A", 1, 1000, { tax_category = "s" }) }
+    local rates = { { category = "s", percent = 5 }, { category = "s", percent = 10, zone = "FR" } }
+    assert.equal(100, price { lines = lines, tax_rates = rates, zone = "FR" }.tax_total)
+    assert.equal(50, price { lines = lines, tax_rates = rates, zone = "GB" }.tax_total)
+    rates[3] = { category = "s", percent = 20, zone = "FR" }
+    local decision, message = fastr.rules.decide("price.cart", { currency = "GBP", now = "2026-11-23T10:00:00Z",
+      lines = lines, tax_rates = rates, zone = "FR", promotions = {} })
+    assert.is_nil(decision)
+    assert.truthy(message:find("tax_rates[3]: another rate of 's' is in force since the same time", 1, true), message)
   end)
 
   it("23: shipping has its own tax, on the fee after discounts", function()

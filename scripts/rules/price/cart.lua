@@ -62,7 +62,7 @@ end
 -- Prices with the promotions of `list`. Whoever goes past his budget is left out of another try.
 local function run(facts, list, explain)
   local now, blocked = window.time(facts.now, "now"), {}
-  list_price(facts, now)
+  list_price(facts, zone_of(facts), now)
   while true do
     local cart = open_cart(facts, now, explain, blocked)
     if not promotions.apply(cart, list) then return cart, now end

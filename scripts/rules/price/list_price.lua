@@ -13,7 +13,7 @@ local function one_of(value, wanted)
 end
 
 -- The number of rules if all of them match, else nil.
-local function rules_matched(rules, facts, now, path)
+local function rules_matched(rules, facts, zone, now, path)
   local count = 0
   if not rules then return 0 end
   local period = window.period(rules.from, rules.to, path .. ".rules")
@@ -26,7 +26,7 @@ local function rules_matched(rules, facts, now, path)
     count = count + 1
   end
   if rules.zone then
-    if not one_of(facts.zone, rules.zone) then return nil end
+    if not one_of(zone, rules.zone) then return nil end
     count = count + 1
   end
   return count
@@ -39,13 +39,45 @@ local function better(row, rules, best, best_rules)
   return row.amount < best.amount
 end
 
-local function pick(line, facts, now, path)
+local function check(row, path)
+  if (row.min_quantity or 0) > (row.max_quantity or math.huge) then
+    refuse(path .. ".max_quantity: is below min_quantity")
+  end
+  for _, name in ipairs { "customer_group", "zone" } do
+    local wanted = row.rules and row.rules[name]
+    if wanted ~= nil and type(wanted) ~= "string" and (type(wanted) ~= "table" or type(wanted[1]) ~= "string") then
+      refuse(("%s.rules.%s: a text or a list of texts is expected"):format(path, name))
+    end
+  end
+end
+
+local function joined(value) return type(value) == "table" and table.concat(value, "|") or value or "" end
+
+-- Equal for rows that nothing tells apart, not even the amount.
+local function key_of(row)
+  local rules = row.rules or {}
+  return table.concat({ row.currency, row.amount, row.min_quantity or 0, row.max_quantity or "",
+    joined(rules.customer_group), joined(rules.zone), rules.from or "", rules.to or "" }, "\n")
+end
+
+local function refuse_twins(rows, path)
+  local seen = {}
+  for i, row in ipairs(rows) do
+    local key = key_of(row)
+    if rawget(seen, key) then
+      refuse(("%s.prices[%d]: ties with prices[%d], which says the same"):format(path, i, seen[key]))
+    end
+    seen[key] = i
+  end
+end
+
+local function pick(line, facts, zone, now, path)
   local best, best_rules
+  if line.prices[2] then refuse_twins(line.prices, path) end
   for i, row in ipairs(line.prices) do
     local here = ("%s.prices[%d]"):format(path, i)
-    if (row.min_quantity or 0) > (row.max_quantity
-      or math.huge) then refuse(here .. ".max_quantity: is below min_quantity") end
-    local rules = rules_matched(row.rules, facts, now, here)
+    check(row, here)
+    local rules = rules_matched(row.rules, facts, zone, now, here)
     local holds = row.currency == facts.currency and line.quantity >= (row.min_quantity or 0)
       and line.quantity <= (row.max_quantity or math.huge)
     if holds and rules and (not best or better(row, rules, best, best_rules)) then best, best_rules = row, rules end
@@ -53,13 +85,13 @@ local function pick(line, facts, now, path)
   return best
 end
 
--- Sets the list price of every line that has a price table.
-return function(facts, now)
+-- Sets the list price of every line that has a price table. A row's zone is where the cart is sent, else the default.
+return function(facts, zone, now)
   local lines = facts.lines
   for i = 1, #lines do
     local line = lines[i]
     if line.prices then
-      local row = pick(line, facts, now, ("lines[%d]"):format(i))
+      local row = pick(line, facts, zone, now, ("lines[%d]"):format(i))
       if row then line.unit_price = row.amount end
     end
     if not line.unit_price then

@@ -62,10 +62,14 @@ local function methods(cart, filters)
   return list
 end
 
-local function run_action(cart, promotion, part, lines)
+local function run_action(cart, part, lines, discounted)
   if part.kind.stage == "shipping" then return part.kind.apply(cart, part.action, methods(cart, part.filters)) end
-  if promotion.undiscounted then lines = cart.ledger:undiscounted(lines) end
-  part.kind.apply(cart, part.action, lines)
+  part.kind.apply(cart, part.action, discounted and cart.ledger:without(lines, discounted) or lines)
+end
+
+-- The lines that are reduced before the promotion runs, for one that is not for them.
+local function discounted_of(cart, promotion)
+  return promotion.undiscounted and (cart.ledger:without(0, cart.ledger:undiscounted(0))) or nil
 end
 
 -- Counts what a promotion gave; true if that went past its budget.
@@ -82,9 +86,9 @@ end
 local function run_stage(cart, promotion, stage, lines_of)
   local ledger = cart.ledger
   ledger:open(promotion.id, stage)
-  local parts = promotion.stages[stage]
+  local parts, discounted = promotion.stages[stage], discounted_of(cart, promotion)
   for i = 1, #parts do
-    run_action(cart, promotion, parts[i], stage ~= "shipping" and lines_of(parts[i]) or nil)
+    run_action(cart, parts[i], stage ~= "shipping" and lines_of(parts[i]) or nil, discounted)
   end
   cart.held[promotion] = true
   return overspent(cart, promotion, ledger:close(promotion.says))
@@ -195,24 +199,31 @@ end
 
 -- ---- coupons -----------------------------------------------------------------------------------------------------
 
+-- How far a promotion with this answer came; of several with one code, the one that came furthest speaks.
+local FURTHEST = { unknown = 0, not_started = 1, expired = 2, used_up = 3, used_up_for_customer = 4, not_eligible = 5,
+  budget_spent = 6, replaced_by_exclusive = 7, accepted = 8 }
+
 local function verdict(cart, promotion)
   if cart.barred[promotion] then return cart.barred[promotion] end
   if cart.lost[promotion] then return "replaced_by_exclusive" end
-  if not cart.held[promotion] then return "not_eligible" end
+  return cart.held[promotion] and "accepted" or "not_eligible"
+end
+
+local function answer_to(cart, list, code)
+  local answer = "unknown"
+  for _, promotion in ipairs(list) do
+    local own = promotion.coupon == code and verdict(cart, promotion) or answer
+    if FURTHEST[own] > FURTHEST[answer] then answer = own end
+  end
+  return answer
 end
 
 -- Tells the ledger of every code entered whether it was accepted.
 function M.report_coupons(cart, list, codes)
   local seen = {}
   for _, code in ipairs(codes or {}) do
-    local reason, accepted = "unknown", false
-    for _, promotion in ipairs(list) do
-      if promotion.coupon == code and not accepted then
-        reason = verdict(cart, promotion)
-        accepted = reason == nil
-      end
-    end
-    if not seen[code] then cart.ledger:coupon(code, accepted, reason) end
+    local answer = not seen[code] and answer_to(cart, list, code)
+    if answer then cart.ledger:coupon(code, answer == "accepted", answer ~= "accepted" and answer or nil) end
     seen[code] = true
   end
 end

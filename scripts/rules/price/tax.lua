@@ -17,16 +17,31 @@ local function check(rate, i)
   period_of(rate, i)
 end
 
--- The rate in force: of two, the one that began later.
+-- Does rate `a` go before rate `b`? The zone's own before one of all zones, then the one that began later.
+local function before(a, a_from, b, b_from)
+  if (a.zone == nil) ~= (b.zone == nil) then return a.zone ~= nil end
+  return a_from > b_from
+end
+
+-- The rate in force. Of two that nothing tells apart neither is taken: the facts are refused.
 local function in_force(rates, category, zone, now)
-  local best, best_from
+  local best, best_from, tied
   for i = 1, #rates do
     local rate = rates[i]
     if rate.category == category and (rate.zone == nil or rate.zone == zone) then
       local period = period_of(rate, i)
       local from = period.from or -math.huge
-      if not window.outside(period, now) and (not best or from > best_from) then best, best_from = rate, from end
+      if not window.outside(period, now) then
+        if not best or before(rate, from, best, best_from) then
+          best, best_from, tied = rate, from, nil
+        elseif not before(best, best_from, rate, from) then
+          tied = i
+        end
+      end
     end
+  end
+  if tied then
+    refuse(("tax_rates[%d]: another rate of '%s' is in force since the same time"):format(tied, category))
   end
   return best
 end
