@@ -129,6 +129,17 @@ local CODES = {
   rules_version_gone = { 409, "That version of the rules is no longer warm", "Price again with the live version." },
   facts_invalid = { 422, "The facts have the wrong form", "The member errors lists each place and its cure." },
   pack_invalid = { 422, "The pack did not pass the gate", "The member errors lists file, line and cure." },
+  pack_unsigned = { 422, "The pack is not signed",
+    "fastr rules publish signs it; fastr rules key new makes the key." },
+  pack_key_unknown = { 422, "The pack is signed with a key that is not trusted here",
+    "fastr rules key trust, with the public key, on the hosts that are to trust it." },
+  pack_signature_wrong = { 422, "The pack's signature is not right",
+    "The pack or its statement was changed: publish it again." },
+  pack_unfit = { 422, "The pack is made for another shop or another version", "The detail says what does not fit." },
+  pack_not_proved = { 409, "The gate has not passed this pack",
+    "fastr rules check, and publish its report; or force, with a reason." },
+  rules_no_previous = { 409, "There are no earlier rules to go back to",
+    "GET /api/v1/rules/activations lists what was live." },
   pack_not_found = { 404, "There is no such pack", "GET /api/v1/rules/packs lists them." },
 }
 

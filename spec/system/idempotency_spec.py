@@ -234,7 +234,51 @@ def retried_mail():
                 done=lambda: count(f"select count(*) from notification.mails where id = '{mail}' and status <> 'refused'"))
 
 
+# ---- rules: packs of no use, and activations for a host that there is not ------------------------------------------------
+
+def bundle(text):
+    return f"fastr bundle 1\na.lua {len(text)}\n{text}\n"
+
+
+def new_pack():
+    text = "-- " + new_key()
+    body = {"bundle": bundle(text), "message": text}
+    return Case("/rules/packs", body, {**body, "message": "another"},
+                lambda: count(f"select count(*) from rules.packs where message = '{text}'"), owner())
+
+
+def published_pack():
+    return must(201, "POST", "/rules/packs", {"bundle": bundle("-- " + new_key()), "message": "spec"}, owner(), new_key())["hash"]
+
+
+def new_report():
+    made = published_pack()
+    body = {"kind": "gate", "green": True, "document": {}}
+    return Case(f"/rules/packs/{made}/reports", body, {**body, "green": False},
+                lambda: count(f"select count(*) from rules.reports where pack = '{made.removeprefix('sha256:')}'"), owner())
+
+
+def activations_because(reason):
+    return lambda: count(f"select count(*) from rules.activations where reason = '{reason}'")
+
+
+def new_activation():
+    reason = new_key()
+    body = {"pack": published_pack(), "mode": "live", "reason": reason, "force": True, "hosts": ["nowhere"]}
+    return Case("/rules/activations", body, {**body, "mode": "off"}, activations_because(reason), owner())
+
+
+def rolled_back():
+    reason = new_key()
+    return Case("/rules/rollback", {"reason": reason, "hosts": ["nowhere"]}, {"reason": reason, "hosts": ["elsewhere"]},
+                activations_because(reason), owner())
+
+
 MAKERS = {
+    "post /rules/packs": new_pack,
+    "post /rules/packs/{hash}/reports": new_report,
+    "post /rules/activations": new_activation,
+    "post /rules/rollback": rolled_back,
     "post /carts": new_cart,
     "patch /carts/{id}": changed_cart,
     "post /carts/{id}/claim": claimed_cart,
