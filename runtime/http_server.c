@@ -605,6 +605,13 @@ static bool is_starved(int error)
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+static void take_in(struct fastr_http_server *server, int fd)
+{
+    int yes = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    fastr_http_server_adopt(server, fd);
+}
+
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
     struct listener *listener = arg;
@@ -615,16 +622,22 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
             set_listening(server, false); /* until a connection ends or is idle */
             return;
         }
-        int accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC), yes = 1;
+        int accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (accepted < 0 && is_starved(errno)) {
             if (!drop_idlest(server)) rest(server);
             return;
         }
         if (accepted < 0) return;
         server->starved = false;
-        setsockopt(accepted, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
-        fastr_http_server_adopt(server, accepted);
+        take_in(server, accepted);
     }
+}
+
+void fastr_http_server_accept(struct fastr_http_server *server, int listen_fd)
+{
+    int fd;
+    while (make_room(server) && (fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+        take_in(server, fd);
 }
 
 void fastr_http_server_add_listener(struct fastr_http_server *server, int listen_fd)

@@ -71,6 +71,8 @@ struct fastr_http_server *fastr_http_server_new(struct event_base *base, int lis
 /* Also accepts from another listening socket (a sibling's whose process is gone), until it is removed. Adding one twice
  * or removing an unknown one does nothing. The descriptor stays the caller's. */
 void fastr_http_server_add_listener(struct fastr_http_server *server, int listen_fd);
+/* Takes in the connections that wait at the socket now, as far as there is room. */
+void fastr_http_server_accept(struct fastr_http_server *server, int listen_fd);
 void fastr_http_server_remove_listener(struct fastr_http_server *server, int listen_fd);
 /* Takes over an accepted, connected socket (tests: one end of a socketpair). The server closes it. */
 void fastr_http_server_adopt(struct fastr_http_server *server, int fd);

@@ -17,20 +17,17 @@
  */
 #include "runtime/master.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/event.h>
 #include <fcntl.h>
 #include <glob.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -40,11 +37,12 @@
 #include "runtime/control.h"
 #include "runtime/json.h"
 #include "runtime/lines.h"
+#include "runtime/listen.h"
 #include "runtime/program.h"
 #include "runtime/slots.h"
 #include "runtime/worker.h"
 
-enum { PREPARE_TIMEOUT_S = 5, MESSAGE_MAX = 1024, STUCK_DEFAULT_MS = 10000, BACKOFF_MAX_MS = 5000 };
+enum { PREPARE_TIMEOUT_S = 5, MESSAGE_MAX = 1024, BACKOFF_MAX_MS = 5000 };
 
 struct child {
     int slot;
@@ -75,7 +73,7 @@ struct operation {
 
 static struct event_base *base;
 static struct child *children;
-static int *listeners;
+static const int *listeners;
 static int worker_count, leader_fd = -1, control_fd = -1;
 static const char *name, *var;
 static char **service_names;
@@ -331,7 +329,6 @@ static void on_worker_message(evutil_socket_t fd, short what, void *data)
 
 static void become_worker(struct child *child, int channel)
 {
-    prctl(PR_SET_PDEATHSIG, 0);
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     signal(SIGTERM, SIG_DFL);
@@ -344,6 +341,8 @@ static void become_worker(struct child *child, int channel)
             close(children[i].channel);
     if (leader_fd >= 0)
         close(leader_fd);
+    fastr_name_release();
+    fastr_versions_release();
     close(control_fd); /* or who asks a dead master would wait for as long as its workers finish */
     static struct fastr_worker_config config;
     config = (struct fastr_worker_config){child->slot, channel, listeners, worker_count};
@@ -498,7 +497,7 @@ static void on_watch(evutil_socket_t fd, short what, void *data)
 {
     static uint64_t stuck_ms;
     if (!stuck_ms)
-        stuck_ms = (uint64_t)fastr_setting_int("limits.stuck_ms", STUCK_DEFAULT_MS, 100, 3600000);
+        stuck_ms = fastr_stuck_ms();
     for (int i = 0; i < worker_count && !ending; i++)
         watch(&children[i], stuck_ms);
     lead_if_nobody_does();
@@ -668,55 +667,6 @@ static void on_end_signal(evutil_socket_t fd, short what, void *data)
     begin_end();
 }
 
-static int listen_on(const char *address, struct fastr_err *err)
-{
-    char host[64];
-    int port;
-    if (sscanf(address, "%63[^:]:%d", host, &port) != 2 || port < 0 || port > 65535)
-        return fastr_fail(err, "invalid", "setting listen is \"%s\": an IPv4 address and a port are needed, as 127.0.0.1:8080",
-                          address);
-    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-    if (inet_pton(AF_INET, host, &in.sin_addr) != 1)
-        return fastr_fail(err, "invalid", "setting listen: \"%s\" is not an IPv4 address", host);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), on = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-    if (bind(fd, (struct sockaddr *)&in, sizeof in) || listen(fd, 1024)) {
-        close(fd);
-        return fastr_fail(err, "unavailable", "cannot listen on %s: %s", address, strerror(errno));
-    }
-    return fd;
-}
-
-/* Another process on the same address would share it silently through SO_REUSEPORT: ask first without it. */
-static int check_free(const char *address, struct fastr_err *err)
-{
-    char host[64];
-    int port;
-    struct sockaddr_in in = {.sin_family = AF_INET};
-    if (sscanf(address, "%63[^:]:%d", host, &port) != 2 || inet_pton(AF_INET, host, &in.sin_addr) != 1)
-        return 0; /* listen_on says what is wrong */
-    in.sin_port = htons((uint16_t)port);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    int rc = bind(fd, (struct sockaddr *)&in, sizeof in);
-    int reason = errno;
-    close(fd);
-    return rc ? fastr_fail(err, "unavailable", "cannot listen on %s: %s", address, strerror(reason)) : 0;
-}
-
-static int open_listeners(struct fastr_err *err)
-{
-    const char *address = fastr_setting("listen", "127.0.0.1:8080");
-    if (check_free(address, err))
-        return -1;
-    listeners = fastr_alloc(sizeof *listeners * (size_t)worker_count);
-    for (int i = 0; i < worker_count; i++)
-        if ((listeners[i] = listen_on(address, err)) < 0)
-            return -1;
-    return 0;
-}
-
 static int open_control(struct fastr_err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -732,18 +682,18 @@ static int open_control(struct fastr_err *err)
     return 0;
 }
 
-/* Two masters of one name would fight over socket and slots: a lock for the life of the process. */
-static int lock_name(struct fastr_err *err)
+static int open_leader(struct fastr_err *err)
 {
-    char *path = fastr_format("%s/run/%s.lock", var, name);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    free(path);
-    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB))
-        return fastr_fail(err, "unavailable", "another fastr named '%s' runs already on %s", name, var);
-    path = fastr_format("%s/run/leader", var);
+    char *path = fastr_format("%s/run/leader", var);
     leader_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     free(path);
     return leader_fd < 0 ? fastr_fail(err, "unavailable", "cannot open the leader's lock: %s", strerror(errno)) : 0;
+}
+
+static int open_listeners(struct fastr_err *err)
+{
+    listeners = fastr_listeners_open(fastr_setting("listen", "127.0.0.1:8080"), worker_count, err);
+    return listeners ? 0 : -1;
 }
 
 /* What is on disk now becomes live, if it proves; `always`: also when something is live already. */
@@ -807,7 +757,8 @@ int fastr_master_run(char **services, int count)
     fastr_log_setup(name, fastr_setting("log.level", "info"));
     fastr_metrics_create();
     fastr_slots_create(worker_count);
-    if (fastr_versions_open(var, &err) || lock_name(&err) || open_listeners(&err) || begin_lines(&err)) {
+    if (fastr_versions_open(var, &err) || fastr_name_take(var, name, &err) || open_leader(&err) ||
+        open_listeners(&err) || begin_lines(&err)) {
         fprintf(stderr, "fastr: %s\n", err.text);
         return 1;
     }

@@ -115,6 +115,12 @@ int fastr_versions_open(const char *var, struct fastr_err *err)
     return rc;
 }
 
+void fastr_versions_release(void)
+{
+    close(file_fd);
+    file_fd = -1;
+}
+
 const char *fastr_versions_store(void)
 {
     return store;

@@ -22,6 +22,8 @@ struct fastr_version;
 
 /* Maps VAR/run/active (made if missing, folders too). Once a process, before fork. */
 int fastr_versions_open(const char *var, struct fastr_err *err);
+/* In a worker, after fork: it reads the file, and must not keep a lock that its master held when that was killed. */
+void fastr_versions_release(void);
 const char *fastr_versions_store(void); /* the folder of stored bundles, VAR/packs */
 
 /* The line `name` in this process; `builder` is borrowed. At most 8 in a process. NULL if the file is full. */

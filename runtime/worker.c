@@ -7,22 +7,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "runtime/listen.h"
 #include "runtime/request.h"
 #include "runtime/slots.h"
 #include "runtime/state.h"
 #include "runtime/stream.h"
 #include "runtime/task.h"
 
-enum { DRAIN_MS = 30000, MESSAGE_MAX = 1024, TELL_AGAIN_US = 60 * 1000000 };
+enum { DRAIN_MS = 30000, ORPHAN_MS = 3000, STUCK_MS = 10000, MESSAGE_MAX = 1024, TELL_AGAIN_US = 60 * 1000000 };
 
 static const struct fastr_worker_config *config;
 static struct event_base *base;
 static struct fastr_http_server *server;
 static struct event *pulse, *channel_event;
-static bool draining;
+static bool draining, orphaned;
+static uint64_t orphan_until_us; /* when its sockets are closed at the latest; 0: they are */
 static uint64_t drain_until_us;
 static uint64_t scripts_seen;
 
@@ -134,6 +137,7 @@ static void on_term(int signal_number)
 }
 
 static void begin_drain(void);
+static void watch_orphan(void);
 
 static void describe_versions(struct fastr_slot *slot)
 {
@@ -187,11 +191,13 @@ static void on_pulse(evutil_socket_t fd, short what, void *data)
     }
     if (terminated)
         begin_drain();
+    if (orphaned)
+        watch_orphan();
     if (draining)
         check_drained();
 }
 
-/* ---- orders of the master ---- */
+/* ---- the end ---- */
 
 static void begin_drain(void)
 {
@@ -207,6 +213,48 @@ static void begin_drain(void)
         if (binding->drain)
             binding->drain();
 }
+
+/* ---- without a master ---- */
+
+/* The master is gone without a word. Until another serves, clients would be refused: this worker goes on for a moment,
+ * for the slots of siblings that may be dead, too. */
+static void be_orphaned(void)
+{
+    orphaned = true;
+    orphan_until_us = fastr_clock_us() + (uint64_t)ORPHAN_MS * 1000;
+    fastr_log(FASTR_WARN, "the master is gone: worker %d serves until there is another, %d s at most", config->slot,
+              ORPHAN_MS / 1000);
+    for (int i = 0; i < config->listener_count && !draining; i++)
+        fastr_http_server_add_listener(server, config->listeners[i]);
+}
+
+/* Who has connected is served; who comes from now on finds the other master's workers. */
+static void let_go(void)
+{
+    for (int i = 0; i < config->listener_count && !draining; i++)
+        fastr_http_server_accept(server, config->listeners[i]);
+    begin_drain();
+    fastr_listeners_close();
+    orphan_until_us = 0;
+}
+
+/* Nobody watches an orphan: one whose loop is stuck past the limit is ended by its own alarm, set at each pulse. The
+ * kernel sends the first as the master dies, when this loop may be stuck already. */
+static unsigned stuck_s;
+
+static void on_parents_death(int signal_number)
+{
+    alarm(stuck_s);
+}
+
+static void watch_orphan(void)
+{
+    alarm(stuck_s);
+    if (orphan_until_us && (draining || fastr_clock_us() > orphan_until_us || fastr_name_succeeded()))
+        let_go();
+}
+
+/* ---- orders of the master ---- */
 
 static void prepare(const char *id, const char *line_name, const char *hash)
 {
@@ -248,8 +296,8 @@ static void on_channel(evutil_socket_t fd, short what, void *data)
         }
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
-        event_del(channel_event); /* the master is gone: finish and go */
-        begin_drain();
+        event_del(channel_event);
+        be_orphaned();
         return;
     }
 }
@@ -260,6 +308,11 @@ static void on_channel(evutil_socket_t fd, short what, void *data)
 int fastr_pulse_ms(int workers)
 {
     return workers > 1 ? 25 : 100;
+}
+
+uint64_t fastr_stuck_ms(void)
+{
+    return (uint64_t)fastr_setting_int("limits.stuck_ms", STUCK_MS, 100, 3600000);
 }
 
 static void read_limits(struct fastr_http_limits *limits)
@@ -330,6 +383,9 @@ int fastr_worker_run(const struct fastr_worker_config *given)
     pulse = event_new(base, -1, EV_PERSIST, on_pulse, NULL);
     event_add(pulse, &(struct timeval){0, fastr_pulse_ms(config->listener_count) * 1000});
     signal(SIGTERM, on_term);
+    stuck_s = (unsigned)(fastr_stuck_ms() / 1000 + 1);
+    signal(SIGUSR2, on_parents_death);
+    prctl(PR_SET_PDEATHSIG, SIGUSR2);
     channel_event = event_new(base, config->channel, EV_READ | EV_PERSIST, on_channel, NULL);
     event_add(channel_event, NULL);
     on_pulse(-1, 0, NULL);

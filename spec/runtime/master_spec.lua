@@ -164,12 +164,6 @@ describe("a master", function()
     end)
   end)
 
-  it("lets its workers drain and end when it is killed itself", function()
-    local pids = h:pids()
-    host.kill(h.pid, "KILL")
-    host.eventually("the workers have gone", function() return not host.alive(pids[1]) and not host.alive(pids[2]) end)
-  end)
-
   it("refuses a second master of the same name", function()
     local code, output = h:fastr("serve")
     assert.equal(1, code)

@@ -52,9 +52,14 @@ end
 
 --- Starts the master (again); waits until every worker serves.
 function host:begin()
-  self.pid = tonumber(must(("%s %s serve >%s/log 2>%s </dev/null & echo $!"):format(self.env, binary, self.dir,
-    self.stderr)))
+  self:serve()
   host.eventually("every worker is ready: " .. self:log(), function() return self:ready() end)
+end
+
+--- Starts a master, as a supervisor does again after one was killed. It may not be ready yet, then.
+function host:serve()
+  self.pid = tonumber(must(("%s %s serve >>%s/log 2>%s </dev/null & echo $!"):format(self.env, binary, self.dir,
+    self.stderr)))
 end
 
 function host:write(path, text) shell.write(self.dir .. "/" .. path, text) end
