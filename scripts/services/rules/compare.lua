@@ -24,14 +24,18 @@ end
 
 -- ---- field by field -----------------------------------------------------------------------------------------------
 
+-- The fields by name; those that hold more come first, for they say more closely what is other.
 local function names_of(object)
   local names = {}
   for name in pairs(object) do names[#names + 1] = name end
-  table.sort(names)
+  table.sort(names, function(a, b)
+    local first, second = type(object[a]) == "table", type(object[b]) == "table"
+    if first ~= second then return first end
+    return a < b
+  end)
   return names
 end
 
--- Numbers and names in the order of people: list items by place, fields by name.
 local first_of
 
 local function first_of_list(before, after, path)
