@@ -1,7 +1,7 @@
--- replay: a past of ten-line orders to measure `fastr rules replay` with: products of the retailer, the shop's own rules.
--- Run by bin/bench:
+-- replay: a past of ten-line orders to measure `fastr rules replay` with: products of the retailer, priced by the shop's
+-- own rules. Run by bin/bench:
 --
---   fastr run bench.replay make FILE ORDERS   -> writes so many orders, a line each, and stores the pack that priced them
+--   fastr run bench.replay make FILE ORDERS   -> writes so many orders, a line each; stores the pack that priced them
 --   fastr run bench.replay decide FILE        -> microseconds of a decision alone, from facts table to decision table
 
 local carts = require "services.rules.carts"
