@@ -14,6 +14,9 @@ return {
     -- The decision points that the services ask: a pack that does not decide all of them is refused.
     points = { "price.cart", "cart.accept", "shipping.options", "order.accept", "order.transition", "payment.route",
       "notify.select" },
+    -- A trial ends when what it makes dearer, or cheaper, is more of the money than that, and after so many errors. The
+    -- money is looked at from so many compared prices on.
+    trial = { drift_percent = 2, errors = 1, after = 20 },
   },
   public_url = "http://127.0.0.1:8000",
 

@@ -153,11 +153,20 @@ local function print_master(master)
     #master.workers, table.concat(pids, ","), scripts, restarts))
 end
 
+-- A version that is tried beside the live one, or the last that was.
+local function print_trial(trial)
+  if not trial or trial == fastr.json.null then return end
+  local ended = trial.breach and "stopped itself: " or "over: "
+  print(("trial            %.12s  %s of %g %% by %s since %s: %s"):format(trial.hash, trial.mode, trial.share / 100,
+    trial.by, fastr.time.iso(trial.began_ms), trial.running and "runs" or ended .. trial.reason))
+end
+
 local function print_report(report)
   for _, master in ipairs(report.masters) do print_master(master) end
   if report.rules then
     print(("rules            %.12s  live by %s since %s"):format(report.rules.live, report.rules.by,
       fastr.time.iso(report.rules.at_ms)))
+    print_trial(report.rules.trial)
   end
   for _, gauge in ipairs(GAUGES) do print(("%-42s %d"):format(gauge[2], report.gauges[gauge[1]])) end
   for _, bad in ipairs(report.problems) do print("UNWELL  " .. bad.problem .. "   ->  " .. bad.help) end

@@ -72,7 +72,10 @@ local function facts_of(line, gathered)
   return line.facts
 end
 
-local function decide(point, facts, options)
+-- The cart's id is the key: while a version is tried on a share of the carts, one cart is always decided by the same.
+local function decide(point, facts, cart, options)
+  options = options or {}
+  options.key = cart.id
   local decision, info, code = fastr.rules.decide(point, facts, options)
   if decision then return decision, info end
   return nil, problem.new(code, { detail = info })
@@ -98,7 +101,7 @@ end
 -- The shipping methods for this cart: list of {method, name, fee, tax_category}; nil and a problem if the rules fail.
 function M.shipping_options(cart, gathered)
   local facts = base_facts(cart, gathered)
-  local decision, failed = decide("shipping.options", facts)
+  local decision, failed = decide("shipping.options", facts, cart)
   if not decision then return nil, failed end
   return decision.options
 end
@@ -166,7 +169,7 @@ function M.price(cart, gathered)
   local shipping, option = chosen_shipping(cart, gathered)
   if not shipping then return nil, option end
   facts.shipping, facts.coupons = array(shipping), usable(cart, gathered)
-  local decision, info = decide("price.cart", facts, { explain = "full" })
+  local decision, info = decide("price.cart", facts, cart, { explain = "full", compare = #cart.lines > 0 })
   if not decision then return nil, info end
   local products = {}
   for _, line in ipairs(cart.lines) do products[line.sku] = facts_of(line, gathered) end
@@ -192,7 +195,7 @@ function M.accept(cart, change, gathered)
   local facts = base_facts(cart, gathered)
   facts.change = change
   if change.kind ~= "checkout" then facts.stock = stock_of(cart, gathered) end
-  local decision, failed = decide("cart.accept", facts)
+  local decision, failed = decide("cart.accept", facts, cart)
   if not decision then return nil, failed end
   if decision.accept then return true end
   local errors = {}

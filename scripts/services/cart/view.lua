@@ -100,8 +100,8 @@ local function rule_change(rule, before, after, m)
   return { code = "rule_changed", rule = rule, from = m(before), to = m(after), detail = detail:format(rule) }
 end
 
--- Why a total is another than when the cart was last changed: its problems, and each rule that takes off another amount
--- now.
+-- Why a total is another than when the cart was last changed: its problems, each rule that takes off another amount
+-- now, and that other rules decide.
 function M.reasons(cart, priced)
   local reasons, m = M.problems(cart, priced), money.of(cart.currency)
   local before, old_rules = taken_off(cart.pricing and cart.pricing.trace)
@@ -113,6 +113,10 @@ function M.reasons(cart, priced)
   end
   for _, rule in ipairs(new_rules) do
     if not before[rule] then reasons[#reasons + 1] = rule_change(rule, 0, after[rule], m) end
+  end
+  if cart.pack and cart.pack ~= priced.pack then
+    reasons[#reasons + 1] = { code = "rules_version", from = cart.pack, to = priced.pack,
+      detail = "Other rules decide this cart's price now" }
   end
   return reasons
 end

@@ -23,27 +23,39 @@ local ROUNDS = 4
 
 -- ---- what the rules say -------------------------------------------------------------------------------------------
 
-local function decide(point, facts)
-  local decision, info, code = fastr.rules.decide(point, facts)
+-- The cart's id is the key in both: while a version is tried on a share of the carts, the one that priced the cart for
+-- the shopper decides about its order.
+local function decide(point, facts, cart)
+  local decision, info, code = fastr.rules.decide(point, facts, { key = cart })
   if decision then return decision, info end
   return nil, problem.new(code, { detail = info })
 end
 
 -- The price of the facts, and what the order keeps of it, to be proved later: {facts, decision, proof, pack, abi},
 -- facts and decision as texts, byte for byte. Or nil and a problem.
-local function price(facts)
+local function price(facts, cart)
   local text = fastr.json.canonical(facts)
-  local decision, info, code = fastr.rules.decide_text("price.cart", text)
+  local decision, info, code = fastr.rules.decide_text("price.cart", text, { key = cart })
   if not decision then return nil, problem.new(code, { detail = info }) end
   return fastr.json.decode(decision), { facts = text, decision = decision, pack = info.pack, abi = info.abi,
     proof = fastr.crypto.sha256(text .. "\n" .. decision) }
 end
 
-local function drift(body, decision)
+-- Why the total is another than was agreed: what the cart says, and that the rules have changed since it asked.
+local function reasons_of(body, pack)
+  local reasons = array(body.reasons)
+  if body.pack ~= pack then
+    reasons[#reasons + 1] = { code = "rules_version", from = body.pack, to = pack,
+      detail = "Other rules decide this cart's price now" }
+  end
+  return reasons
+end
+
+local function drift(body, decision, pack)
   local total = { amount = decision.total, currency = decision.currency }
   local expected = body.expected_total
   if money.same(expected, total) then return nil end
-  return problem.new("price_changed", { expected = expected, total = total, reasons = array(body.reasons),
+  return problem.new("price_changed", { expected = expected, total = total, reasons = reasons_of(body, pack),
     detail = ("The total is %d %s (in minor units), not %d %s"):format(total.amount, total.currency, expected.amount,
       expected.currency) })
 end
@@ -58,7 +70,7 @@ end
 local function accepted(body, decision)
   local accept, failed = decide("order.accept", { currency = body.currency, total = decision.total,
     now = body.facts.now, lines = #body.facts.lines, units = units(body.facts), country = body.shipping_address.country,
-    customer = body.facts.customer })
+    customer = body.facts.customer }, body.cart)
   if not accept then return nil, failed end
   if accept.verdict == "reject" then
     return nil, problem.new("order_refused", { detail = accept.reason, reason = accept.code })
@@ -68,9 +80,9 @@ end
 
 -- What the order freezes, from one decision of now: or nil and a problem.
 local function decided(body)
-  local decision, kept = price(body.facts)
+  local decision, kept = price(body.facts, body.cart)
   if not decision then return nil, kept end
-  local failed = drift(body, decision)
+  local failed = drift(body, decision, kept.pack)
   if failed then return nil, failed end
   local ok, review = accepted(body, decision)
   if not ok then return nil, review end

@@ -16,7 +16,7 @@ end
 -- May `who` ({kind, id}) move the order to `to`? True, or nil and the problem.
 function M.allowed(order, to, who)
   local decision, message, code = fastr.rules.decide("order.transition", { from = order.status, to = to,
-    who = who.kind, order = { total = order.total, currency = order.currency } })
+    who = who.kind, order = { total = order.total, currency = order.currency } }, { key = order.cart })
   if not decision then return nil, problem.new(code, { detail = message }) end
   if decision.allow then return true end
   return nil, refused(order, to, decision.reason)

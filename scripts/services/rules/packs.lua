@@ -104,7 +104,7 @@ end
 local NOBODY = "no master runs on this host, so no rules are live: start one with bin/up or `fastr serve`"
 
 -- Asks the master that leads this host: its reply, or nil and why not.
-local function ask_leader(command)
+function M.ask_leader(command)
   local leader = fastr.file.read("run/leader")
   if not leader then return nil, NOBODY end
   local reply, message = fastr.control(leader:match("^[^\n]*"), command)
@@ -113,19 +113,21 @@ local function ask_leader(command)
   return reply
 end
 
--- What a master's status says of the rules: { hash, by, since, previous }, or nil if it has none.
+-- What a master's status says of the rules: { hash, by, since, previous, trial (the last one, as fastr.rules.trial; nil
+-- if there was none) }, or nil if it has none.
 function M.of_status(status)
   for _, line in ipairs(status.lines or {}) do
     if line.line == "rules" and line.live ~= "" then
       return { hash = "sha256:" .. line.live, by = line.by, since = fastr.time.iso(line.at_ms),
-        previous = line.previous ~= "" and line.previous and "sha256:" .. line.previous or nil }
+        previous = line.previous ~= "" and line.previous and "sha256:" .. line.previous or nil,
+        trial = line.trial ~= fastr.json.null and line.trial or nil }
     end
   end
 end
 
 -- What is live on this host, as above, or nil and why not.
 function M.live()
-  local status, message = ask_leader("status")
+  local status, message = M.ask_leader("status")
   if not status then return nil, message end
   local live = M.of_status(status)
   if not live then return nil, "no rules are live on this host" end
@@ -156,7 +158,7 @@ end
 function M.activate(pack)
   local stored, message = pack:store()
   if not stored then return nil, message end
-  return ask_leader(("activate rules %s %s"):format(pack:hash():sub(8), M.user()))
+  return M.ask_leader(("activate rules %s %s"):format(pack:hash():sub(8), M.user()))
 end
 
 return M

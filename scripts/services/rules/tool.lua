@@ -3,7 +3,7 @@
 
 local M = {}
 
-local VERBS = { "new", "check", "decide", "try", "explain", "watch", "replay", "impact", "status", "activate",
+local VERBS = { "new", "check", "decide", "try", "explain", "watch", "replay", "impact", "status", "activate", "stop",
   "off", "on", "key", "publish" }
 
 local function help(out, verbs)

@@ -145,3 +145,35 @@ it("an edit on disk that was not made live is left alone by off", function()
   assert.equal(20000, price().total)
   assert.is_nil(rules("status"):find("on disk  unreadable", 1, true))
 end)
+
+it("a version is tried on a share of the carts, stopped with a reason, and promoted; not when asked wrongly", function()
+  for words, what in pairs { ["--canary 0%"] = "--canary 0%: a percentage from 0.01 to 100 is expected",
+    ["--canary 5% --shadow"] = "exclude each other", ["--drift 2%"] = "--drift goes with --canary or --shadow",
+    ["--canary 5% --after none"] = "--after none: a whole number", ["--shadow --drift x"] = "--drift x",
+    ["--canary 5% --sample 5%"] = "--sample goes with --shadow" } do
+    local said = rules("activate " .. words, 2)
+    assert.truthy(said:find(what, 1, true), said)
+  end
+  assert.truthy(rules("stop", 2):find("--reason TEXT is needed", 1, true))
+  assert.truthy(rules("activate --canary 5%", 1):find("is what is live", 1, true))
+  edit("value = 10", "value = 20")
+  assert.truthy(rules("activate --canary 5%"):find("^%x+ on trial: canary of 5 %% of the carts "))
+  assert.equal(18000, price().total)
+  local trial = fastr.json.decode(rules("status --json")).trial
+  assert.same({ true, "canary", 500, { drift = 200, errors = 1, after = 20 } },
+    { trial.running, trial.mode, trial.share, trial.limits })
+  local said = rules("status")
+  assert.truthy(said:find("\ntrial +%x+   canary of 5 %% of the carts, by "), said)
+  local code
+  code, said = h:fastr("status") -- 1: the spec's host has no shop
+  assert.truthy(said:find("\ntrial +%x+  canary of 5 %% by .-: runs"), code .. said)
+  assert.truthy(rules("stop --reason 'too dear, by far'"):find("^stopped: "))
+  assert.truthy(rules("status"):find(": over: stopped by %w+: too dear, by far"))
+  assert.truthy(rules("stop --reason again", 1):find("no trial of rules runs", 1, true))
+  rules("activate --shadow --sample 50% --drift 0.5% --errors 3 --after 100")
+  trial = fastr.json.decode(rules("status --json")).trial
+  assert.same({ "shadow", 5000, { drift = 50, errors = 3, after = 100 } }, { trial.mode, trial.share, trial.limits })
+  rules("activate")
+  assert.equal(16000, price().total)
+  assert.truthy(rules("status"):find(": over: promoted by ", 1, true))
+end)

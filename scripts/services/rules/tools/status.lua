@@ -3,16 +3,18 @@
 
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
+local trials = require "services.rules.trials"
 local words = require "services.rules.words"
 
 local M = {}
 
 M.usage = {
   "fastr rules status [--json]",
-  "    what is live on this host, since when, by whom; what is switched off; exit 1 when a master runs other rules",
+  "    what is live on this host, since when, by whom; how a trial goes; what is switched off; exit 1 when a master",
+  "    runs other rules",
 }
 
--- { live, by, since, previous, disk, off = list, masters = list of { name, live } }, or nil and why not.
+-- { live, by, since, previous, trial, disk, off = list, masters = list of { name, live } }, or nil and why not.
 local function look()
   local live, message = packs.live()
   if not live then return nil, message end
@@ -24,8 +26,8 @@ local function look()
       workers = status and #status.workers or 0 }
   end
   return { live = live.hash, by = live.by, since = live.since, previous = live.previous,
-    disk = fastr.rules.hash(packs.folder()), off = fastr.json.array(pack and packs.off(pack) or {}),
-    masters = fastr.json.array(masters) }
+    trial = live.trial or fastr.json.null, disk = fastr.rules.hash(packs.folder()),
+    off = fastr.json.array(pack and packs.off(pack) or {}), masters = fastr.json.array(masters) }
 end
 
 local function show(report)
@@ -34,6 +36,9 @@ local function show(report)
   if report.disk ~= report.live then
     print(("on disk  %s   fastr rules replay --with %s, then fastr reload rules"):format(
       report.disk and words.hash(report.disk) or "unreadable", packs.folder()))
+  end
+  if report.trial ~= fastr.json.null then
+    print("trial    " .. table.concat(trials.lines(report.trial), "\n         "))
   end
   for _, entry in ipairs(report.off) do
     print(("off      %s: %s   fastr rules on %s"):format(entry.rule, entry.reason, entry.rule))
