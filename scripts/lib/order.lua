@@ -37,6 +37,7 @@ local payment = shape.object {
   amount = shape.money, reason = shape.optional(shape.text {}),
   next_action = shape.nullable(shape.object { type = shape.text {}, url = shape.text {} },
     { doc = "where the shopper goes on" }),
+  expires_at = shape.optional(time, { doc = "of what is authorised: it can be captured until then" }),
 }
 
 local entry = shape.object {

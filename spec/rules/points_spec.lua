@@ -18,6 +18,9 @@ local FILES = { ["cart.accept"] = "cart/accept", ["shipping.options"] = "shippin
   ["order.accept"] = "order/accept", ["order.transition"] = "order/transition", ["payment.route"] = "payment/route",
   ["notify.select"] = "notification/select" }
 
+local ROUTE = "{ provider = 'test', capture = '%s', retry = { attempts = %s, wait_ms = 1 }, "
+  .. "expiry = { action = 'cancel', notice_s = 1 } }"
+
 -- What each must not answer, and where it says so.
 local NONSENSE = {
   ["cart.accept"] = { ["accept"] = "{ problems = array {} }", ["problems[1].code"] =
@@ -26,8 +29,7 @@ local NONSENSE = {
     "{ options = { { method = 'a', name = 'A', fee = -1 } } }", ["options"] = "{ options = {}, option = 1 }" },
   ["order.accept"] = { ["verdict"] = "{ verdict = 'perhaps' }" },
   ["order.transition"] = { ["allow"] = "{ allow = 'yes' }" },
-  ["payment.route"] = { ["capture"] = "{ provider = 'test', capture = 'never', retry = { attempts = 1, wait_ms = 1 } }",
-    ["retry.attempts"] = "{ provider = 'test', capture = 'now', retry = { attempts = 0 / 0, wait_ms = 1 } }" },
+  ["payment.route"] = { ["capture"] = ROUTE:format("never", "1"), ["retry.attempts"] = ROUTE:format("now", "0 / 0") },
   ["notify.select"] = { ["channel"] = "{ send = true, channel = 'pigeon' }" },
 }
 

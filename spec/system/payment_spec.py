@@ -3,7 +3,7 @@ import threading
 import unittest
 
 from support.door import api, must, new_key, until
-from support.shop import card, cart, owner, product, purchase
+from support.shop import card, cart, owner, product, purchase, put_product
 from support.stack import PRIMARY, all_ready, count, instances, kill, main, psql, status, stopped, workers
 
 VISA = "4242424242424242"
@@ -49,12 +49,25 @@ def become(order, token, state):
     return until(90, f"order {order} to be {state}", lambda: look(order, token)["status"] == state)
 
 
-def kill_payment():
-    """Ends every worker of the payment service, as a fault of the machine would."""
-    running = [pid for pid in workers(*instances("payment")).values() if pid]
+def kill_workers(*services):
+    """Ends every worker of these services, as a fault of the machine would."""
+    programs = {program for service in services for program in instances(service)}
+    running = [pid for pid in workers(*programs).values() if pid]
     for pid in running:
         kill(pid)
     return len(running)
+
+
+def kill_payment():
+    return kill_workers("payment")
+
+
+def accept(order):
+    """Staff's word; an answer that is cut off is asked for again by who wants to know."""
+    try:
+        return api("POST", f"/orders/{order['id']}/review", {"accept": True}, owner(), new_key())
+    except OSError:
+        return None
 
 
 class APaymentThatIsCutOff(unittest.TestCase):
@@ -93,6 +106,32 @@ class APaymentThatIsCutOff(unittest.TestCase):
             shown = look(order, token)
             due = shown["totals"]["total"]["amount"] if shown["status"] == "paid" else 0
             self.assertEqual((taken(order), booked(order)), (due, due), shown["payments"])
+
+    def test_between_a_capture_and_its_note_is_captured_once_and_noted(self):
+        orders = [self.under_review() for _ in range(4)]
+        threads = [threading.Thread(target=accept, args=(order,)) for order in orders for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for order in orders:
+            until(20, "the money to be taken", lambda order=order: taken(order["id"]) > 0 or
+                  count(f"select count(*) from \"order\".orders where id = '{order['id']}' and work = 'capture'"))
+            kill_workers("order", "payment")
+        for thread in threads:
+            thread.join(120)
+        all_ready()
+        for order in orders:
+            accept(order)
+            shown = become(order["id"], order["order_token"], "paid") and look(order["id"], order["order_token"])
+            total = shown["totals"]["total"]["amount"]
+            self.assertEqual((taken(order["id"]), booked(order["id"])), (total, total), shown["payments"])
+            self.assertEqual([entry["status"] for entry in shown["history"]].count("paid"), 1, shown["history"])
+
+    def under_review(self):
+        put_product("SPEC-REVIEW", 1000000)
+        must(200, "POST", "/products/SPEC-REVIEW/stock", {"delta": 5, "reason": "spec"}, owner(), new_key())
+        order = check_out(cart(sku="SPEC-REVIEW", quantity=3), card(), new_key()).json()
+        self.assertEqual((order["status"], taken(order["id"])), ("placed", 0), order)
+        return order
 
     def test_by_a_provider_that_is_away_is_unknown_and_comes_to_an_end(self):
         shopping, method = cart(), card()

@@ -11,7 +11,8 @@ local M = {}
 local function facts_of(event)
   local data = event.data
   return { event = event.type, customer = { registered = type(data.customer) == "string" },
-    order = { from = data.from, status = data.status, total = data.totals.total.amount, currency = data.currency } }
+    order = { from = data.from, status = data.status, total = data.totals.total.amount, currency = data.currency,
+      review = data.review ~= nil } }
 end
 
 -- True, or nil and a problem or a text, which the inbox keeps with the parked event.

@@ -19,4 +19,11 @@ function M.payment_moved(tx, event)
   store.wake(tx, event.data.order, fastr.time.now())
 end
 
+-- The money of an order that waits to be accepted was taken or let go of by somebody else: staff, or the provider.
+function M.payment_ended(tx, event)
+  local now = fastr.time.now()
+  store.wake(tx, event.data.order, now)
+  store.look_at(tx, event.data.order, now)
+end
+
 return M

@@ -108,6 +108,20 @@ function M.cancel(ctx)
   return 200, view.order(store.load(db(), order.id))
 end
 
+-- Staff's word on an order that is placed and not paid: its money is taken, or everything is given back.
+function M.review(ctx)
+  local body = ctx.body
+  local ok, failed = db():transaction(function(tx)
+    local order = store.lock(tx, ctx.params.id)
+    if not order then return nil, problem.new("order_not_found") end
+    return work.review(tx, order, body.accept, who(ctx), body.reason)
+  end)
+  if not ok then return nil, failed end
+  work.resume(db(), ctx.params.id)
+  local order = store.load(db(), ctx.params.id)
+  return order.work and 202 or 200, view.order(order)
+end
+
 -- The stored reply, for who may still see the order: a guest's key does not say who sends it, his token does.
 function M.shown_again(ctx)
   local order, failed = own_order(ctx)
@@ -160,7 +174,7 @@ function M.of_cart(ctx)
   local found = store.of_cart(db(), ctx.body.cart, fastr.time.now())
   if not found then return 200, { in_flight = false } end
   if found.status == "placing" then return 200, { in_flight = found.work ~= nil } end
-  local answer = place.answer(db(), found.id, "paid")
+  local answer = place.answer(db(), found.id, place.bought(found))
   answer.in_flight = false
   return 200, answer
 end

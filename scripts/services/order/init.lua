@@ -26,6 +26,7 @@ local changed = shape.object {
   currency = shape.text {}, totals = totals,
   lines = shape.optional(shape.list(line)), shipping_address = shape.optional(address.shape),
   shipping_method = shape.optional(shape.text {}), payment = shape.optional(shape.any),
+  review = shape.optional(shape.text { doc = "why a person looks at it first" }),
   shipment = shape.optional(shape.any), ["return"] = shape.optional(shape.any { doc = "{id, lines, refund}" }),
 }
 
@@ -54,6 +55,13 @@ return {
       doc = "Cancels an order that has not been shipped: stock goes back, money too",
       params = params, body = shape.optional(shape.object { reason = shape.optional(shape.text { max = 200 }) }),
       replies = { [200] = order } },
+
+    { method = "POST", path = "/orders/{id}/review", handler = "review", scope = "order:review", idempotency = "saga",
+      replay = "shown_again", timeout_ms = 20000, params = params,
+      doc = "Staff: an order that is placed and not paid is accepted (its money is taken) or not (all is given back). "
+        .. "202: accepted, and payment has not answered yet",
+      body = shape.object { accept = shape.boolean, reason = shape.optional(shape.text { max = 200 }) },
+      replies = { [200] = order, [202] = order } },
 
     { method = "POST", path = "/orders/{id}/shipments", handler = "ship", scope = "order:fulfil",
       idempotency = "transaction", doc = "Staff: the order is being packed, has left, or has arrived", params = params,
@@ -108,22 +116,24 @@ return {
       replies = { [200] = shape.object { count = shape.integer { min = 0 } } } },
   },
   produces = { order = { doc = "Everything that happens to an order", key = "order id", events = {
-    ["order.placed.v1"] = changed, ["order.paid.v1"] = changed, ["order.fulfilling.v1"] = changed,
-    ["order.shipped.v1"] = changed, ["order.delivered.v1"] = changed, ["order.cancelled.v1"] = changed,
-    ["order.goods_returned.v1"] = changed, ["order.returned.v1"] = changed,
+    ["order.placed.v1"] = changed, ["order.accepted.v1"] = changed, ["order.paid.v1"] = changed,
+    ["order.fulfilling.v1"] = changed, ["order.shipped.v1"] = changed, ["order.delivered.v1"] = changed,
+    ["order.cancelled.v1"] = changed, ["order.goods_returned.v1"] = changed, ["order.returned.v1"] = changed,
     ["order.shortfall.v1"] = shape.object { order = uuid, attempt = uuid, detail = shape.text {}, at = time } } } },
   consumes = {
     { topic = "payment", doc = "what waits for a payment is looked at again", events = {
-      ["payment.authorised.v1"] = "payment_moved", ["payment.captured.v1"] = "payment_moved",
-      ["payment.declined.v1"] = "payment_moved", ["payment.voided.v1"] = "payment_moved" } },
+      ["payment.authorised.v1"] = "payment_moved", ["payment.captured.v1"] = "payment_ended",
+      ["payment.declined.v1"] = "payment_moved", ["payment.voided.v1"] = "payment_ended" } },
     { topic = "order", broadcast = true, doc = "feeds the streams of GET /orders/{id}/events", events = {
-      ["order.placed.v1"] = "stream", ["order.paid.v1"] = "stream", ["order.fulfilling.v1"] = "stream",
-      ["order.shipped.v1"] = "stream", ["order.delivered.v1"] = "stream", ["order.cancelled.v1"] = "stream",
-      ["order.goods_returned.v1"] = "stream", ["order.returned.v1"] = "stream" } },
+      ["order.placed.v1"] = "stream", ["order.accepted.v1"] = "stream", ["order.paid.v1"] = "stream",
+      ["order.fulfilling.v1"] = "stream", ["order.shipped.v1"] = "stream", ["order.delivered.v1"] = "stream",
+      ["order.cancelled.v1"] = "stream", ["order.goods_returned.v1"] = "stream", ["order.returned.v1"] = "stream" } },
   },
   schedules = {
     { name = "resume", every_ms = 1000, job = "resume", one = true,
       doc = "Finishes or undoes what a crash or an unknown payment left" },
+    { name = "authorisations", every_ms = 10000, job = "authorisations", one = true,
+      doc = "Looks at placed orders whose authorisation is about to run out" },
     { name = "give_back", every_ms = 1000, job = "give_back", one = true,
       doc = "Gives back stock and money of returns that could not be given at once" },
     { name = "abandon", every_ms = 60000, job = "abandon", one = true,

@@ -31,6 +31,11 @@ function M.resume()
   return true
 end
 
+function M.authorisations()
+  store.look_at_due(database.open("order"), fastr.time.now(), BATCH)
+  return true
+end
+
 -- Gives back what returns still have to give.
 function M.give_back()
   local db = database.open("order")

@@ -134,7 +134,8 @@ local function freeze_again(tx, old, body, frozen)
 end
 
 local function outcome_of_attempt(attempt)
-  if attempt.status == "authorised" or attempt.status == "captured" then return "paid" end
+  if attempt.status == "captured" then return "paid" end
+  if attempt.status == "authorised" then return "placed" end
   if attempt.status == "voided" or attempt.status == "refunded" then return "declined" end
   return attempt.status
 end
@@ -158,6 +159,11 @@ local function placing(tx, order, body, frozen, failed)
   return freeze_again(tx, order, body, frozen)
 end
 
+-- How a checkout that ended well did: was the money taken, or only set aside?
+local function bought(order)
+  return order.status == "placed" and "placed" or "paid"
+end
+
 -- One look at what the cart has, under the lock of its order. Returns one of {outcome, id}, {run = leased order},
 -- {resolve = id}, {again}; or nil and a problem.
 local function open(tx, body, frozen, failed)
@@ -166,11 +172,13 @@ local function open(tx, body, frozen, failed)
     if not frozen then return nil, failed end
     return create(tx, body, frozen)
   end
-  if order.status ~= "placing" then return { outcome = "paid", id = order.id } end
+  if order.status ~= "placing" then return { outcome = bought(order), id = order.id } end
   return placing(tx, order, body, frozen, failed)
 end
 
 -- ---- the whole ----------------------------------------------------------------------------------------------------
+
+M.bought = bought
 
 -- The answer of `place` and `of_cart`: the order as it is now, and how the attempt ended.
 function M.answer(db, id, outcome)

@@ -15,13 +15,14 @@ local COLUMNS = [[o.id, o.number::text as number, o.cart_id as cart, o.status, o
   iso("o.created_at") .. " as created_at, " .. iso("o.placed_at") .. " as placed_at"
 
 local ATTEMPT = [[a.id, a.order_id as "order", a.status, a.payment_method, a.payment_id as payment, a.amount,
-  a.currency, a.reason, a.next_action]]
+  a.currency, a.reason, a.next_action, a.expires_at, a.look_at, a.on_expiry, a.renewals]]
 
 -- ---- reading ------------------------------------------------------------------------------------------------------
 
 local WHOLE = "select " .. COLUMNS .. [[, o.decision->'trace' as trace,
     coalesce((select jsonb_agg(jsonb_build_object('id', a.id, 'status', a.status, 'payment', a.payment_id,
-      'amount', a.amount, 'currency', a.currency, 'reason', a.reason, 'next_action', a.next_action)
+      'amount', a.amount, 'currency', a.currency, 'reason', a.reason, 'next_action', a.next_action,
+      'expires_at', ]] .. iso("a.expires_at") .. [[)
       order by a.created_at, a.id)
       from attempts a where a.order_id = o.id), '[]') as attempts,
     coalesce((select jsonb_agg(jsonb_build_object('sequence', h.sequence, 'status', h.to_status, 'reason', h.reason,
@@ -186,8 +187,28 @@ function M.set_work(tx, o, work, reason, next_try_at, tries)
 end
 
 -- The same, but the lease stays with who has it: it goes on at once.
-function M.turn_to(tx, o, work, reason)
-  tx:query("update orders set work = $2, work_reason = $3, tries = 0 where id = $1", o.id, work, reason or "")
+function M.turn_to(tx, o, work, reason, now)
+  tx:query([[update orders set work = $2, work_reason = $3, tries = 0, next_try_at = coalesce(next_try_at, $4)
+    where id = $1]], o.id, work, reason or "", now)
+end
+
+-- Nothing is left of this work, and the lease is given back; unless the order was turned to another meanwhile.
+function M.end_work(tx, o, work)
+  tx:query([[update orders set work = null, work_reason = '', next_try_at = null, tries = 0, lease_until = null,
+    lease_by = null where id = $1 and work = $2]], o.id, work)
+end
+
+local LOOK = [[update orders set work = 'authorisation', next_try_at = $1, tries = 0
+  where status = 'placed' and work is null and id in (select order_id from attempts where status = 'authorised' ]]
+
+-- Has placed orders looked at whose authorisations are due, at most `limit`.
+function M.look_at_due(db, now, limit)
+  db:write(LOOK .. "and look_at <= $1 order by look_at limit $2)", now, limit)
+end
+
+-- The same for one order, whatever the time.
+function M.look_at(tx, order, now)
+  tx:query(LOOK .. "and order_id = $2)", now, order)
 end
 
 function M.set_stock(tx, o, held, committed)
@@ -214,8 +235,16 @@ function M.open_attempt_in(tx, order)
 end
 
 function M.add_attempt(tx, a, now)
-  tx:query([[insert into attempts (id, order_id, status, payment_method, amount, currency, created_at, updated_at)
-    values ($1, $2, 'new', $3, $4, $5, $6, $6)]], a.id, a.order, a.payment_method, a.amount, a.currency, now)
+  tx:query([[insert into attempts (id, order_id, status, payment_method, amount, currency, created_at, updated_at,
+      renewals)
+    values ($1, $2, 'new', $3, $4, $5, $6, $6, coalesce($7, 0))]], a.id, a.order, a.payment_method, a.amount,
+    a.currency, now, a.renewals)
+end
+
+-- The order's last attempt, however it ended. From the primary.
+function M.newest_attempt(db, order)
+  return db:latest("select " .. ATTEMPT .. [[ from attempts a where a.order_id = $1
+    order by a.created_at desc, a.id desc limit 1]], order)[1]
 end
 
 -- The id of the order's last attempt, or nil.
@@ -232,9 +261,11 @@ end
 
 -- Records how an attempt stands. What has ended stays as it ended, whoever comes late.
 function M.set_attempt(tx, a, now)
-  tx:query([[update attempts set status = $2, payment_id = $3::uuid, reason = $4, next_action = $5, updated_at = $6
+  tx:query([[update attempts set status = $2, payment_id = $3::uuid, reason = $4, next_action = $5, updated_at = $6,
+      expires_at = $7, look_at = $8, on_expiry = $9
     where id = $1 and status not in ('declined', 'voided', 'refunded')]],
-    a.id, a.status, a.payment, a.reason, a.next_action and json(a.next_action), now)
+    a.id, a.status, a.payment, a.reason, a.next_action and json(a.next_action), now, a.expires_at, a.look_at,
+    a.on_expiry)
 end
 
 -- ---- returns ------------------------------------------------------------------------------------------------------

@@ -45,7 +45,8 @@ local function show_payments(attempts)
   local shown = {}
   for i, a in ipairs(attempts) do
     shown[i] = { id = present(a.payment) or null, attempt = a.id, status = a.status, reason = present(a.reason),
-      amount = { amount = a.amount, currency = a.currency }, next_action = present(a.next_action) or null }
+      amount = { amount = a.amount, currency = a.currency }, next_action = present(a.next_action) or null,
+      expires_at = a.status == "authorised" and present(a.expires_at) or nil }
   end
   return array(shown)
 end

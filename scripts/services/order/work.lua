@@ -7,6 +7,11 @@
 --              v                  | unknown, challenge: rest, ask again later
 --   undo:    give the money back -> give the stock back -> settle
 --   settle:  tell the cart: done, or open again
+--
+-- Where the money is only set aside (the rules want the order looked at) it is placed and not paid, and rests:
+--
+--   capture:        accepted: take the money -> paid -> settle
+--   authorisation:  it runs out, or has ended: renew it, or undo, as the rules said
 
 local problem = require "lib.problem"
 local outbox = require "platform.outbox"
@@ -52,7 +57,7 @@ local function rest(db, order, reason)
 end
 
 local function turn_to(tx, order, work, reason)
-  store.turn_to(tx, order, work, reason)
+  store.turn_to(tx, order, work, reason, now())
   order.work, order.work_reason = work, reason or ""
 end
 
@@ -178,8 +183,8 @@ end
 
 local function authorise(order, attempt)
   return fastr.call("payment", "authorise", { order = order.id, attempt = attempt.id, amount = attempt.amount,
-    currency = attempt.currency, payment_method = attempt.payment_method, capture = "now",
-    customer = order.customer }, PAY)
+    currency = attempt.currency, payment_method = attempt.payment_method, renewals = attempt.renewals,
+    verdict = order.review and "review" or "accept", customer = order.customer }, PAY)
 end
 
 -- What payment knows of the attempt. It is asked first wherever it may have been asked before; the same attempt is
@@ -226,10 +231,21 @@ local function given(value)
   return value
 end
 
+-- Takes over what payment said of the attempt; nothing said is unknown.
+local function take_over(attempt, reply)
+  attempt.status = reply and reply.status or "unknown"
+  if not reply then return end
+  attempt.payment, attempt.reason = given(reply.payment), given(reply.reason)
+  attempt.next_action, attempt.on_expiry = given(reply.next_action), given(reply.on_expiry)
+  attempt.expires_at, attempt.look_at = given(reply.expires_at), given(reply.look_at)
+end
+
+local IS_OURS = { authorised = true, captured = true }
+
 -- True when the money is ours (or nothing is due); nil when the order has turned to other work; false when it rests.
 local function pay(db, order, attempt, said)
   if not attempt then return true end
-  if attempt.status == "authorised" or attempt.status == "captured" then return true end
+  if IS_OURS[attempt.status] then return true end
   local reply, failed = ask_payment(db, order, attempt)
   if not reply and failed.code == "checkout_running" then
     said.problem = failed
@@ -239,12 +255,8 @@ local function pay(db, order, attempt, said)
     said.problem = failed
     return declined(db, order, attempt, failed.code)
   end
-  attempt.status = reply and reply.status or "unknown"
-  if reply then
-    attempt.payment, attempt.reason = given(reply.payment), given(reply.reason)
-    attempt.next_action = given(reply.next_action)
-  end
-  if attempt.status == "authorised" or attempt.status == "captured" then return true end
+  take_over(attempt, reply)
+  if IS_OURS[attempt.status] then return true end
   if GIVEN_BACK[attempt.status] then -- declined, or nothing was kept of it
     said.outcome = "declined"
     return declined(db, order, attempt, given(reply.reason))
@@ -281,14 +293,28 @@ local function paid_extra(attempt)
     amount = { amount = attempt.amount, currency = attempt.currency } } }
 end
 
+-- Is nothing left to take? Of an order without a payment, if nobody is to look at it first.
+local function is_paid(order, attempt)
+  if attempt then return attempt.status == "captured" end
+  return not order.review
+end
+
+local function pay_in(tx, order, attempt)
+  if attempt then store.set_attempt(tx, attempt, now()) end
+  local ok, failed = transition.move(tx, order, "paid", { who = SYSTEM, extra = paid_extra(attempt) })
+  if not ok then return nil, failed end
+  turn_to(tx, order, "settle")
+  return true
+end
+
 local function finish_in(tx, order, attempt)
   if attempt then store.set_attempt(tx, attempt, now()) end
   store.set_stock(tx, order, true, true)
   local review = order.review and "for review: " .. order.review or nil
-  local ok, failed = transition.move(tx, order, "placed", { who = SYSTEM, reason = review })
+  local ok, failed = transition.move(tx, order, "placed", { who = SYSTEM, reason = review,
+    extra = { review = order.review } })
   if not ok then return nil, failed end
-  ok, failed = transition.move(tx, order, "paid", { who = SYSTEM, extra = paid_extra(attempt) })
-  if not ok then return nil, failed end
+  if is_paid(order, attempt) then return pay_in(tx, order, attempt) end
   turn_to(tx, order, "settle")
   return true
 end
@@ -297,7 +323,7 @@ end
 local function finish(db, order, attempt, said)
   local ok, failed = db:transaction(function(tx) return finish_in(tx, order, attempt) end)
   if ok then
-    said.outcome = "paid"
+    said.outcome = order.status -- placed or paid
     return true
   end
   said.problem, order.committed = failed, true
@@ -331,9 +357,159 @@ local function place(db, order, said)
   return true
 end
 
+-- ---- capture ------------------------------------------------------------------------------------------------------
+
+-- Goes on with what the order's row says now: somebody has turned it to other work meanwhile, as who cancels it.
+local function as_it_is(db, order, attempt)
+  db:transaction(function(tx)
+    local row = store.lock(tx, order.id)
+    if attempt then store.set_attempt(tx, attempt, now()) end
+    order.status, order.work, order.work_reason, order.sequence = row.status, row.work, row.work_reason, row.sequence
+    return true
+  end)
+  return order.work ~= nil
+end
+
+local function note_paid(db, order, attempt)
+  if db:transaction(function(tx) return pay_in(tx, order, attempt) end) then return true end
+  return as_it_is(db, order, attempt)
+end
+
+-- Another attempt with the same card, in place of one that has ended; nil if there is one already. Its id is made here
+-- and stored before anybody is asked, as always.
+local function add_renewal(db, order, old)
+  local attempt = { id = fastr.crypto.uuid7(), order = order.id, payment_method = old.payment_method,
+    amount = old.amount, currency = old.currency, renewals = old.renewals + 1, status = "new" }
+  local added = db:transaction(function(tx)
+    if store.lock(tx, order.id).status ~= "placed" or store.open_attempt_in(tx, order.id) then return { false } end
+    store.add_attempt(tx, attempt, now())
+    return { true }
+  end)
+  return added[1] and attempt or nil
+end
+
+-- Asks for the money of an attempt that has not been answered: nobody is there to meet a challenge. True when it is
+-- ours; nil when it has come to nothing; false when it rests.
+local function ask_again(db, order, attempt)
+  local reply, failed = ask_payment(db, order, attempt)
+  if not reply and failed.code == "checkout_running" then return false end -- somebody has taken it from us
+  if not reply and failed.status >= 500 then
+    rest(db, order, failed.detail or failed.code)
+    return false
+  end
+  take_over(attempt, reply or { status = "declined", reason = failed.code })
+  record(db, order, attempt)
+  if IS_OURS[attempt.status] then return true end
+  if attempt.status == "unknown" then
+    rest(db, order, "payment unknown")
+    return false
+  end
+  return nil
+end
+
+local function is_due(attempt)
+  return attempt.look_at ~= nil and fastr.time.parse(attempt.look_at) <= fastr.time.unix_ms()
+end
+
+-- What payment says of the attempt now; nil when it cannot be asked, and the order rests.
+local function look_again(db, order, attempt)
+  local reply, failed = fastr.call("payment", "look_up", { attempt = attempt.id }, CALL)
+  if not reply then
+    rest(db, order, failed.detail or failed.code)
+    return nil
+  end
+  local was = attempt.status
+  take_over(attempt, reply)
+  if attempt.status ~= was then record(db, order, attempt) end
+  return true
+end
+
+-- Puts a new authorisation in the place of one that runs out or has ended, if the rules wanted it. The attempt; nil
+-- when the order is given up; false when it rests.
+local function renew(db, order, old)
+  local has_ended = GIVEN_BACK[old.status]
+  if old.on_expiry ~= "renew" or (has_ended and old.reason ~= "authorisation_expired") then
+    give_up(db, order, has_ended and old.reason or "authorisation_expired")
+    return nil
+  end
+  if not has_ended then
+    old.reason = "authorisation_expired"
+    local ok, why = give_money_back(db, old)
+    if not ok then
+      rest(db, order, why)
+      return false
+    end
+  end
+  return add_renewal(db, order, old) or store.open_attempt(db, order.id) or false
+end
+
+-- An attempt whose money is ours: that of the order, or a new one in the place of one that has ended or, unless it is
+-- taken at once, is about to. nil when the order has turned to other work; false when it rests.
+local function standing(db, order, is_taken)
+  local attempt = store.newest_attempt(db, order.id)
+  if IS_OURS[attempt.status] and not look_again(db, order, attempt) then return false end
+  local runs_out = attempt.status == "authorised" and not is_taken and is_due(attempt)
+  if GIVEN_BACK[attempt.status] or runs_out then
+    attempt = renew(db, order, attempt)
+    if not attempt then return attempt end
+  end
+  if IS_OURS[attempt.status] then return attempt end
+  local asked = ask_again(db, order, attempt)
+  if asked then return attempt end
+  if asked == nil then
+    if attempt.status ~= "declined" then give_money_back(db, attempt) end
+    give_up(db, order, "authorisation_expired")
+  end
+  return asked
+end
+
+-- Accepted: the money is taken, and that is noted. A crash between the two is nothing: payment takes it once.
+local function capture(db, order)
+  if order.due == 0 then return note_paid(db, order, nil) end
+  local attempt = standing(db, order, true)
+  if not attempt then return attempt == nil and as_it_is(db, order) end
+  local reply, failed = fastr.call("payment", "take", { attempt = attempt.id }, PAY)
+  if reply then take_over(attempt, reply) end
+  if attempt.status == "captured" then return note_paid(db, order, attempt) end
+  if reply then record(db, order, attempt) end
+  rest(db, order, reply and "payment " .. attempt.status or failed.detail or failed.code)
+  return false
+end
+
+-- Nobody has accepted it yet: is the money still set aside?
+local function authorisation(db, order)
+  local attempt = standing(db, order)
+  if not attempt then return attempt == nil and as_it_is(db, order) end
+  if attempt.status == "captured" then return note_paid(db, order, attempt) end
+  db:transaction(function(tx)
+    store.lock(tx, order.id)
+    store.set_attempt(tx, attempt, now())
+    store.end_work(tx, order, "authorisation")
+    return true
+  end)
+  return as_it_is(db, order)
+end
+
+-- Staff's word on a locked order that is placed and not paid: true, or nil and the problem. Accepting what is accepted,
+-- and refusing what is cancelled, changes nothing.
+function M.review(tx, order, accept, who, reason)
+  if accept and (order.status == "paid" or order.work == "capture") then return true end
+  if not accept and order.status == "cancelled" then return true end
+  if not accept and order.work == "capture" then
+    return nil, problem.new("order_transition_refused", { status_now = order.status,
+      detail = "The order was accepted, and its payment is being captured: cancel it when it is paid" })
+  end
+  if not accept then return M.cancel(tx, order, who, reason or "not accepted") end
+  local ok, failed = transition.allowed(order, "paid", who)
+  if not ok then return nil, failed end
+  transition.note(tx, order, "accepted", { who = who, reason = reason or "accepted" })
+  turn_to(tx, order, "capture", reason)
+  return true
+end
+
 -- ---- running ------------------------------------------------------------------------------------------------------
 
-local STEPS = { place = place, undo = undo, settle = settle }
+local STEPS = { place = place, capture = capture, authorisation = authorisation, undo = undo, settle = settle }
 
 -- Works on an order whose lease the caller has until it rests. Returns {outcome = paid | declined | unknown |
 -- requires_action, problem = why it came to nothing}; both may be missing when there was nothing to tell.

@@ -3,6 +3,7 @@
 --
 --   authorise:  row "unknown" committed -> provider asked, outside any transaction -> its answer settled under the lock
 --   not there:  the key is cancelled at the provider first, so that no charge can come of it afterwards
+--   set aside:  captured when order asks for it, or voided; the provider lets go of it in the end
 --   no answer:  look_up, the resolver or a webhook finds out later, whoever is first; all end in `settle`
 
 local database = require "platform.db"
@@ -66,8 +67,15 @@ local function decide(account, charge)
   elseif charge.status == "voided" then
     ledger.fail(account, "voided", "voided at the provider")
   else
+    p.expires_at = text_or(charge.expires_at, nil)
     book(account, "authorise", charge.amount)
   end
+end
+
+-- Did the provider let go of what nobody captured, without being asked?
+local function has_lapsed(account, charge)
+  return charge.status == "voided" and account.payment.status == "authorised"
+    and ledger.left(ledger.balance(account), "void") > 0
 end
 
 -- Takes in what the provider says of the charge, in the account of ledger.lock; the caller closes it. Late, doubled and
@@ -80,6 +88,10 @@ function M.settle(account, charge)
   if ledger.UNDECIDED[p.status] then decide(account, charge) end
   if ledger.awaits_capture(p, ledger.balance(account)) and charge.captured > 0 then
     book(account, "capture", charge.captured)
+  end
+  if has_lapsed(account, charge) then
+    book(account, "void", ledger.left(ledger.balance(account), "void"))
+    p.reason = "authorisation_expired"
   end
   return true
 end
@@ -173,16 +185,24 @@ end
 local null = fastr.json.null
 local METHOD = shape.text { format = "uuid" }
 
+-- When somebody is to look at an authorisation that nobody has captured: a while before it runs out.
+local function look_at(p)
+  if p.status ~= "authorised" or not p.expires_at then return null end
+  return fastr.time.iso(fastr.time.parse(p.expires_at) - p.expiry_notice_s * 1000)
+end
+
 -- How the payment stands, as other services see it.
 local function answer(p)
   return { status = p.status, payment = p.id, reason = p.reason ~= "" and p.reason or null,
-    next_action = p.next_action or null }
+    next_action = p.next_action or null, expires_at = p.expires_at or null, look_at = look_at(p),
+    on_expiry = p.on_expiry or null }
 end
 
--- Which provider, and when to capture: the rules say. {provider, capture, retry}, or nil, problem.
+-- Which provider, when to capture, and what then: the rules say. Their decision, or nil, problem.
 local function route(body, card)
   local decision, message, code = fastr.rules.decide("payment.route", { currency = body.currency, amount = body.amount,
-    method = { brand = card.brand }, verdict = body.capture == "later" and "review" or nil, now = now() })
+    method = { brand = card.brand, saved = card.saved }, verdict = body.verdict, renewals = body.renewals,
+    now = now() })
   if not decision then return nil, problem.new(code, { detail = message }) end
   if decision.provider ~= "test" then
     return nil, problem.new("rules_error", { detail = "payment.route names a provider that is not there" })
@@ -204,7 +224,8 @@ end
 local function open(db, body, card, plan)
   local attempt = { attempt = body.attempt, order = body.order, customer = body.customer, amount = body.amount,
     payment_method = body.payment_method, brand = card.brand, last4 = card.last4, currency = body.currency,
-    capture = plan.capture, provider = plan.provider }
+    capture = plan.capture, provider = plan.provider, on_expiry = plan.expiry.action,
+    expiry_notice_s = plan.expiry.notice_s }
   local p = db:transaction(function(tx)
     local at = now()
     if store.open(tx, attempt, fastr.time.iso(fastr.time.unix_ms() + GRACE_MS), at) then
@@ -245,7 +266,8 @@ local function is_settled(p)
   return p.keep_nothing or not ledger.UNDECIDED[p.status] or p.status == "requires_action"
 end
 
--- {order, attempt, amount (minor units, at least 1), currency, payment_method, capture, customer} -> how it stands.
+-- {order, attempt, amount (minor units, at least 1), currency, payment_method, verdict (of order.accept), renewals,
+-- customer} -> how it stands.
 -- Or nil, problem: another body for a known attempt (idempotency_mismatch), a card that cannot be used
 -- (payment_method_not_found, card_invalid), the rules fail.
 function M.authorise(db, body)
@@ -276,6 +298,23 @@ function M.look_up(db, attempt)
   if not p then return nil, problem.new("payment_not_found") end
   if ledger.UNDECIDED[p.status] then p = M.work(db, attempt) end
   return answer(p)
+end
+
+-- ---- capture ------------------------------------------------------------------------------------------------------
+
+local CAPTURED = { captured = true, refunded = true }
+
+-- Takes what the attempt has set aside, all that is left of it, once however often it is asked. How the attempt stands
+-- then: "authorised" means that it is not known yet, ask again; "voided" that there is nothing left to take. Or nil,
+-- payment_not_found.
+function M.capture(db, attempt)
+  local p = store.load(db, attempt)
+  if not p then return nil, problem.new("payment_not_found") end
+  if CAPTURED[p.status] then return answer(p) end
+  local done, failed = operations.run(db, attempt, { kind = "capture", key = "order" })
+  -- Refused: it was captured, voided or let go of meanwhile. The provider says which.
+  if not done and failed.status < 500 then find_out(db, store.load(db, attempt)) end
+  return answer(store.load(db, attempt))
 end
 
 -- ---- void ---------------------------------------------------------------------------------------------------------

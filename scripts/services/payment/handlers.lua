@@ -174,6 +174,8 @@ function M.authorise(ctx) return reply(attempts.authorise(db(), ctx.body)) end
 
 function M.look_up(ctx) return reply(attempts.look_up(db(), ctx.body.attempt)) end
 
+function M.take(ctx) return reply(attempts.capture(db(), ctx.body.attempt)) end
+
 function M.void(ctx) return reply(attempts.void(db(), ctx.body.attempt)) end
 
 function M.refund(ctx)

@@ -50,7 +50,9 @@ local part = shape.optional(shape.object {
 
 local attempt = shape.object { attempt = uuid }
 local known = shape.object { status = status, payment = uuid, reason = shape.nullable(shape.text {}),
-  next_action = next_action }
+  next_action = next_action, expires_at = shape.nullable(time, { doc = "of what is authorised and not captured" }),
+  look_at = shape.nullable(time, { doc = "somebody is to look at it then" }),
+  on_expiry = shape.nullable(shape.enum { "renew", "cancel" }) }
 
 local told = shape.object { payment = uuid, order = uuid, customer = shape.nullable(uuid), status = status,
   changed = shape.money { doc = "by this event" }, amount = shape.money, captured = shape.money,
@@ -101,11 +103,16 @@ return {
       doc = "One attempt at paying an order; asking again is asking once",
       body = shape.object { order = uuid, attempt = uuid, amount = shape.integer { min = 1 },
         currency = shape.text { format = "currency" }, payment_method = shape.text { max = 64 },
-        capture = shape.enum { "now", "later" }, customer = shape.optional(uuid) },
+        verdict = shape.enum { "accept", "review", doc = "of the rules on the order" },
+        renewals = shape.optional(shape.integer { min = 0, doc = "authorisations of the order that ran out before" }),
+        customer = shape.optional(uuid) },
       replies = { [200] = known } },
 
     { internal = true, handler = "look_up", scope = "payment:authorise", body = attempt, replies = { [200] = known },
       doc = "How an attempt stands; what is not decided is asked about" },
+
+    { internal = true, handler = "take", scope = "payment:authorise", body = attempt, replies = { [200] = known },
+      doc = "Captures what an attempt has set aside; asking again is asking once" },
 
     { internal = true, handler = "void", scope = "payment:authorise", body = attempt, replies = { [200] = known },
       doc = "Keeps nothing of an attempt, also if it only comes later; done when it is voided, refunded or declined" },

@@ -7,7 +7,7 @@ local json = fastr.pg.json
 
 local COLUMNS = [[p.id, p.order_id as "order", p.customer_id as customer, p.payment_method, p.brand, p.last4, p.amount,
   p.currency, p.capture, p.provider, p.charge, p.status, p.reason, p.next_action, p.keep_nothing, p.tries,
-  p.created_at]]
+  p.created_at, p.expires_at, p.on_expiry, p.expiry_notice_s]]
 
 -- ---- payments -----------------------------------------------------------------------------------------------------
 
@@ -23,10 +23,11 @@ end
 -- Opens a payment whose outcome is unknown; false if the attempt has one.
 function M.open(tx, p, next_try_at, now)
   return tx:query([[insert into payments (id, order_id, customer_id, payment_method, brand, last4, amount, currency,
-      capture, provider, status, next_try_at, created_at, updated_at)
-    values ($1, $2, $3::uuid, $4, $5, $6, $7, $8, $9, $10, 'unknown', $11, $12, $12) on conflict do nothing]],
+      capture, provider, status, next_try_at, created_at, updated_at, on_expiry, expiry_notice_s)
+    values ($1, $2, $3::uuid, $4, $5, $6, $7, $8, $9, $10, 'unknown', $11, $12, $12, $13, coalesce($14, 0))
+    on conflict do nothing]],
     p.attempt, p.order, p.customer, p.payment_method, p.brand, p.last4, p.amount, p.currency, p.capture, p.provider,
-    next_try_at, now).affected == 1
+    next_try_at, now, p.on_expiry, p.expiry_notice_s).affected == 1
 end
 
 -- Marks an attempt that nobody has asked for as given up; does nothing if it is known.
@@ -38,9 +39,9 @@ end
 -- Writes back what changes of a locked payment. `next_try_at` nil: nothing is left to do on it.
 function M.save(tx, p, next_try_at, now)
   tx:query([[update payments set status = $2, charge = $3, reason = $4, next_action = $5, keep_nothing = $6,
-      next_try_at = $7, tries = $8, updated_at = $9 where id = $1]],
+      next_try_at = $7, tries = $8, updated_at = $9, expires_at = $10 where id = $1]],
     p.id, p.status, p.charge, p.reason, p.next_action and json(p.next_action), p.keep_nothing, next_try_at, p.tries,
-    now)
+    now, p.expires_at)
 end
 
 -- Takes up to `limit` payments on which something is due: each is put off first, longer every time, so that two

@@ -119,9 +119,10 @@ local function unfit(why)
     errors = json.array { { path = "payment_method", problem = why } } })
 end
 
--- The card of a method, to be charged: {number, exp_month, exp_year, brand, last4, fingerprint}. `customer` nil: a
--- guest. Waits. Returns nil, problem: payment_method_not_found (another's, deleted, a guest's after an hour), or
--- card_invalid (it has expired since; or its key is lost or its row was changed, which is logged).
+-- The card of a method, to be charged: {number, exp_month, exp_year, brand, last4, fingerprint, saved = it is kept
+-- until its customer deletes it}. `customer` nil: a guest. Waits. Returns nil, problem: payment_method_not_found
+-- (another's, deleted, a guest's after an hour), or card_invalid (it has expired since; or its key is lost or its row
+-- was changed, which is logged).
 function M.card(db, id, customer)
   local row, wrong = M.method(db, id, customer)
   if not row then return nil, wrong end
@@ -138,6 +139,7 @@ function M.card(db, id, customer)
     return unfit("cannot be read any more: save the card again")
   end
   card.brand, card.last4, card.fingerprint = row.brand, row.last4, row.fingerprint
+  card.saved = row.expires_at == nil
   return card
 end
 

@@ -36,9 +36,14 @@ local function turn_to(tx, charge, status, decline_code)
   store.set_status(tx, charge.id, status, decline_code, now())
 end
 
+local AUTHORISED_MS = 7 * 86400 * 1000 -- how long an issuer sets an amount aside
+
 -- The issuer said yes: the amount is set aside, and taken at once where that was asked.
 local function approve(tx, charge)
   turn_to(tx, charge, "authorised")
+  if not charge.capture then
+    store.set_expiry(tx, charge.id, fastr.time.iso(fastr.time.unix_ms() + AUTHORISED_MS))
+  end
   webhooks.queue(tx, charge.id, "charge.authorised", enter(tx, charge, "authorise", charge.amount, charge.key))
   if not charge.capture then return end
   turn_to(tx, charge, "captured")
@@ -123,6 +128,21 @@ local function void_nothing(tx, charge)
     webhooks.queue(tx, charge.id, "charge.voided")
   end
   return { charge = store.charge_in(tx, charge.id) }
+end
+
+local function has_lapsed(charge)
+  return charge.status == "authorised" and charge.expires_at
+    and fastr.time.parse(charge.expires_at) <= fastr.time.unix_ms()
+end
+
+-- Lets go of what was set aside and is not captured in time. Returns whether the charge has just lapsed.
+function M.lapse(tx, id)
+  local charge = store.lock(tx, id)
+  if not charge or not has_lapsed(charge) then return false end
+  local entry = enter(tx, charge, "void", left_to_capture(charge), "lapsed")
+  turn_to(tx, charge, "voided")
+  webhooks.queue(tx, id, "charge.voided", entry)
+  return true
 end
 
 -- Captures, refunds or voids: `m` {charge = id, endpoint, kind, key, fingerprint, amount}. Returns {charge, entry} and

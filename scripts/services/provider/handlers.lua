@@ -110,6 +110,7 @@ local function mover(kind, endpoint)
     if not key then return nil, wrong end
     local m = { charge = ctx.params.id, kind = kind, endpoint = endpoint, key = key, fingerprint = fingerprint(ctx),
       amount = ctx.body and ctx.body.amount }
+    within(function(tx) return { book.lapse(tx, m.charge) } end) -- also if what was asked is refused for it
     local moved, made_before = within(function(tx) return book.move(tx, m) end)
     if not moved then return nil, made_before end
     return reply(moved.charge, made_before, moved.entry)

@@ -21,6 +21,7 @@ local charge = shape.object({
   entry = shape.optional(entry, { doc = "the movement of money that this answers or tells of" }),
   next_action = shape.optional(shape.object { type = shape.enum { "redirect" }, url = shape.text {} }),
   created_at = shape.text { format = "date-time" },
+  expires_at = shape.optional(shape.text { format = "date-time", doc = "of what is authorised and not captured" }),
 }, { name = "Charge" })
 
 local card = shape.object { number = shape.text { min = 12, max = 19 }, exp_month = shape.integer { min = 1, max = 12 },
@@ -70,6 +71,8 @@ return {
   },
   schedules = {
     { name = "webhooks", every_ms = 10, job = "deliver", one = true, doc = "Sends the webhooks that are due" },
+    { name = "lapse", every_ms = 5000, job = "lapse", one = true,
+      doc = "Lets go of what was authorised a week ago and not captured" },
     { name = "sweep", every_ms = 3600000, job = "sweep", one = true,
       doc = "Forgets webhooks that were delivered a week ago" },
   },

@@ -1,5 +1,6 @@
 -- jobs: what the test provider does on its own.
 
+local book = require "services.provider.book"
 local database = require "platform.db"
 local store = require "services.provider.store"
 local webhooks = require "services.provider.webhooks"
@@ -7,6 +8,7 @@ local webhooks = require "services.provider.webhooks"
 local M = {}
 
 local SLICE_MS, POLL_MS, FAILED_MS = 900, 200, 500
+local BATCH = 50
 local KEEP_MS = 7 * 86400 * 1000
 
 -- One slice of sending: goes on while there is something due, waits for the next commit or the next look otherwise.
@@ -20,6 +22,14 @@ function M.deliver()
     end
     if count == 0 then fastr.flight.await("provider.webhooks", POLL_MS) end
   until fastr.time.unix_ms() >= ends
+  return true
+end
+
+function M.lapse()
+  local db = database.open("provider")
+  for _, row in ipairs(store.lapsed(db, fastr.time.now(), BATCH)) do
+    db:transaction(function(tx) return { book.lapse(tx, row.id) } end)
+  end
   return true
 end
 

@@ -4,7 +4,7 @@ local M = {}
 
 -- A charge with the sums of its entries.
 local CHARGE = [[select c.id, c.key, c.status, c.amount, c.currency, c.capture, c.brand, c.last4, c.card,
-    c.decline_code, c.reference, c.return_url, c.challenge, c.sequence, c.created_at,
+    c.decline_code, c.reference, c.return_url, c.challenge, c.sequence, c.created_at, c.expires_at,
     coalesce(e.captured, 0)::bigint as captured, coalesce(e.refunded, 0)::bigint as refunded,
     coalesce(e.voided, 0)::bigint as voided
   from charges c left join lateral (
@@ -48,6 +48,16 @@ end
 function M.set_status(tx, id, status, decline_code, now)
   tx:query("update charges set status = $2, decline_code = $3, updated_at = $4 where id = $1", id, status,
     decline_code, now)
+end
+
+function M.set_expiry(tx, id, at)
+  tx:query("update charges set expires_at = $2 where id = $1", id, at)
+end
+
+-- Charges whose authorisation has run out, at most `limit`: rows {id}.
+function M.lapsed(db, now, limit)
+  return db:latest([[select id from charges where status = 'authorised' and expires_at <= $1
+    order by expires_at limit $2]], now, limit)
 end
 
 function M.add_entry(tx, e, now)

@@ -12,7 +12,8 @@ function M.charge(row, entry)
   local is_open = row.status == "requires_action"
   return { id = row.id, key = row.key, status = row.status, amount = row.amount, currency = row.currency,
     captured = row.captured, refunded = row.refunded, decline_code = row.decline_code, reference = row.reference,
-    card = { brand = row.brand, last4 = row.last4 }, entry = entry, created_at = row.created_at,
+    expires_at = row.expires_at, card = { brand = row.brand, last4 = row.last4 }, entry = entry,
+    created_at = row.created_at,
     next_action = is_open and { type = "redirect", url = M.challenge_url(row.challenge) } or nil }
 end
 

@@ -60,7 +60,7 @@ local function tell(...)
 end
 
 local function row(told)
-  return db:latest("select status, tries, reason, address, message, shown_as from mails where id = $1", told.id)[1]
+  return db:latest("select status, tries, reason, address, message, shown_as, template from mails where id = $1", told.id)[1]
 end
 
 local function mails(address)
@@ -215,6 +215,14 @@ local function ask(method, path, headers)
     timeout_ms = 10000 })
   return reply.status, fastr.json.decode(reply.body)
 end
+
+describe("an order that a person looks at first", function()
+  it("is confirmed in other words", function()
+    local placed = event("placed", { review = "A large order is looked at by a person" })
+    assert.is_true(tell(placed))
+    assert.equal("order_review", becomes(placed, "sent").template)
+  end)
+end)
 
 describe("an address that the server refuses", function()
   it("keeps its mail with the reason, until staff queue it again", function()

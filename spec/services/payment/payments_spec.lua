@@ -27,7 +27,7 @@ end
 
 local function attempt(number, changes)
   local body = { order = uuid7(), attempt = uuid7(), amount = 1000, currency = "GBP", payment_method = method(number),
-    capture = "now" }
+    verdict = "accept" }
   for key, value in pairs(changes or {}) do body[key] = value end
   return body
 end
@@ -40,7 +40,7 @@ end
 
 -- A payment that was taken at once, or only authorised.
 local function paid(capture)
-  local body = attempt(VISA, { capture = capture or "now" })
+  local body = attempt(VISA, { verdict = capture == "later" and "review" or "accept" })
   assert.equal(capture == "later" and "authorised" or "captured", attempts.authorise(db, body).status)
   return body.attempt
 end

@@ -96,7 +96,7 @@ def authorised():
     with open(VAR + "/secrets/service_order", encoding="utf-8") as file:
         secret = file.read().strip()
     token = must(200, "POST", "/auth/service-tokens", {"client_id": "order", "client_secret": secret, "audience": "payment"})
-    body = {"order": new_key(), "attempt": new_key(), "amount": 1000, "currency": "GBP", "payment_method": card(), "capture": "later"}
+    body = {"order": new_key(), "attempt": new_key(), "amount": 1000, "currency": "GBP", "payment_method": card(), "verdict": "review"}
     reply = ask("POST", "/internal/payment/authorise", body, {"Authorization": "Bearer " + token["access_token"]},
                 door=address_of("payment"))
     if reply.status != 200 or reply.json()["status"] != "authorised":
