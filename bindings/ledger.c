@@ -47,13 +47,6 @@ static int64_t sum(lua_State *L, int64_t a, int64_t b) {
     return total;
 }
 
-static int64_t product(lua_State *L, int64_t a, int64_t b) {
-    int64_t total = 0;
-    if (!amount_multiply(a, b, &total))
-        luaL_error(L, "the amount goes past 2^53 - 1");
-    return total;
-}
-
 static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
@@ -125,7 +118,6 @@ static void read_line(lua_State *L, struct ledger *ledger, struct line *line) {
     if (!line->sku.data || line->list < 0 || line->floor < 0 || line->quantity < 1 || line->quantity > UNITS_MAX)
         luaL_error(L, "line of '%s': sku, quantity from 1, unit_price and floor_price from 0 are needed",
                    line->sku.data ? line->sku.data : "?");
-    line->total = product(L, line->list, line->quantity);
     line->first = (struct run){line->quantity, 0};
     line->runs = &line->first;
     line->run_count = line->run_room = 1;
@@ -142,10 +134,13 @@ static void read_lines(lua_State *L, struct ledger *ledger) {
     for (int i = 0; i < ledger->line_count; i++) {
         lua_rawgeti(L, 2, i + 1);
         luaL_checktype(L, -1, LUA_TTABLE);
-        read_line(L, ledger, &ledger->lines[i]);
+        struct line *line = &ledger->lines[i];
+        read_line(L, ledger, line);
         lua_pop(L, 1);
-        units += ledger->lines[i].quantity;
-        ledger->list_total = sum(L, ledger->list_total, ledger->lines[i].total);
+        units += line->quantity;
+        if (!amount_multiply(line->list, line->quantity, &line->total) ||
+            !amount_add(ledger->list_total, line->total, &ledger->list_total))
+            luaL_error(L, "lines[%d].unit_price: times the quantity, the cart goes past 2^53 - 1", i + 1);
     }
     if (units > UNITS_MAX)
         luaL_error(L, "a cart has at most %d units", UNITS_MAX);
@@ -938,9 +933,8 @@ static int l_fee_off(lua_State *L) {
 /* ledger:rate(tax category, percent, included): what applies to lines and shipments of the category */
 static int l_rate(lua_State *L) {
     struct ledger *ledger = check_ledger(L);
-    if (ledger->rate_count == LEDGER_RATES_MAX)
-        return luaL_error(L, "at most %d tax categories apply to one price", LEDGER_RATES_MAX);
     int64_t percent = fastr_check_percent(L, 3, 10 * PERCENT_ALL);
+    ledger->rates = grow(ledger->arena, ledger->rates, ledger->rate_count, &ledger->rate_room, sizeof *ledger->rates);
     struct rate *rate = &ledger->rates[ledger->rate_count++];
     rate->category = keep_text(L, ledger, 2);
     rate->percent = percent;

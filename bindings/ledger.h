@@ -13,8 +13,6 @@
 
 #include "runtime/fastr.h"
 
-enum { LEDGER_RATES_MAX = 64 };
-
 struct text {
     const char *data;
     size_t length;
@@ -104,8 +102,8 @@ struct ledger {
     int entry_count, entry_room, entries_lost;
     struct coupon *coupons;
     int coupon_count, coupon_room;
-    struct rate rates[LEDGER_RATES_MAX];
-    int rate_count;
+    struct rate *rates;
+    int rate_count, rate_room;
     int64_t items_total, discount_total, shipping_total, shipping_discount_total;
     int64_t tax_total, tax_included_total, total, gift_card_total;
 };

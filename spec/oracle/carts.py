@@ -85,7 +85,7 @@ class Cases:
         if self.chance(0.15):
             made["min_unit_price"] = self.choice([99, self.upto(0, 1500)])
         if self.chance(0.15):
-            made["max_unit_price"] = self.choice([99, self.upto(500, 5000)])
+            made["max_unit_price"] = max(made.get("min_unit_price", 0), self.choice([99, self.upto(500, 5000)]))
         return made
 
     def action(self, kind):
@@ -117,6 +117,12 @@ class Cases:
         if self.chance(0.5):
             made["pick"] = self.choice(["dearest", "cheapest"])
 
+    def conditions(self):
+        made = {name: self.condition(name) for name in self.sample(CONDITIONS, self.choice([1, 1, 2]))}
+        if made.get("min_items_total", 0) > made.get("max_items_total", 30000):
+            del made["min_items_total"]
+        return made
+
     def condition(self, name):
         if name in ("min_items_total", "max_items_total"):
             return self.choice([self.upto(0, 3000), self.upto(0, 30000)])
@@ -137,7 +143,7 @@ class Cases:
         if catalog:
             made["level"] = "catalog"
         if self.chance(0.3):
-            made["conditions"] = {n: self.condition(n) for n in self.sample(CONDITIONS, self.choice([1, 1, 2]))}
+            made["conditions"] = self.conditions()
         if self.chance(0.6):
             made["priority"] = self.upto(-1, 2)
         if self.chance(0.1):

@@ -24,11 +24,20 @@ local function zone_of(facts)
   return default or (not facts.tax_rates and standing.zone) or nil
 end
 
+-- What the function answers; amounts that it refuses are the facts' fault, at `path`.
+local function able(path, run, ...)
+  local good, answer = pcall(run, ...)
+  if not good then refuse(path .. ": " .. tostring(answer)) end
+  return answer
+end
+
 local function open_cart(facts, now, explain, blocked)
   local good, ledger = pcall(money.ledger, facts.currency, facts.lines, explain)
   if not good then refuse(ledger) end
-  for _, shipment in ipairs(facts.shipping or {}) do
-    ledger:shipment(shipment.method, shipment.fee, shipment.tax_category)
+  local shipping = facts.shipping or {}
+  for i = 1, #shipping do
+    local each = shipping[i]
+    able(("shipping[%d].fee"):format(i), ledger.shipment, ledger, each.method, each.fee, each.tax_category)
   end
   local function lines_for(filters)
     if not filters then return 0 end
@@ -36,7 +45,7 @@ local function open_cart(facts, now, explain, blocked)
   end
   return { ledger = ledger, currency = facts.currency, now = now, customer = facts.customer, zone = zone_of(facts),
     codes = set_of(facts.coupons), full = explain == "full",
-    shipping = facts.shipping or {}, shipments = #(facts.shipping or {}), count = #facts.lines, lines_for = lines_for,
+    shipping = shipping, shipments = #shipping, count = #facts.lines, lines_for = lines_for,
     blocked = blocked, barred = {}, lost = {}, held = {}, spent = {} }
 end
 
@@ -53,9 +62,15 @@ local function promotions_of(facts, explain)
   return promotion.sort(list)
 end
 
+-- What the gift cards hold; a card that is there twice would pay twice.
 local function balance(cards)
-  local sum = 0
-  for _, card in ipairs(cards or {}) do sum = money.add(sum, card.balance) end
+  local sum, seen = 0, {}
+  for i = 1, cards and #cards or 0 do
+    local card = cards[i]
+    if rawget(seen, card.code) then refuse(("gift_cards[%d].code: '%s' is there twice"):format(i, card.code)) end
+    seen[card.code] = true
+    sum = able(("gift_cards[%d].balance"):format(i), money.add, sum, card.balance)
+  end
   return sum
 end
 
@@ -74,7 +89,7 @@ local function price(facts, list, explain)
   promotions.report_coupons(cart, list, facts.coupons)
   tax(cart.ledger, facts, facts.tax_rates or standing.tax_rates, zone_of(facts), now)
   local settings = facts.settings or {}
-  return cart.ledger:finish(settings.tax_rounding or "line", balance(facts.gift_cards))
+  return able("lines", cart.ledger.finish, cart.ledger, settings.tax_rounding or "line", balance(facts.gift_cards))
 end
 
 -- ---- examples of rule files: { "name", cart = { SKU = { quantity, unit price [, category, floor =] } }, total = } ---

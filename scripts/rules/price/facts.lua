@@ -25,7 +25,7 @@ M.conditions = object {
 local action = object {
   type = text(), value = optional(shape.any()), filters = optional(filters), buy_filters = optional(filters),
   max_quantity = optional(amount), buy_quantity = optional(amount), get_quantity = optional(count { min = 1 }),
-  times = optional(count(), 0), pick = optional(text { values = { "dearest", "cheapest" } }),
+  times = optional(count { min = 1 }, 0), pick = optional(text { values = { "dearest", "cheapest" } }),
   allocation = optional(text { values = { "each", "across" } }),
 }
 

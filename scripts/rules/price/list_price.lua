@@ -43,6 +43,9 @@ local function check(row, path)
   if (row.min_quantity or 0) > (row.max_quantity or math.huge) then
     refuse(path .. ".max_quantity: is below min_quantity")
   end
+  if not pcall(money.exponent, row.currency) then
+    refuse(("%s.currency: '%s' is no currency whose minor units are known"):format(path, row.currency))
+  end
   for _, name in ipairs { "customer_group", "zone" } do
     local wanted = row.rules and row.rules[name]
     if wanted ~= nil and type(wanted) ~= "string" and (type(wanted) ~= "table" or type(wanted[1]) ~= "string") then

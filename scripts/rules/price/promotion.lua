@@ -27,11 +27,45 @@ local function wrong_value(kind, value)
   return "an amount in minor units from 0 is expected"
 end
 
+-- Fields that only some types heed (those that an action's file `takes`).
+local SOME = { "max_quantity", "buy_quantity", "get_quantity", "buy_filters", "times", "pick", "allocation" }
+local OF_LINES = { "skus_any", "categories_any", "min_unit_price", "max_unit_price" }
+
+-- A filter that cannot do what it says here, and why; or nil.
+local function wrong_filter(stage, filters, name)
+  if stage ~= "shipping" and filters.methods_any then return name .. ".methods_any", "is for shipping" end
+  for i = 1, stage == "shipping" and #OF_LINES or 0 do
+    if filters[OF_LINES[i]] ~= nil then return name .. "." .. OF_LINES[i], "is not for shipping" end
+  end
+  if filters.min_unit_price and filters.max_unit_price and filters.min_unit_price > filters.max_unit_price then
+    return name .. ".max_unit_price", "is below min_unit_price"
+  end
+end
+
+-- A field that the action would not heed, and why: who wrote it meant something else.
+local function idle_field(kind, action)
+  local takes = kind.takes
+  for i = 1, takes and #SOME or 0 do
+    if action[SOME[i]] ~= nil and not rawget(takes, SOME[i]) then
+      return SOME[i], ("is not for '%s'"):format(action.type)
+    end
+  end
+  local field, problem
+  if action.filters then field, problem = wrong_filter(kind.stage, action.filters, "filters") end
+  if not field and action.buy_filters then
+    field, problem = wrong_filter(kind.stage, action.buy_filters, "buy_filters")
+  end
+  return field, problem
+end
+
 -- The name of a field that is wrong and what is wrong with it, or nil.
 local function wrong_action(definition, action, kind)
   if not kind then return "type", ("there is no action type '%s'"):format(action.type) end
   local problem = wrong_value(kind, action.value)
   if problem then return "value", problem end
+  local field
+  field, problem = idle_field(kind, action)
+  if field then return field, problem end
   if action.type == "buy_x_get_y" then
     if not action.buy_quantity then return "buy_quantity", "is missing" end
     if not action.get_quantity then return "get_quantity", "is missing" end
@@ -49,6 +83,18 @@ local function kind_of(definition, action, list, index, i)
 end
 
 local NONE = {}
+
+-- Refuses what a shape cannot say of the promotion as a whole.
+local function check(definition, list, index)
+  local wanted, currency = definition.conditions, definition.currency
+  if wanted and wanted.min_items_total and wanted.max_items_total
+    and wanted.min_items_total > wanted.max_items_total then
+    refuse(place(list, index) .. ".conditions.max_items_total: is below min_items_total")
+  end
+  if currency and not pcall(money.exponent, currency) then
+    refuse(("%s.currency: '%s' is no currency whose minor units are known"):format(place(list, index), currency))
+  end
+end
 
 local function period_of(definition, list, index)
   local from, to = definition.starts_at, definition.ends_at
@@ -72,6 +118,7 @@ end
 -- A promotion of `definition`, the index-th of `list`, whose name begins the messages about it.
 function M.compile(definition, index, list)
   local stages, given = {}, definition.actions
+  check(definition, list, index)
   for i = 1, #given do
     local action = given[i]
     local kind = kind_of(definition, action, list, index, i)

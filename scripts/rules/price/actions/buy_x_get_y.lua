@@ -13,6 +13,7 @@ local function once(cart, action, bought, lines)
 end
 
 return { stage = "item", value = "percent",
+  takes = { buy_quantity = true, get_quantity = true, buy_filters = true, times = true, pick = true },
   apply = function(cart, action, lines)
     local bought = cart.lines_for(action.buy_filters)
     local times, done = action.times or 1, 0

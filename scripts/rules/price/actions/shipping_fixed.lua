@@ -12,7 +12,7 @@ local function across(cart, amount, shipments)
   for k, part in ipairs(money.allocate(math.min(amount, total), left)) do cart.ledger:fee_off(shipments[k], part) end
 end
 
-return { stage = "shipping", value = "amount",
+return { stage = "shipping", value = "amount", takes = { allocation = true },
   apply = function(cart, action, shipments)
     if #shipments == 0 then return end
     if action.allocation == "across" then return across(cart, action.value, shipments) end
