@@ -43,10 +43,16 @@ static lua_State *bench; /* where the facts lie while they are decided again */
 
 /* ---- counting ---- */
 
-static void count(const char *what) {
+enum what { BY_LIVE, BY_CANDIDATE, SAME, DEARER, CHEAPER, ERROR, DROPPED, STOPPED, WHATS };
+
+static void count(enum what what) {
+    static const char *const names[] = {"by_live", "by_candidate", "same", "dearer", "cheaper", "error", "dropped", "stopped"};
+    static struct fastr_metric *metrics[WHATS];
     char labels[32];
-    snprintf(labels, sizeof labels, "what=\"%s\"", what);
-    fastr_metric_add(fastr_counter("fastr_rules_trial_total", labels, "What trials of rules have counted"), 1);
+    snprintf(labels, sizeof labels, "what=\"%s\"", names[what]);
+    if (!metrics[what])
+        metrics[what] = fastr_counter("fastr_rules_trial_total", labels, "What trials of rules have counted");
+    fastr_metric_add(metrics[what], 1);
 }
 
 /* A limit was broken here: the operator reads why. */
@@ -56,12 +62,12 @@ static void tell_end(const struct fastr_trial *trial, const char *hash) {
     fastr_json_string(&fields, trial->reason, strnlen(trial->reason, sizeof trial->reason));
     fastr_log_fields(FASTR_ERROR, "rules: a trial has stopped itself; the live version decides alone", fields.data);
     fastr_buffer_free(&fields);
-    count("stopped");
+    count(STOPPED);
 }
 
 static void drop(struct fastr_trial *trial, uint64_t word) {
     fastr_trial_dropped(trial, word);
-    count("dropped");
+    count(DROPPED);
 }
 
 static void failed(struct fastr_trial *trial, uint64_t word, const char *hash, const char *point,
@@ -70,7 +76,7 @@ static void failed(struct fastr_trial *trial, uint64_t word, const char *hash, c
     snprintf(what, sizeof what, "%.40s: %.80s", point, err->text);
     fastr_log(FASTR_ERROR, "rules: the candidate %.12s failed where the live version did not: %s: %s: %s", hash, point,
               err->code, err->text);
-    count("error");
+    count(ERROR);
     if (fastr_trial_failed(trial, word, strcmp(err->code, "rules_budget") == 0, what))
         tell_end(trial, hash);
 }
@@ -181,7 +187,7 @@ static void keep(lua_State *L, const struct fastr_rules_trial *trial, const char
 
 void fastr_rules_trial_answered(lua_State *L, const struct fastr_rules_trial *trial, const char *point, int facts) {
     fastr_trial_answered(trial->candidate.trial, trial->candidate.word, trial->by_candidate);
-    count(trial->by_candidate ? "by_candidate" : "by_live");
+    count(trial->by_candidate ? BY_CANDIDATE : BY_LIVE);
     if (trial->compare)
         keep(L, trial, point, facts);
 }
@@ -287,7 +293,7 @@ static void weigh(const struct job *job, struct answer *other) {
     struct fastr_trial_pair pair = {.key = job->key, .currency = job->currency, .line = line, .rule = rule,
                                     .live = job->by_candidate ? other->total : job->total,
                                     .candidate = job->by_candidate ? job->total : other->total};
-    count(pair.candidate > pair.live ? "dearer" : pair.candidate < pair.live ? "cheaper" : "same");
+    count(pair.candidate > pair.live ? DEARER : pair.candidate < pair.live ? CHEAPER : SAME);
     if (fastr_trial_compared(job->trial, job->word, &pair))
         tell_end(job->trial, job->candidate);
 }

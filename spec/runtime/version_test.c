@@ -16,7 +16,8 @@
 #include "runtime/version.h"
 
 /* The places of the file that the tests damage: see struct file in version.c. */
-enum { MAGIC = 16, NAME = 64, LIVE = MAGIC + NAME };
+enum { MAGIC = 16, NAME = 64, LIVE = MAGIC + NAME, SLOT = 144, SEQUENCE = 72 + 48 + 8 };
+enum { WITHOUT_TRIALS = MAGIC + 128 * (NAME + 8 + 8 * SLOT) }; /* what a build that knows no trials has written */
 
 static char var[64], path[96];
 
@@ -100,6 +101,37 @@ static void texts_without_an_end_are_refused(void **state) {
     assert_non_null(strstr(opened(), "is damaged"));
 }
 
+/* Opens the file in another process, and exits with the first letter of what is live; 0: nothing is, 1: a trial runs, or it was refused. */
+static int live(void) {
+    struct fastr_err err;
+    int status;
+    pid_t pid = fork();
+    if (pid == 0) {
+        char hash[65] = "";
+        struct fastr_line *line = fastr_versions_open(var, &err) ? NULL : fastr_line_open("rules", &builder, &err);
+        if (line)
+            fastr_line_live(line, hash);
+        _exit(line && !fastr_line_trial(line)->word ? hash[0] : 1);
+    }
+    assert_int_equal(pid, waitpid(pid, &status, 0));
+    return WEXITSTATUS(status);
+}
+
+static void what_is_live_outlives_a_file_without_trials_and_damaged_ones(void **state) {
+    uint64_t word = 7 << 8, sequence = 7;
+    char noise[8192];
+    memset(noise, 0xA5, sizeof noise);
+    assert_string_equal("", opened());
+    damage(LIVE + 8, "live", 5);
+    damage(LIVE + 8 + SEQUENCE, &sequence, sizeof sequence);
+    damage(LIVE, &word, sizeof word);
+    assert_int_equal('l', live());
+    assert_int_equal(0, truncate(path, WITHOUT_TRIALS));
+    assert_int_equal('l', live());
+    damage(WITHOUT_TRIALS, noise, sizeof noise);
+    assert_int_equal('l', live());
+}
+
 /* Every cut of a stored bundle, at the end of its buffer, so that a sanitizer sees a byte too far. */
 static void a_cut_bundle_is_refused(void **state) {
     static const char whole[] = "fastr bundle 1\na.lua 5\nabcde\nb.lua 12\nxxxxxxxxxxxx\n";
@@ -137,6 +169,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_foreign_file_is_refused, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_live_word_that_leads_nowhere_is_refused, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(texts_without_an_end_are_refused, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(what_is_live_outlives_a_file_without_trials_and_damaged_ones, make_folder,
+                                        remove_folder),
         cmocka_unit_test_setup_teardown(a_cut_bundle_is_refused, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_size_past_the_end_is_refused, make_folder, remove_folder),
     };
