@@ -1,20 +1,16 @@
 -- money: between {amount = 1099, currency = "GBP"} of the API and the bare integers of rules and tables.
--- Pure Lua. The arithmetic of prices (allocation, rounding, tax) is fastr.money's; nothing here divides.
+-- The arithmetic of prices (allocation, rounding, tax), the currencies and their decimals are fastr.money's.
 
 local M = {}
 
-local LARGEST = 9007199254740991 -- 2^53 - 1
-
--- Currencies whose minor unit is not a hundredth (ISO 4217).
-local EXPONENT = { JPY = 0, KRW = 0, VND = 0, CLP = 0, ISK = 0, UGX = 0, XAF = 0, XOF = 0, XPF = 0, PYG = 0, RWF = 0,
-  BHD = 3, JOD = 3, KWD = 3, OMR = 3, TND = 3, IQD = 3, LYD = 3 }
+local exact = fastr.money
 
 -- Minor units (an integer within 2^53) and an ISO 4217 code. Raises for a fraction: that is a bug, not an input.
 function M.new(amount, currency)
-  if type(amount) ~= "number" or amount % 1 ~= 0 or amount > LARGEST or amount < -LARGEST then
+  if not exact.is_amount(amount) then
     error("money.new: amount must be whole minor units, got " .. tostring(amount), 2)
   end
-  if type(currency) ~= "string" or not currency:find("^%u%u%u$") then
+  if type(currency) ~= "string" or not pcall(exact.exponent, currency) then
     error("money.new: currency must be an ISO 4217 code, got " .. tostring(currency), 2)
   end
   return { amount = amount, currency = currency }
@@ -37,19 +33,14 @@ function M.same(a, b)
   return a.amount == b.amount and a.currency == b.currency
 end
 
--- Digits after the point for a currency: 2 unless ISO 4217 says otherwise.
+-- Digits after the point for a currency. Raises for one that ISO 4217 does not have.
 function M.exponent(currency)
-  return EXPONENT[currency] or 2
+  return exact.exponent(currency)
 end
 
 -- For people, without the currency's name: "10.99", "-0.05", and "500" of a currency without minor units.
 function M.decimal(amount, currency)
-  local digits = M.exponent(currency)
-  local sign = amount < 0 and "-" or ""
-  local whole = string.format("%.0f", math.abs(amount))
-  if digits == 0 then return sign .. whole end
-  whole = string.rep("0", digits + 1 - #whole) .. whole
-  return sign .. whole:sub(1, -digits - 1) .. "." .. whole:sub(-digits)
+  return exact.format(amount, currency)
 end
 
 -- For people: "10.99 GBP", "-0.05 GBP", "500 JPY".

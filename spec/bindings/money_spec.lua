@@ -1,6 +1,18 @@
 -- fastr.money: exact to the penny, or a raise that says where.
 local money = fastr.money
 
+-- The currencies in use, by the decimals of their minor units.
+local ISO_4217 = {
+  [0] = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+  [2] = [[AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE
+    CHF CHW CNY COP COU CRC CUC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF
+    IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV
+    MYR MZN NAD NGN NIO NOK NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP
+    STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XAD XCD XCG YER ZAR ZMW ZWG]],
+  [3] = "BHD IQD JOD KWD LYD OMR TND",
+  [4] = "CLF UYW",
+}
+
 describe("fastr.money", function()
   it("rounds half up, away from zero", function()
     assert.equal(3, money.percent(5, 50))
@@ -53,6 +65,18 @@ describe("fastr.money", function()
     assert.has_error(function() money.exponent "XXX" end)
   end)
 
+  it("knows every currency of ISO 4217 that has a minor unit, and none that has not", function()
+    for places, list in pairs(ISO_4217) do
+      for code in list:gmatch "%u+" do assert.equal(places, money.exponent(code), code) end
+    end
+    for code in ("XAG XAU XBA XBB XBC XBD XDR XPD XPT XSU XTS XUA XXX"):gmatch "%u+" do
+      assert.has_error(function() money.exponent(code) end)
+    end
+    for _, code in ipairs { "", "GB", "GBPX", "gbp", " GB", "GB ", "AED AFN" } do
+      assert.has_error(function() money.exponent(code) end)
+    end
+  end)
+
   it("parses and formats, rounding too many places half up", function()
     assert.equal(1001, money.parse("1000.50", "JPY"))
     assert.equal(1000, money.parse("9.999", "USD"))
@@ -62,6 +86,53 @@ describe("fastr.money", function()
     local amount, _, code = money.parse("1,000", "GBP")
     assert.is_nil(amount)
     assert.equal("invalid", code)
+  end)
+
+  it("parses what it formats, in every currency, and nothing that is no decimal", function()
+    for _, code in ipairs { "JPY", "GBP", "KWD", "CLF" } do
+      for _, amount in ipairs { 0, 1, -1, 9, 10, 999, -12345, money.max, -money.max } do
+        assert.equal(amount, money.parse(money.format(amount, code), code))
+      end
+    end
+    assert.equal(0, money.parse("-0.004", "GBP"))
+    assert.equal(-1, money.parse("-0.005", "GBP"))
+    assert.equal(1235, money.parse("1.23450000000000000000000000000001", "KWD"))
+    assert.equal(1234, money.parse("1.23449999999999999999999999999999", "KWD"))
+    for _, text in ipairs { "", "-", ".5", "5.", "1e3", "+1", " 1", "1 ", "1,5", "0x10", "1.2.3", "--1", "12\0", "nan" }
+    do
+      local amount, message, code = money.parse(text, "GBP")
+      assert.same({ "nil", "string", "invalid" }, { type(amount), type(message), code }, text)
+    end
+    assert.is_nil((money.parse("90071992547409.92", "GBP")))
+    assert.equal(money.max, money.parse("90071992547409.91", "GBP"))
+  end)
+
+  it("raises with the place for a float, an overflow and a mixed currency", function()
+    local pound, euro = money.of(1, "GBP"), money.of(1, "EUR")
+    local wrong = {
+      ["is an integer in minor units"] = function() return (money.add(1, 0.5)) end,
+      ["not a string"] = function() return (money.add("1", 1)) end,
+      ["goes past 2^53 - 1"] = function() return (money.multiply(money.max, 2)) end,
+      ["GBP does not mix with EUR"] = function() return pound + euro end,
+      ["money goes with money"] = function() return pound - 1 end,
+      ["up to 4 places"] = function() return (money.percent(1, 0.00001)) end,
+      ["is negative"] = function() return (money.allocate(1, { 1, -1 })) end,
+      ["1 to 1,000,000 weights"] = function() return (money.allocate(1, {})) end,
+      ["not a currency of ISO 4217"] = function() return (money.of(1, "XXX")) end,
+    }
+    for reason, run in pairs(wrong) do
+      local good, message = pcall(run)
+      assert.is_false(good)
+      assert.truthy(message:find(reason, 1, true), message)
+      assert.truthy(message:find("money_spec.lua:%d+:"), message)
+    end
+  end)
+
+  it("allocates a value into values of the same currency", function()
+    local parts = money.of(-100, "KWD"):allocate { 1, 1, 1 }
+    assert.same({ "-0.034 KWD", "-0.033 KWD", "-0.033 KWD" },
+      { tostring(parts[1]), tostring(parts[2]), tostring(parts[3]) })
+    assert.equal("0.013 KWD", tostring(money.of(125, "KWD"):percent(10)))
   end)
 
   it("does not mix currencies", function()

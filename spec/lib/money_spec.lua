@@ -8,7 +8,9 @@ describe("money", function()
     for _, amount in ipairs { 1.5, 2 ^ 53, 0 / 0, "1" } do
       assert.has_error(function() money.new(amount, "GBP") end)
     end
-    assert.has_error(function() money.new(1, "gbp") end)
+    for _, currency in ipairs { "gbp", "XXX", "ABC" } do
+      assert.has_error(function() money.new(1, currency) end)
+    end
   end)
 
   it("makes many of one currency", function()
@@ -28,5 +30,8 @@ describe("money", function()
     assert.equal("-0.05 GBP", money.text(-5, "GBP"))
     assert.equal("500 JPY", money.text(500, "JPY"))
     assert.equal("1.234 KWD", money.text(1234, "KWD"))
+    assert.equal("0.0001 CLF", money.text(1, "CLF"))
+    assert.equal("9007199254740991", money.decimal(9007199254740991, "JPY"))
+    assert.equal(0, money.exponent "UYI")
   end)
 end)

@@ -1,5 +1,5 @@
--- Facts that cannot be priced are refused with the path and the reason, by a decision and by a quote alike; never a wrong
--- price, and never the fault of a rule.
+-- Facts that cannot be priced are refused with the path and the reason, by a decision and by a quote alike: never a
+-- wrong price, never the fault of a rule.
 local handlers = require "services.rules.handlers"
 
 local LINE = [["sku": "A", "quantity": 1, "unit_price": 100, "tax_category": "s"]]
@@ -51,7 +51,8 @@ local CASES = {
     { promotion '"level": "shop"', "promotions[1].level: 'shop' is not one of cart, catalog" },
     { promotion '"level": "catalog"', ACTION .. "type: 'order_percent' does not belong to level 'catalog'" },
     { promotion '"budget": {"type": "money", "limit": 1}', "promotions[1].budget.type: 'money' is not one of" },
-    { { settings = '{"tax_rounding": "shipment"}' }, "settings.tax_rounding: 'shipment' is not one of line, unit, total" },
+    { { settings = '{"tax_rounding": "shipment"}' },
+      "settings.tax_rounding: 'shipment' is not one of line, unit, total" },
   },
   ["a percentage that is none"] = {
     { percent "101", PERCENT }, { percent '"100.0001"', PERCENT }, { percent "-1", PERCENT },
@@ -64,7 +65,8 @@ local CASES = {
   ["an amount that is none"] = {
     { fixed "1.5", AMOUNT }, { fixed "-1", AMOUNT }, { fixed '"100"', AMOUNT },
     { fixed "1e300", ACTION .. "value: a number within 2^53 - 1 is expected" },
-    { bare_line '"sku": "A", "quantity": 1, "unit_price": 1.5', "lines[1].unit_price: an integer is expected, not 1.5" },
+    { bare_line '"sku": "A", "quantity": 1, "unit_price": 1.5',
+      "lines[1].unit_price: an integer is expected, not 1.5" },
     { bare_line '"sku": "A", "quantity": 1, "unit_price": -1', "lines[1].unit_price: at least 0 is expected, not -1" },
     { bare_line '"sku": "A", "quantity": 2, "unit_price": 9007199254740991',
       "lines[1].unit_price: times the quantity, the cart goes past 2^53 - 1" },
@@ -99,7 +101,8 @@ local CASES = {
       "promotions[1].ends_at: ends before it starts" },
     { rate '"category": "s", "percent": 1, "from": "2026-12-01T00:00:00Z", "to": "2026-11-01T00:00:00Z"',
       "tax_rates[1].to: ends before it starts" },
-    { rows '[{"currency": "GBP", "amount": 1, "rules": {"from": "2027-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}}]',
+    { rows [=[[{"currency": "GBP", "amount": 1,
+        "rules": {"from": "2027-01-01T00:00:00Z", "to": "2026-01-01T00:00:00Z"}}]]=],
       "lines[1].prices[1].rules.to: ends before it starts" },
   },
   ["a tax rate that cannot be told"] = {
@@ -119,7 +122,8 @@ local CASES = {
       "lines[1].prices[1].rules.zone: a text or a list of texts is expected" },
   },
   ["what an action would not heed"] = {
-    { action '"type": "order_percent", "value": 5, "buy_quantity": 2', ACTION .. "buy_quantity: is not for 'order_percent'" },
+    { action '"type": "order_percent", "value": 5, "buy_quantity": 2',
+      ACTION .. "buy_quantity: is not for 'order_percent'" },
     { action '"type": "line_fixed", "value": 5, "max_quantity": 2', ACTION .. "max_quantity: is not for 'line_fixed'" },
     { action '"type": "order_fixed", "value": 5, "allocation": "each"',
       ACTION .. "allocation: is not for 'order_fixed'" },
