@@ -381,3 +381,23 @@ function text.split(value, separator) end
 ---@return integer? # milliseconds since 1970
 ---@return string? # message
 function text.time(value) end
+
+---What a spec of the pack asks: the rules under check. Rules themselves cannot name it.
+rules = {}
+
+---@param cart table<string, ExampleLine>
+---@param more? table further facts of price.cart
+---@return table # decision, with the full trace; raises if there is none
+function rules.price(cart, more) end
+
+---@param decision table
+---@param rule string
+---@return table? # its entry of the trace
+function rules.entry(decision, rule) end
+
+---@param point string
+---@param facts table
+---@return table? # decision
+---@return table|string # info, or message
+---@return string? # code
+function rules.decide(point, facts) end

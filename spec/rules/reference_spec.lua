@@ -177,7 +177,7 @@ describe("docs/rules.md", function()
     agree(code.conditions, code.ordered)
     contains_all(code.promotion, section, "field")
     contains_all(code.actions, section, "action")
-    local told = section:match("`scripts/rules/price/actions/`:(.-)%. A new type")
+    local told = section:match("`scripts/rules/price/actions/`:(.-)%. The same")
     local list = {}
     for name in told:gmatch("`([%w_]+)`") do list[#list + 1] = name end
     agree(code.actions, list)
@@ -197,6 +197,21 @@ describe("docs/rules.md", function()
       for service in row:match("^|[^|]+|[^|]+|([^|]+)|"):gmatch("%l+") do
         local asked = shell.must("grep -rl '\"" .. point .. "\"' scripts/services/" .. service)
         assert.truthy(asked ~= "", service .. " does not ask " .. point)
+      end
+    end
+  end)
+
+  it("names no function of a ledger that there is none of, and every one that gives", function()
+    local section = read("docs/rules.md"):match("\n| `cart.ledger` |.-\n|%-.-\n(.-)\n\n")
+    local known, told = {}, {}
+    for _, name in ipairs(names_in("bindings/ledger.c", "methods")) do known[name] = true end
+    for name in section:gmatch("([%w_]+)%(") do
+      told[name] = true
+      assert.is_true(known[name], "a ledger has no " .. name)
+    end
+    for _, file in ipairs(assert(fastr.files.list("scripts/rules/price/actions"))) do
+      for name in read("scripts/rules/price/actions/" .. file):gmatch("ledger:([%w_]+)%(") do
+        assert.is_true(told[name], file .. " uses " .. name)
       end
     end
   end)

@@ -1,9 +1,12 @@
 -- gate: what a pack must show before it prices anybody's cart. Each check is a name, whether it holds, what it found,
--- and how long it took; the first one that fails ends the list.
+-- and how long it took; the first one that fails ends the list. The report of a pack is kept under its hash (reports).
 
 local carts = require "services.rules.carts"
+local child = require "services.rules.child"
+local invariants = require "services.rules.invariants"
 local packs = require "services.rules.packs"
 local report = require "services.rules.report"
+local specs = require "services.rules.specs"
 local subjects = require "services.rules.subjects"
 local words = require "services.rules.words"
 
@@ -14,51 +17,14 @@ local array = fastr.json.array
 -- Against the parent a cart may cost a fifth more, or so many instructions: a promotion that is added costs some.
 local DEARER, ROOM = 1.2, 500
 
--- ---- invariants -----------------------------------------------------------------------------------------------------
-
-local function is_amount(value)
-  return type(value) == "number" and value >= 0 and value % 1 == 0 and value < 9007199254740992
-end
-
-local AMOUNTS = { "items_total", "discount_total", "shipping_total", "shipping_discount_total", "tax_total",
-  "tax_included_total", "total", "due" }
-
--- What no price may be, whatever the rules: nil, or what is wrong.
-local function broken(decision)
-  for _, name in ipairs(AMOUNTS) do
-    if not is_amount(decision[name]) then return name .. " is " .. tostring(decision[name]) end
-  end
-  local lines, off = 0, 0
-  for i, line in ipairs(decision.lines) do
-    if not is_amount(line.total) then return ("line %d is %s"):format(i, tostring(line.total)) end
-    lines, off = lines + line.total, off + line.item_discount + line.order_discount
-  end
-  if lines ~= decision.items_total - decision.discount_total or off ~= decision.discount_total then
-    return "the lines do not add up to the items less the discount"
-  end
-  local sum = lines + decision.shipping_total - decision.shipping_discount_total + decision.tax_total
-  if sum ~= decision.total then return ("the parts add up to %d, not to %d"):format(sum, decision.total) end
-end
-
-local function applied(decision)
-  local sum = 0
-  for _, entry in ipairs(decision.trace) do
-    if entry.outcome == "applied" and entry.stage ~= "catalog" then sum = sum + entry.amount end
-  end
-  return sum
-end
-
--- Every price of `list`: nil and the facts that show it if one is impossible, else what was decided: { made = list of
--- {decision, info}, instructions }.
+-- Every price of `list`: nil, what is wrong and the facts that show it if one is impossible, else what was decided: {
+-- made = list of {decision, info}, instructions }.
 local function hold(pack, list)
   local made, instructions = {}, 0
   for i, facts in ipairs(list) do
     local decision, info = pack:decide("price.cart", facts)
     if not decision then return nil, info, facts end
-    local wrong = broken(decision)
-    if not wrong and applied(decision) ~= decision.discount_total + decision.shipping_discount_total then
-      wrong = "the trace does not add up to what was taken off"
-    end
+    local wrong = invariants.broken(facts, decision)
     if wrong then return nil, wrong, facts end
     made[i], instructions = { decision, info }, instructions + info.instructions
   end
@@ -69,84 +35,138 @@ end
 
 local checks = {}
 
-local function check(name, run)
-  checks[#checks + 1] = { name = name, run = run }
+-- `run(state)` returns what it found, or nil and what is wrong. `quick`: so that a rule that was saved can go live.
+local function check(name, run, quick)
+  checks[#checks + 1] = { name = name, run = run, quick = quick or false }
 end
 
 check("syntax, names, manifest", function(state)
   local pack, message = packs.open(state.source)
   if not pack then return nil, message end
-  state.pack = pack
-  local count = 0
-  for _ in pairs(pack:files()) do count = count + 1 end
-  return count .. " files"
-end)
+  state.pack, state.counts.files = pack, 0
+  for _ in pairs(pack:files()) do state.counts.files = state.counts.files + 1 end
+  return state.counts.files .. " files"
+end, true)
 
 check("examples", function(state)
   local examples, message = packs.prove(state.pack, state.source)
   if not examples then return nil, message end
+  state.counts.examples = examples
   return examples .. " hold"
-end)
+end, true)
 
 -- Holds in any case: the shop that runs may have categories that the data files have not.
 check("categories", function(state)
   return subjects.line(state.pack) or "every one that is named has products"
 end)
 
-check("prices are possible", function(state)
-  local found, wrong, facts = hold(state.pack, state.facts)
-  if not found then return nil, wrong .. "; the cart: " .. fastr.json.canonical(facts) end
-  state.found = found
-  return ("%s carts: integers from 0, sums and trace agree"):format(words.count(#state.facts))
+check("specs", function(state)
+  local held, files = specs.run(state.source)
+  if not held then return nil, files end
+  state.counts.specs = held
+  return held == 0 and "none: fastr rules new makes a rule with its spec"
+    or ("%d in %d %s hold"):format(held, files, files == 1 and "file" or "files")
 end)
 
--- Two states of LuaJIT hash texts with different seeds: what depends on the order of a table differs between them.
-check("the same in another state", function(state)
-  local twin, message = packs.open(state.source)
-  if not twin then return nil, message end
-  local found, wrong = hold(twin, state.facts)
-  twin:close()
-  if not found then return nil, wrong end
-  for i, made in ipairs(found.made) do
-    if fastr.json.canonical(made[1]) ~= fastr.json.canonical(state.found.made[i][1]) then
-      return nil, "decides differently with another hash seed; the cart: " .. fastr.json.canonical(state.facts[i])
+local function shown(wrong, facts)
+  return wrong .. "; the cart: " .. fastr.json.canonical(facts)
+end
+
+check("invariants", function(state)
+  local found, wrong, facts = hold(state.pack, state.facts)
+  if not found then return nil, shown(wrong, facts) end
+  state.found, state.counts.carts = found, state.made_up
+  for i = 1, state.made_up do
+    wrong = invariants.ordered(state.pack, state.facts[i], found.made[i][1])
+    if wrong then return nil, shown(wrong, state.facts[i]) end
+  end
+  return ("%s carts: whole amounts, sums and trace agree, no order of lines"):format(words.count(#state.facts))
+end)
+
+-- The facts in a file, one a line, for another process.
+local function written(list)
+  local path = os.tmpname()
+  local file = assert(io.open(path, "w"))
+  for _, facts in ipairs(list) do file:write(fastr.json.encode(facts), "\n") end
+  file:close()
+  return path
+end
+
+local function decided_elsewhere(source, list)
+  local path = written(list)
+  local said = child.run(child.command({ "decide", "price.cart", "--lines", "--explain", "applied", "--pack", source },
+    "<" .. child.quoted(path)))
+  os.remove(path)
+  return said:gmatch("[^\n]+")
+end
+
+-- Each process of LuaJIT hashes texts with a seed of its own, and lays its memory out anew: what depends on the order
+-- of a table or on an address differs between them.
+check("two hash seeds", function(state)
+  local next_line = decided_elsewhere(state.source, state.facts)
+  for i, made in ipairs(state.found.made) do
+    made[1].pack = state.pack:hash()
+    local line = next_line()
+    if not line then return nil, "the other process has not decided all carts" end
+    if line ~= fastr.json.canonical(made[1]) then
+      return nil, shown("decides differently in another process", state.facts[i])
     end
   end
-  return "under two hash seeds"
+  return ("%s carts are the same in two processes"):format(words.count(#state.facts))
 end)
 
 check("cost", function(state)
-  local each = state.found.instructions / #state.facts
-  local text = words.count(math.floor(each + 0.5)) .. " instructions a cart"
+  local counts, number = state.counts, math.max(1, #state.facts)
+  counts.instructions = math.floor(state.found.instructions / number + 0.5)
+  local text = words.count(counts.instructions) .. " instructions a cart"
   if not state.parent then return text end
   local before = hold(state.parent, state.facts)
   if not before then return text .. "; the parent cannot price them" end
+  counts.parent_instructions = math.floor(before.instructions / number + 0.5)
   text = ("%s (%+.0f %%)"):format(text, (state.found.instructions / before.instructions - 1) * 100)
   local most = math.max(before.instructions * DEARER, before.instructions + ROOM * #state.facts)
-  if state.found.instructions > most then
-    return nil, ("%s: more than 20 %% (and %d instructions) above its parent"):format(text, ROOM)
-  end
-  return text
+  if state.found.instructions <= most then return text end
+  if state.dearer then return text .. ", taken in: " .. state.dearer end
+  return nil, ("%s: more than 20 %% (and %d instructions) above its parent; --dearer REASON takes it in"):format(text,
+    ROOM)
 end)
 
-check("placed orders", function(state)
+check("recorded orders", function(state)
   local tally, first = report.new(), #state.facts - #state.orders
   for i, order in ipairs(state.orders) do report.add(tally, order, nil, unpack(state.found.made[first + i])) end
+  state.counts.orders, state.counts.orders_changed = #state.orders, tally.changed
   if #state.orders == 0 then return "none to compare with: --shop or --orders FILE brings them" end
   return report.line(tally)
 end)
 
--- Runs the checks on the rules at `source` (a folder or a hash). `parent`: an opened pack that they come after, or nil;
--- `orders`: recorded ones, may be empty. { ok, hash, parent, checks = list of { name, ok, detail, ms } }.
-function M.run(source, parent, orders)
-  local state = { source = source, parent = parent, orders = orders, facts = carts.with(orders) }
-  local out = { ok = true, checks = array {}, parent = parent and parent:hash() or nil }
+-- ---- the gate -------------------------------------------------------------------------------------------------------
+
+local function one(each, state)
+  local began = fastr.time.unix_ms()
+  local detail, wrong = each.run(state)
+  return { name = each.name, ok = detail ~= nil, detail = detail or wrong, ms = fastr.time.unix_ms() - began }
+end
+
+local function state_of(source, options)
+  local orders = options.orders or {}
+  local facts = carts.with(orders)
+  return { source = source, parent = options.parent, dearer = options.dearer, orders = orders, facts = facts,
+    made_up = #facts - #orders, counts = {} }
+end
+
+-- Runs the checks on the rules at `source` (a folder or a hash). `options`: parent, an opened pack that they come
+-- after; orders, recorded ones; dearer, the reason why they may cost more than a fifth more than the parent. The
+-- report: { ok, hash (nil if it does not build), parent, made_at, checks = list of { name, ok, detail, ms }, counts =
+-- {files, examples, specs, carts, orders, orders_changed, instructions, parent_instructions}, as far as it came, dearer
+-- }.
+function M.run(source, options)
+  local state = state_of(source, options or {})
+  local out = { ok = true, checks = array {}, parent = state.parent and state.parent:hash() or nil,
+    made_at = fastr.time.now(), dearer = state.dearer, counts = state.counts }
   for _, each in ipairs(checks) do
-    local began = fastr.time.unix_ms()
-    local detail, wrong = each.run(state)
-    table.insert(out.checks, { name = each.name, ok = detail ~= nil, detail = detail or wrong,
-      ms = fastr.time.unix_ms() - began })
-    out.ok = detail ~= nil
+    local result = one(each, state)
+    table.insert(out.checks, result)
+    out.ok = result.ok
     if not out.ok then break end
   end
   out.hash = state.pack and state.pack:hash() or nil

@@ -10,10 +10,24 @@ end
 
 -- ---- errors -------------------------------------------------------------------------------------------------------
 
--- Does the line have a text that the message quotes?
-local function has_quoted(line, message)
-  for word in message:gmatch("'([^']+)'") do
-    if line:find(word, 1, true) then return true end
+-- Where a text stands in a line, as a whole word if it is one: from, to; or nil.
+local function place(line, word)
+  local at = 1
+  while true do
+    local from, to = line:find(word, at, true)
+    if not from then return nil end
+    local inside = word:find("^[%w_]") and line:sub(from - 1, from - 1):find("[%w_]")
+      or word:find("[%w_]$") and line:sub(to + 1, to + 1):find("[%w_]")
+    if not inside then return from, to end
+    at = from + 1
+  end
+end
+
+-- Where a line has a text that the message quotes: from, to; or nil.
+local function quoted_in(line, message)
+  for word in message:gmatch("'([^'\n]+)'") do
+    local from, to = place(line, word)
+    if from then return from, to end
   end
 end
 
@@ -29,8 +43,8 @@ local function line_of(path, number, message)
     if example and line:find('"' .. example .. '"', 1, true) then
       found, number, quoted = line, at, true
     elseif at == given then
-      found, quoted = line, has_quoted(line, message)
-    elseif given == 1 and not quoted and has_quoted(line, message) then
+      found, quoted = line, quoted_in(line, message) ~= nil
+    elseif given == 1 and not quoted and quoted_in(line, message) then
       found, number, quoted = line, at, true
     end
   end
@@ -40,25 +54,25 @@ end
 
 -- Where in the line the message points: what it names, or all of it.
 local function spot(line, message)
-  for word in message:gmatch("'([^']+)'") do
-    local from, to = line:find(word, 1, true)
-    if from then return from, to end
-  end
+  local from, to = quoted_in(line, message)
+  if from then return from, to end
   return line:find("%S"), #line
 end
 
--- "promotions/mugs.lua:6: unknown name 'categry'" with its column, the line and a caret below, if the file is there.
+-- "promotions/mugs.lua:6: unknown name 'categry'" with its column, and below its first line the line of the file and a
+-- caret, if the file is there.
 function M.shown(message, folder)
   local file, number, what = message:match("^([%w_./-]+%.lua):(%d+): (.*)$")
   if not file then return message end
   local path = file:match("^lib/") and fastr.setting("scripts", "scripts") .. "/" .. file or folder .. "/" .. file
+  local first, rest = what:match("^([^\n]*)(.*)$")
   local line
-  line, number = line_of(path, tonumber(number), what)
+  line, number = line_of(path, tonumber(number), first)
   if not line or not line:find("%S") then return message end
-  local from, to = spot(line, what)
+  local from, to = spot(line, first)
   local margin = (" "):rep(#tostring(number))
-  return ("%s:%d:%d: %s\n  %d | %s\n  %s | %s^%s"):format(path, number, from, what, number, line, margin,
-    line:sub(1, from - 1):gsub("[^\t]", " "), ("~"):rep(to - from))
+  return ("%s:%d:%d: %s\n  %d | %s\n  %s | %s^%s%s"):format(path, number, from, first, number, line, margin,
+    line:sub(1, from - 1):gsub("[^\t]", " "), ("~"):rep(to - from), rest)
 end
 
 -- ---- opening ------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 
 local gate = require "services.rules.gate"
 local packs = require "services.rules.packs"
+local reports = require "services.rules.reports"
 local statement = require "services.rules.statement"
 
 local M = {}
@@ -10,7 +11,8 @@ local M = {}
 -- The gate's report on an opened pack from `source`, against what is live here: { ok, checks, ... }, and its SHA-256.
 local function report_of(source)
   local parent = packs.open_live()
-  local report = gate.run(source, parent, {})
+  local report = gate.run(source, { parent = parent })
+  reports.keep(report)
   if parent then parent:close() end
   return report, fastr.crypto.sha256(fastr.json.canonical(report))
 end

@@ -6,6 +6,8 @@ local M = {}
 local VERBS = { "new", "check", "decide", "try", "explain", "watch", "replay", "impact", "status", "activate", "stop",
   "off", "on", "key", "publish" }
 
+local HIDDEN = { specs = true } -- the gate's child
+
 local function help(out, verbs)
   for _, verb in ipairs(verbs) do
     for _, line in ipairs(require("services.rules.tools." .. verb).usage) do out:write(line, "\n") end
@@ -19,7 +21,7 @@ local function is_verb(word)
   for _, verb in ipairs(VERBS) do
     if verb == word then return true end
   end
-  return false
+  return HIDDEN[word] or false
 end
 
 -- fastr rules ...: 0, 1 when something is wrong, 2 when it was asked wrongly.

@@ -70,6 +70,19 @@ it("a new kind of promotion is one Lua file, added while every worker serves", f
   assert.same(pids, h:pids())
 end)
 
+it("the page's new kind of promotion, and a definition that uses it, are live as the page says", function()
+  local section = assert(fastr.files.read("docs/rules.md")):match("\n### A new kind of promotion\n(.-)\n## ")
+  local kind, definition = section:match("```lua\n(.-)```.-```lua\n(.-)```")
+  local pids = h:pids()
+  h:write("scripts/rules/price/actions/every_full_amount.lua", kind)
+  edit("return {\n", "return {\n" .. definition)
+  for command in section:match("```sh\n(.-)```"):gmatch("bin/fastr rules ([^\n]+)") do rules(command) end
+  for _ = 1, 20 do assert.equal(17100, price().total) end -- 200.00 less a tenth; a twentieth of nine times 20.00
+  rules("rollback")
+  assert.equal(18000, price().total)
+  assert.same(pids, h:pids())
+end)
+
 it("a promotion of a kind that nobody has thought of is one Lua file, from fastr rules new to live", function()
   assert.equal(18000, price().total)
   rules("new prime_quantities")
@@ -87,6 +100,10 @@ it("a promotion of a kind that nobody has thought of is one Lua file, from fastr
       examples = { { "seven", cart = { A = { 7, 100 } }, total = 700 },
         { "eight", cart = { A = { 8, 100 } }, total = 792 } },
     }]])
+  h:write("scripts/rules/spec/prime_quantities_spec.lua", [[it("looks at each line by itself", function()
+    local decision = rules.price { A = { 4, 100 }, B = { 1, 100 }, C = { 5, 9 } }
+    assert.equal(5, rules.entry(decision, "prime_quantities").amount)
+  end)]])
   rules("check")
   rules("activate")
   for _ = 1, 20 do assert.equal(17991, price().total) end -- (20000 - 10) less a tenth

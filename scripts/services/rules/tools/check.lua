@@ -4,41 +4,17 @@ local gate = require "services.rules.gate"
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
 local recorded = require "services.rules.recorded"
+local reports = require "services.rules.reports"
 
 local M = {}
 
 M.usage = {
-  "fastr rules check [DIR|sha256:HASH] [--parent DIR|sha256:HASH] [--orders FILE | --shop] [--json | --junit]",
-  "    syntax, names, examples, possible prices, the same under two hash seeds, cost against the parent (default: the",
-  "    live rules), placed orders (of a file, or of the running shop); exit 1 with file, line and the likely cure",
+  "fastr rules check [DIR|sha256:HASH] [--parent DIR|sha256:HASH] [--orders FILE | --shop] [--dearer REASON]",
+  "                  [--json | --junit]",
+  "    the gate: syntax, names, examples, the pack's specs, invariants, the same in two processes, cost against the",
+  "    parent (default: the live rules), recorded orders (of a file, or of the running shop); exit 1 with file, line",
+  "    and cure. The report is kept beside the pack, as var/packs/HASH.report.json",
 }
-
-local function escape(text)
-  return (text:gsub("[&<>\"\n]", { ["&"] = "&amp;", ["<"] = "&lt;", [">"] = "&gt;", ['"'] = "&quot;",
-    ["\n"] = "&#10;" }))
-end
-
-local function junit(result)
-  local failures = result.ok and 0 or 1
-  local out = { '<?xml version="1.0" encoding="UTF-8"?>',
-    ('<testsuite name="fastr rules check" tests="%d" failures="%d">'):format(#result.checks, failures) }
-  for _, check in ipairs(result.checks) do
-    local head = ('  <testcase name="%s" time="%.3f"'):format(escape(check.name), check.ms / 1000)
-    out[#out + 1] = check.ok and head .. "/>"
-      or ('%s><failure message="%s"/></testcase>'):format(head, escape(check.detail))
-  end
-  return table.concat(out, "\n") .. "\n</testsuite>"
-end
-
-local function show(result)
-  for _, check in ipairs(result.checks) do
-    if check.ok then
-      print(("ok    %-30s %s   %d ms"):format(check.name, check.detail, check.ms))
-    else
-      io.stderr:write("FAIL  ", check.name, "\n", check.detail, "\n")
-    end
-  end
-end
 
 -- The pack that is compared with: the one that was named, the live one, or none.
 local function parent_of(given)
@@ -51,23 +27,28 @@ local function orders_of(given)
   return recorded.all(given.orders)
 end
 
+local function show(result, given)
+  if given.json then
+    print(fastr.json.encode(result))
+  elseif given.junit then
+    print(reports.junit(result))
+  else
+    reports.show(result)
+  end
+end
+
 function M.main(arguments)
   local given, message = options.read(arguments, { "source" }, { parent = true, orders = true, shop = false,
-    json = false, junit = false })
+    json = false, junit = false, dearer = true })
   if not given then return nil, message end
   local parent, orders, wrong
   parent, wrong = parent_of(given)
   if not parent and wrong then return false, "--parent: " .. wrong end
   orders, wrong = orders_of(given)
   if not orders then return false, wrong end
-  local result = gate.run(given.source or packs.folder(), parent, orders)
-  if given.json then
-    print(fastr.json.encode(result))
-  elseif given.junit then
-    print(junit(result))
-  else
-    show(result)
-  end
+  local result = gate.run(given.source or packs.folder(), { parent = parent, orders = orders, dearer = given.dearer })
+  reports.keep(result) -- where there is no var yet there is nothing to activate either
+  show(result, given)
   return result.ok
 end
 

@@ -1,5 +1,6 @@
--- fastr rules new: a promotion of one's own to begin with: a rule file that holds, with its examples.
+-- fastr rules new: a promotion of one's own to begin with: a rule file with its examples, and its spec; both hold.
 
+local child = require "services.rules.child"
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
 
@@ -7,8 +8,8 @@ local M = {}
 
 M.usage = {
   "fastr rules new NAME [--like PROMOTION]",
-  "    makes promotions/NAME.lua in the rules folder, which holds as it is: edit it. --like: begins with one of",
-  "    docs/cookbook/",
+  "    makes promotions/NAME.lua and spec/NAME_spec.lua in the rules folder, which hold as they are: edit them.",
+  "    --like: begins with one of docs/cookbook/",
 }
 
 local COOKBOOK = "docs/cookbook"
@@ -31,6 +32,38 @@ return rule {
 }
 ]]
 
+-- The examples of a rule meet it alone; its spec, the whole pack.
+local SPEC = [[
+-- What %s gives beside the other promotions; what it does alone is said by its examples.
+
+local MUGS = "kitchen/mugs-and-cups"
+local NOW = { now = "%sT12:00:00Z" }
+
+describe("%s", function()
+  it("takes a tenth off each of four mugs", function()
+    local entry = rules.entry(rules.price({ MUG = { 4, 250, MUGS } }, NOW), "%s")
+    assert.same({ "applied", 100 }, { entry.outcome, entry.amount })
+  end)
+
+  it("says of three mugs that one is missing", function()
+    local entry = rules.entry(rules.price({ MUG = { 3, 250, MUGS } }, NOW), "%s")
+    assert.same({ "not_applied", 3, 4 }, { entry.outcome, entry.actual, entry.wanted })
+  end)
+end)
+]]
+
+local SPEC_LIKE = [[
+-- What %s gives beside the other promotions; what it does alone is said by its examples.
+
+describe("%s", function()
+  it("is considered for every cart, and leaves nothing below zero", function()
+    local decision = rules.price { THING = { 3, 250 } }
+    assert.truthy(rules.entry(decision, "%s"))
+    assert.is_true(decision.total >= 0 and decision.total <= 750)
+  end)
+end)
+]]
+
 -- "2026-11-24": the day after `days` days.
 local function day(days)
   return fastr.time.iso(fastr.time.unix_ms() + days * DAY_MS):sub(1, 10)
@@ -46,6 +79,11 @@ local function text_of(name, like)
   local text = like:find("^[%w_]+$") and options.text(("%s/%s.lua"):format(COOKBOOK, like))
   if text then return (text:gsub("^%-%- [%w_]+:", "-- " .. name .. ":", 1)) end
   return nil, ("--like: there is no %s/%s.lua; %s/README.md lists what there is"):format(COOKBOOK, like, COOKBOOK)
+end
+
+local function spec_of(name, like)
+  if like then return SPEC_LIKE:format(name, name, name) end
+  return SPEC:format(name, day(1), name, name, name)
 end
 
 -- nil, or what is wrong with the name.
@@ -75,6 +113,7 @@ local function try(name, file, text)
 end
 
 local function write(path, text)
+  os.execute("mkdir -p " .. child.quoted(path:match("^(.*)/")))
   local file, message = io.open(path, "w")
   if not file then return nil, message end
   file:write(text)
@@ -82,25 +121,28 @@ local function write(path, text)
   return true
 end
 
-local function next_steps(path, name)
-  print(("made %s\nnow edit it; its examples say what it should do"):format(path))
+local function next_steps(path, spec, name)
+  print(("made %s\nand  %s\nnow edit them; examples and spec say what the rule should do"):format(path, spec))
   print("  fastr rules check                      does it hold?")
   print("  fastr rules try SKU*QUANTITY ...       what would a cart cost, beside what is live?")
   print("  fastr rules watch                      both at each save, and live")
   print(("  fastr rules off %-22s take it out of what is live, with --reason TEXT"):format(name))
 end
 
--- Makes the file: true, or nil and why not.
+-- Makes both files: true, or nil and why not.
 local function make(name, like)
   local file = ("promotions/%s.lua"):format(name)
-  local path = packs.folder() .. "/" .. file
-  if options.text(path) then return nil, path .. " is there already: edit it, or choose another name" end
+  local path, spec = packs.folder() .. "/" .. file, ("%s/spec/%s_spec.lua"):format(packs.folder(), name)
+  for _, each in ipairs { path, spec } do
+    if options.text(each) then return nil, each .. " is there already: edit it, or choose another name" end
+  end
   local text, message = text_of(name, like)
   if not text then return nil, message end
   local done
   done, message = try(name, file, text)
   if done then done, message = write(path, text) end
-  if done then next_steps(path, name) end
+  if done then done, message = write(spec, spec_of(name, like)) end
+  if done then next_steps(path, spec, name) end
   return done, message
 end
 

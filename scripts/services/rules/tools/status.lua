@@ -3,6 +3,7 @@
 
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
+local reports = require "services.rules.reports"
 local trials = require "services.rules.trials"
 local words = require "services.rules.words"
 
@@ -14,7 +15,8 @@ M.usage = {
   "    runs other rules",
 }
 
--- { live, by, since, previous, trial, disk, off = list, masters = list of { name, live } }, or nil and why not.
+-- { live, by, since, previous, gate = the report of the live rules, trial, disk, off = list, masters = list of { name,
+-- live } }, or nil and why not.
 local function look()
   local live, message = packs.live()
   if not live then return nil, message end
@@ -26,12 +28,13 @@ local function look()
       workers = status and #status.workers or 0 }
   end
   return { live = live.hash, by = live.by, since = live.since, previous = live.previous,
-    trial = live.trial or fastr.json.null, disk = fastr.rules.hash(packs.folder()),
+    trial = live.trial or fastr.json.null, gate = reports.of(live.hash), disk = fastr.rules.hash(packs.folder()),
     off = fastr.json.array(pack and packs.off(pack) or {}), masters = fastr.json.array(masters) }
 end
 
 local function show(report)
   print(("live     %s   by %s, since %s"):format(words.hash(report.live), report.by, report.since))
+  print("gate     " .. reports.line(report.gate))
   if report.previous then print(("before   %s   fastr rules rollback"):format(words.hash(report.previous))) end
   if report.disk ~= report.live then
     print(("on disk  %s   fastr rules replay --with %s, then fastr reload rules"):format(

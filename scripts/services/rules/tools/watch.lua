@@ -1,10 +1,13 @@
 -- fastr rules watch: each time a rule is saved, says within a moment whether it is sound, what it would have changed in
--- the shop's real orders, in money, and makes it live. For development: it asks nobody.
+-- the shop's real orders, in money, and makes it live. For development: it asks nobody. The rest of the gate follows in
+-- a process of its own, and says so when it turns red.
 
+local child = require "services.rules.child"
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
 local recorded = require "services.rules.recorded"
 local report = require "services.rules.report"
+local reports = require "services.rules.reports"
 local subjects = require "services.rules.subjects"
 local words = require "services.rules.words"
 
@@ -86,6 +89,29 @@ local function go_live(draft, tally, given)
     worst and "   why: fastr rules explain " .. worst.number or ""))
 end
 
+-- ---- the rest of the gate -----------------------------------------------------------------------------------------
+
+local waiting -- the hash of what is being checked
+
+-- Starts the whole gate on a pack that was made live, against the one before it; its report says what came of it.
+local function check_later(draft, parent, given)
+  local source = draft:store() and draft:hash() or packs.folder()
+  local arguments = { "check", source, "--parent", parent:store() and parent:hash() or source }
+  if given.orders then
+    arguments[5], arguments[6] = "--orders", given.orders
+  end
+  reports.forget(draft:hash())
+  waiting = child.start(child.command(arguments)) and draft:hash() or nil
+end
+
+-- Says what came of it, once it is there.
+local function say_checked()
+  local result = waiting and reports.of(waiting)
+  if not result then return end
+  print(("gate %s   %s\n"):format(words.hash(waiting), reports.line(result)))
+  waiting = nil
+end
+
 -- ---- the loop -----------------------------------------------------------------------------------------------------
 
 -- Waits until the folder differs from `hash` and stands still: its new hash.
@@ -96,6 +122,7 @@ local function next_save(folder, hash)
       fastr.time.sleep(SETTLE_MS)
       if fastr.rules.hash(folder) == now then return now end
     else
+      say_checked()
       fastr.time.sleep(POLL_MS)
     end
   end
@@ -115,6 +142,7 @@ local function on_save(folder, parent, past, given)
   if unknown then print("but " .. unknown) end
   go_live(draft, tally, given)
   print("")
+  check_later(draft, parent, given)
   parent:close()
   return draft, next_past
 end

@@ -1,0 +1,35 @@
+-- child: fastr itself in another process, for what is better done in one: the specs of a pack, under limits, and the
+-- same decisions with another hash seed. It inherits this one's settings; it needs no server.
+
+local M = {}
+
+-- For who runs what others wrote: seconds of CPU, kilobytes of memory, no file is written, few are open.
+M.LIMITS = "ulimit -t 20; ulimit -v 524288; ulimit -f 0; ulimit -n 64; "
+
+-- A text as one word of the shell.
+function M.quoted(text)
+  return "'" .. text:gsub("'", "'\\''") .. "'"
+end
+
+-- The command line of `fastr rules ARGUMENTS`: the binary that runs now, whatever it is called.
+function M.command(arguments, redirection)
+  local parts = {}
+  for i, each in ipairs(arguments) do parts[i] = M.quoted(each) end
+  return ('"/proc/$PPID/exe" rules %s %s'):format(table.concat(parts, " "), redirection or "")
+end
+
+-- Runs a command line: what it printed, and its exit code (above 128: a signal ended it).
+function M.run(command)
+  local pipe = assert(io.popen(command .. "; printf 'exit %d' $?"))
+  local said = pipe:read("*a")
+  pipe:close()
+  local text, code = said:match("^(.*)exit (%d+)$")
+  return text or said, tonumber(code) or 255
+end
+
+-- Starts a command line and does not wait for it.
+function M.start(command)
+  return os.execute(("{ %s; } >/dev/null 2>&1 &"):format(command)) == 0
+end
+
+return M
