@@ -139,8 +139,10 @@ static int no_pack(lua_State *L, const struct question *question) {
 /* The part that a trial has in the question: its options `key` and `compare`. */
 static struct fastr_rules_trial trial_of(lua_State *L, const struct question *question) {
     const char *key = question->wanted ? NULL : option(L, 3, "key", NULL);
-    bool compare = key && fastr_field_bool(L, 3, "compare", false);
-    return fastr_rules_trial_of(key, question->hash, compare);
+    const char *compare = key ? option(L, 3, "compare", "") : "";
+    return fastr_rules_trial_of(key, question->hash, strcmp(compare, "money") == 0    ? FASTR_RULES_MONEY
+                                                     : strcmp(compare, "answer") == 0 ? FASTR_RULES_ANSWER
+                                                                                      : FASTR_RULES_NOT);
 }
 
 /* Leaves the decision on the top. What the candidate cannot decide the live version does: nobody is refused for a trial. */
@@ -160,12 +162,12 @@ static int decide(lua_State *L, struct question *question, struct fastr_err *err
     return 0;
 }
 
-/* rules.decide(point, facts, {pack = hash, key = text, compare = false, explain = "none" | "applied" (the default) | "full"})
+/* rules.decide(point, facts, {pack = hash, key = text, compare = "money" | "answer", explain = "none" | "applied" (the default) | "full"})
  * -> decision, info {pack, abi, trace, instructions}. Pure: the same facts and pack give the same decision. The decision also
  * carries `pack`. key: what the decision is about, a cart's id; while a canary runs, the candidate decides for its share of
  * the keys, always the same ones; without a key, and with `pack`, it never does. compare: the decision matters (a price that
  * somebody is shown or pays), so while a trial runs the other version decides it too, after the reply, and the difference
- * of the totals is counted.
+ * of the totals ("money": the answer has `total` in minor units and `currency`) is counted, or that it is another answer.
  * Returns nil, message, code: "facts_invalid" (facts refused, with the path; or the pack does not decide the point),
  * "rules_error" (a rule raised or answered nonsense), "rules_budget" (it took too much), "rules_version_gone" (the pack asked
  * for is no longer warm), "unavailable" (no pack is live). Raises for arguments of other types. */
@@ -205,7 +207,7 @@ static int decide_text(lua_State *L, struct question *question, struct fastr_err
     struct fastr_err why;
     struct fastr_decision *decision = &question->decision;
     struct fastr_rules_trial trial = trial_of(L, question);
-    trial.compare = false;
+    trial.compare = FASTR_RULES_NOT;
     bool failed = trial.by_candidate &&
                   push_text(L, 2, trial.candidate.built, decision, trial.candidate.hash, &why) < 0;
     if ((!trial.by_candidate || failed) && push_text(L, 2, question->sandbox, decision, question->hash, err) < 0)
@@ -242,7 +244,7 @@ static int l_pack(lua_State *L) {
 }
 
 /* rules.trial() -> the trial of this host's rules, or the last one: { running, mode = "canary" | "shadow", share (basis points),
- * hash, by, began_ms, limits, by_live, by_candidate, compared, differing, dearer, cheaper, errors, kills, dropped, money = list
+ * hash, by, began_ms, limits, by_live, by_candidate, compared, differing, dearer, cheaper, judged, otherwise, errors, kills, dropped, money = list
  * of { currency, compared, base, dearer, cheaper, difference }, worst = list of { key, delta, currency, line, rule }, and once it
  * has ended ended_ms, breach, reason }; amounts in minor units. Nil if there was none. */
 static int l_trial(lua_State *L) {

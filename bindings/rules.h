@@ -5,17 +5,20 @@
 #include "runtime/sandbox.h"
 #include "runtime/trial.h"
 
+/* Answers are compared by their total in minor units and its currency, or as a whole. */
+enum fastr_rules_compare { FASTR_RULES_NOT, FASTR_RULES_MONEY, FASTR_RULES_ANSWER };
+
 /* A candidate's part in a decision with a key. */
 struct fastr_rules_trial {
     struct fastr_candidate candidate; /* trial NULL: none runs */
     const char *key, *live;           /* live: the pinned version's hash */
     bool by_candidate;                /* who answers this key */
-    bool compare;                     /* the other one decides too, once the task has ended */
+    enum fastr_rules_compare compare; /* what the other one decides too, once the task has ended */
 };
 
 /* Which version answers `key`, of those that the running task has pinned. */
-struct fastr_rules_trial fastr_rules_trial_of(const char *key, const char *live, bool compare);
-/* fastr_sandbox_decide by the candidate, which must also answer money where it is to be compared. */
+struct fastr_rules_trial fastr_rules_trial_of(const char *key, const char *live, enum fastr_rules_compare compare);
+/* fastr_sandbox_decide by the candidate, which must also answer money where that is to be compared. */
 int fastr_rules_trial_decide(lua_State *L, const struct fastr_rules_trial *trial, int facts,
                              struct fastr_decision *decision, struct fastr_err *err);
 /* The candidate could not decide what the live version then did. */

@@ -3,9 +3,9 @@
  *
  *   decide{key, compare} --facts as JSON--> hung on the task --its end--> queue --one a turn--> the other decides
  *
- * A comparison never delays a reply: at most JOBS wait in a worker, and what comes on top is dropped and counted. Only
- * decisions that answer money are compared: a `total` in minor units and a `currency`; of `lines` (sku, quantity, total)
- * and `trace` (rule, amount), where there are such, the report says which one differs. */
+ * A comparison never delays a reply: at most JOBS wait in a worker, and what comes on top is dropped and counted. Of
+ * answers that are money the `total` in minor units and the `currency` are compared; of `lines` (sku, quantity, total) and
+ * `trace` (rule, amount), where there are such, the report says which one differs. Others are compared as a whole. */
 #include <event2/event.h>
 #include <lauxlib.h>
 #include <math.h>
@@ -25,7 +25,9 @@ struct job {
     uint64_t word;
     char live[65], candidate[65], key[16], point[48], currency[4];
     bool by_candidate;
+    enum fastr_rules_compare compare;
     int64_t total;
+    uint64_t digest; /* of an answer that is compared as a whole */
     struct fastr_buffer facts;
 };
 
@@ -43,10 +45,11 @@ static lua_State *bench; /* where the facts lie while they are decided again */
 
 /* ---- counting ---- */
 
-enum what { BY_LIVE, BY_CANDIDATE, SAME, DEARER, CHEAPER, ERROR, DROPPED, STOPPED, WHATS };
+enum what { BY_LIVE, BY_CANDIDATE, SAME, DEARER, CHEAPER, OTHERWISE, ERROR, DROPPED, STOPPED, WHATS };
 
 static void count(enum what what) {
-    static const char *const names[] = {"by_live", "by_candidate", "same", "dearer", "cheaper", "error", "dropped", "stopped"};
+    static const char *const names[] = {"by_live", "by_candidate", "same",    "dearer", "cheaper",
+                                        "otherwise", "error",      "dropped", "stopped"};
     static struct fastr_metric *metrics[WHATS];
     char labels[32];
     snprintf(labels, sizeof labels, "what=\"%s\"", names[what]);
@@ -83,7 +86,16 @@ static void failed(struct fastr_trial *trial, uint64_t word, const char *hash, c
 
 /* ---- the answer ---- */
 
-struct fastr_rules_trial fastr_rules_trial_of(const char *key, const char *live, bool compare) {
+/* The same for the same answer of either version; 0 for what JSON has no form for. The answer is on the top of L. */
+static uint64_t digest_of(lua_State *L) {
+    struct fastr_buffer text = {0};
+    uint64_t digest = fastr_json_encode(L, lua_gettop(L), true, &text, NULL) ? 0 : fastr_hash(text.data);
+    fastr_buffer_free(&text);
+    return digest;
+}
+
+struct fastr_rules_trial fastr_rules_trial_of(const char *key, const char *live,
+                                              enum fastr_rules_compare compare) {
     struct fastr_rules_trial trial = {.key = key, .live = live};
     struct fastr_candidate *candidate = &trial.candidate;
     if (!key || !fastr_pinned_candidate("rules", candidate) || !fastr_trial_runs(candidate->trial, candidate->word)) {
@@ -93,7 +105,7 @@ struct fastr_rules_trial fastr_rules_trial_of(const char *key, const char *live,
     bool is_in = fastr_trial_bucket(candidate->hash, key) < fastr_trial_share(candidate->word);
     bool is_canary = fastr_trial_mode(candidate->word) == FASTR_TRIAL_CANARY;
     trial.by_candidate = is_canary && is_in;
-    trial.compare = compare && (is_canary || is_in);
+    trial.compare = is_canary || is_in ? compare : FASTR_RULES_NOT;
     return trial;
 }
 
@@ -122,7 +134,7 @@ int fastr_rules_trial_decide(lua_State *L, const struct fastr_rules_trial *trial
     int top = lua_gettop(L);
     if (fastr_sandbox_decide(trial->candidate.built, L, facts, decision, err))
         return -1;
-    if (lua_istable(L, -1) && (!trial->compare || read_answer(L, &answer)))
+    if (lua_istable(L, -1) && (trial->compare != FASTR_RULES_MONEY || read_answer(L, &answer)))
         return 0;
     lua_settop(L, top);
     return fastr_fail(err, "rules_error", "the answer has no total in minor units with a currency");
@@ -160,6 +172,7 @@ static struct job *new_job(const struct fastr_rules_trial *trial, const char *po
     job->trial = trial->candidate.trial;
     job->word = trial->candidate.word;
     job->by_candidate = trial->by_candidate;
+    job->compare = trial->compare;
     snprintf(job->live, sizeof job->live, "%s", trial->live);
     snprintf(job->candidate, sizeof job->candidate, "%s", trial->candidate.hash);
     snprintf(job->point, sizeof job->point, "%s", point);
@@ -168,14 +181,16 @@ static struct job *new_job(const struct fastr_rules_trial *trial, const char *po
 }
 
 static void keep(lua_State *L, const struct fastr_rules_trial *trial, const char *point, int facts) {
-    struct answer answer;
+    struct answer answer = {0};
     struct fastr_task *task = fastr_task_current();
-    if (!task || jobs >= JOBS || !read_answer(L, &answer)) {
+    bool is_money = trial->compare == FASTR_RULES_MONEY;
+    if (!task || jobs >= JOBS || (is_money && !read_answer(L, &answer))) {
         drop(trial->candidate.trial, trial->candidate.word);
         return;
     }
     struct job *job = new_job(trial, point);
     job->total = answer.total;
+    job->digest = is_money ? 0 : digest_of(L);
     memcpy(job->currency, answer.currency, sizeof job->currency);
     if (fastr_json_encode(L, facts, false, &job->facts, NULL)) {
         free_job(job);
@@ -275,7 +290,7 @@ static int decide(const struct job *job, bool by_candidate, struct answer *answe
         return fastr_fail(err, "rules_version_gone", "the version is no longer kept");
     if (fastr_sandbox_decide(sandbox, bench, 1, &decision, err))
         return -1;
-    if (!read_answer(bench, answer))
+    if (job->compare == FASTR_RULES_MONEY && !read_answer(bench, answer))
         return fastr_fail(err, "rules_error", "the answer has no total in minor units with a currency");
     return 0;
 }
@@ -298,18 +313,30 @@ static void weigh(const struct job *job, struct answer *other) {
         tell_end(job->trial, job->candidate);
 }
 
+/* The other version's answer is on the top of the bench. */
+static void judge(const struct job *job) {
+    bool is_same = digest_of(bench) == job->digest;
+    count(is_same ? SAME : OTHERWISE);
+    if (fastr_trial_judged(job->trial, job->word, is_same, job->point))
+        tell_end(job->trial, job->candidate);
+}
+
 static void compare(const struct job *job) {
     struct fastr_err err;
-    struct answer other;
-    if (!bench)
+    struct answer other = {0};
+    if (!bench) {
         bench = luaL_newstate();
+        luaL_newmetatable(bench, FASTR_JSON_ARRAY); /* or an empty list would be another answer than it was */
+    }
     lua_settop(bench, 0);
     if (fastr_json_push(bench, job->facts.data, job->facts.length, NULL, &err)) {
         drop(job->trial, job->word);
         return;
     }
     int rc = decide(job, !job->by_candidate, &other, &err);
-    if (rc == 0 && strcmp(other.currency, job->currency) == 0)
+    if (rc == 0 && job->compare == FASTR_RULES_ANSWER)
+        judge(job);
+    else if (rc == 0 && strcmp(other.currency, job->currency) == 0)
         weigh(job, &other);
     else if (rc == 0 || job->by_candidate || strcmp(err.code, "rules_version_gone") == 0)
         drop(job->trial, job->word);

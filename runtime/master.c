@@ -543,12 +543,14 @@ static void command_rollback(struct bufferevent *client, const char *line_name, 
     fastr_log(FASTR_INFO, "rolled back %s to %.12s by %s", line_name, hash, by);
 }
 
-static int limit_of(const char *line, const char *limit, int otherwise, int least, int most)
+/* The setting LINE.trial.LIMIT times `scale`; -1 for what is no number of 0 or more. */
+static int limit_of(const char *line, const char *limit, const char *otherwise, int scale)
 {
-    char *path = fastr_format("%s.trial.%s", line, limit);
-    int value = (int)fastr_setting_int(path, otherwise, least, most);
+    char *path = fastr_format("%s.trial.%s", line, limit), *end;
+    const char *text = fastr_setting(path, otherwise);
+    double value = strtod(text, &end);
     free(path);
-    return value;
+    return *text && !*end && value >= 0 && value <= 1000000 ? (int)(value * scale + 0.5) : -1;
 }
 
 /* What follows "trial LINE HASH"; false if it cannot be understood. */
@@ -556,9 +558,10 @@ static bool read_plan(struct fastr_trial_plan *plan, const char *line, const cha
 {
     char mode[8];
     struct fastr_trial_limits *limits = &plan->limits;
-    *limits = (struct fastr_trial_limits){100 * limit_of(line, "drift_percent", 2, 0, 1000),
-                                          limit_of(line, "errors", 1, 1, 1000000), limit_of(line, "after", 20, 1, 1000000)};
-    int n = sscanf(words, " %7s %d %47s %d %d %d", mode, &plan->share, plan->by, &limits->drift, &limits->errors, &limits->after);
+    *limits = (struct fastr_trial_limits){limit_of(line, "drift_percent", "2", 100), limit_of(line, "errors", "1", 1),
+                                          limit_of(line, "after", "20", 1)};
+    int n = sscanf(words, " %7s %d %47s %d %d %d", mode, &plan->share, plan->by, &limits->drift, &limits->errors,
+                   &limits->after);
     bool is_canary = n > 0 && !strcmp(mode, "canary");
     plan->mode = is_canary ? FASTR_TRIAL_CANARY : FASTR_TRIAL_SHADOW;
     return (n == 3 || n == 6) && (is_canary || !strcmp(mode, "shadow")) && plan->share >= 1 &&
@@ -573,7 +576,8 @@ static void command_trial(struct bufferevent *client, const char *line, const ch
         return;
     }
     if (!read_plan(&plan, line, words)) {
-        answer_error(client, "trial LINE HASH canary|shadow SHARE BY [DRIFT ERRORS AFTER]: SHARE is 1 to 10000");
+        answer_error(client, "trial LINE HASH canary|shadow SHARE BY [DRIFT ERRORS AFTER]: SHARE is 1 to 10000, ERRORS and "
+                             "AFTER are at least 1, here or in the settings LINE.trial.*");
         return;
     }
     snprintf(plan.hash, sizeof plan.hash, "%.64s", hash);

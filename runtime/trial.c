@@ -223,6 +223,20 @@ bool fastr_trial_compared(struct fastr_trial *trial, uint64_t word, const struct
     return end_by_drift(trial, word, money);
 }
 
+bool fastr_trial_judged(struct fastr_trial *trial, uint64_t word, bool is_same, const char *what)
+{
+    if (!fastr_trial_runs(trial, word))
+        return false;
+    int64_t judged = add(&trial->judged, 1), otherwise = add(&trial->otherwise, !is_same);
+    if (is_same || judged < trial->plan.limits.after || !is_drift(trial, otherwise, judged))
+        return false;
+    char *reason = fastr_format("other answers than the live ones in %lld of %lld decisions, the last %.40s; the limit is %.2f %%",
+                                (long long)otherwise, (long long)judged, what, trial->plan.limits.drift / 100.0);
+    bool is_ended = fastr_trial_end(trial, word, reason, true);
+    free(reason);
+    return is_ended;
+}
+
 /* ---- telling ---- */
 
 static void tell_text(struct fastr_buffer *out, const char *name, const char *text, size_t size)
@@ -303,6 +317,8 @@ static void tell_counters(struct fastr_buffer *out, const struct fastr_trial *tr
     tell_number(out, "differing", atomic_load(&trial->dearer) + atomic_load(&trial->cheaper));
     tell_number(out, "dearer", atomic_load(&trial->dearer));
     tell_number(out, "cheaper", atomic_load(&trial->cheaper));
+    tell_number(out, "judged", atomic_load(&trial->judged));
+    tell_number(out, "otherwise", atomic_load(&trial->otherwise));
     tell_number(out, "errors", atomic_load(&trial->errors));
     tell_number(out, "kills", atomic_load(&trial->kills));
     tell_number(out, "dropped", atomic_load(&trial->dropped));

@@ -21,9 +21,9 @@ enum { FASTR_TRIAL_WHOLE = 10000, FASTR_TRIAL_CURRENCIES = 4, FASTR_TRIAL_WORST 
 
 /* What ends a trial. */
 struct fastr_trial_limits {
-    int drift;  /* basis points of the live sum: all that is dearer, or all that is cheaper, makes more than that; 0: any */
+    int drift;  /* basis points: all that is dearer, or all that is cheaper, of the live sum; other answers of all; 0: any */
     int errors; /* so many failures of the candidate; at least 1 */
-    int after;  /* drift is looked at from so many comparisons in a currency on; at least 1 */
+    int after;  /* drift is looked at from so many comparisons in a currency, or without one, on; at least 1 */
 };
 
 struct fastr_trial_plan {
@@ -62,6 +62,7 @@ struct fastr_trial {
     bool is_breach;               /* a limit ended it */
     _Atomic int64_t by_live, by_candidate; /* answers with a key */
     _Atomic int64_t compared, dearer, cheaper, errors, kills, dropped; /* kills: errors that a budget made */
+    _Atomic int64_t judged, otherwise;     /* comparisons of answers that are no money, and those that differ */
     struct fastr_trial_money money[FASTR_TRIAL_CURRENCIES];
     atomic_int worst_holder;      /* pid of who writes `worst` */
     struct fastr_trial_case worst[FASTR_TRIAL_WORST];
@@ -95,6 +96,8 @@ int fastr_trial_bucket(const char *hash, const char *key);
 void fastr_trial_answered(struct fastr_trial *trial, uint64_t word, bool by_candidate);
 bool fastr_trial_failed(struct fastr_trial *trial, uint64_t word, bool is_budget, const char *what);
 bool fastr_trial_compared(struct fastr_trial *trial, uint64_t word, const struct fastr_trial_pair *pair);
+/* An answer that is no money, as whether an order is taken. `what` is the decision; drift is looked at as for money. */
+bool fastr_trial_judged(struct fastr_trial *trial, uint64_t word, bool is_same, const char *what);
 void fastr_trial_dropped(struct fastr_trial *trial, uint64_t word); /* a comparison that was not made */
 
 /* Appends the last trial as a JSON object, or null if there was none. `live`: the sequence of what is live. */

@@ -140,6 +140,16 @@ static void as_many_errors_as_allowed_end_it(void **state) {
     assert_int_equal(1, trial->kills);
 }
 
+static void other_answers_than_the_live_ones_end_it(void **state) {
+    uint64_t word = begin(200, 1, 20);
+    for (int i = 0; i < 50; i++)
+        assert_false(fastr_trial_judged(trial, word, i != 7, "order.accept"));
+    assert_true(fastr_trial_judged(trial, word, false, "cart.accept"));
+    assert_string_equal("other answers than the live ones in 2 of 51 decisions, the last cart.accept; the limit is 2.00 %",
+                        trial->reason);
+    assert_int_equal(0, trial->compared);
+}
+
 static void the_ten_worst_are_kept_each_once(void **state) {
     char key[8];
     uint64_t word = begin(100000, 1, 1000);
@@ -227,6 +237,7 @@ int main(void) {
         TEST(a_base_of_nothing_allows_nothing),
         TEST(currencies_are_counted_apart_and_too_many_are_dropped),
         TEST(as_many_errors_as_allowed_end_it),
+        TEST(other_answers_than_the_live_ones_end_it),
         TEST(the_ten_worst_are_kept_each_once),
         TEST(a_dead_holder_is_passed_by),
         TEST(nothing_is_lost_when_many_processes_count),

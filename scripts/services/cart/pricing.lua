@@ -169,7 +169,8 @@ function M.price(cart, gathered)
   local shipping, option = chosen_shipping(cart, gathered)
   if not shipping then return nil, option end
   facts.shipping, facts.coupons = array(shipping), usable(cart, gathered)
-  local decision, info = decide("price.cart", facts, cart, { explain = "full", compare = #cart.lines > 0 })
+  local decision, info = decide("price.cart", facts, cart, { explain = "full",
+    compare = #cart.lines > 0 and "money" or nil })
   if not decision then return nil, info end
   local products = {}
   for _, line in ipairs(cart.lines) do products[line.sku] = facts_of(line, gathered) end
@@ -195,7 +196,7 @@ function M.accept(cart, change, gathered)
   local facts = base_facts(cart, gathered)
   facts.change = change
   if change.kind ~= "checkout" then facts.stock = stock_of(cart, gathered) end
-  local decision, failed = decide("cart.accept", facts, cart)
+  local decision, failed = decide("cart.accept", facts, cart, { compare = "answer" })
   if not decision then return nil, failed end
   if decision.accept then return true end
   local errors = {}

@@ -17,23 +17,20 @@ local function basis_points(text, name, least, most)
   return nil, ("--%s %s: a percentage from %s to %s is expected, as 5%%"):format(name, text, least / 100, most / 100)
 end
 
-local function limit(given, name, otherwise)
-  if not given[name] then return otherwise end
-  local number = tonumber(given[name]:match("^%d+$"))
+local function limit(text, name)
+  local number = tonumber(text:match("^%d+$"))
   if number and number >= 1 and number <= 1000000 then return number end
-  return nil, ("--%s %s: a whole number from 1 is expected"):format(name, given[name])
+  return nil, ("--%s %s: a whole number from 1 is expected"):format(name, text)
 end
 
 -- The limits that end a trial, those of the settings where none are given: { drift (basis points), errors, after }.
 local function limits_of(given)
   local limits, message = {}
-  limits.drift = tonumber(fastr.setting("rules.trial.drift_percent", "2")) * 100
-  if given.drift then
-    limits.drift, message = basis_points(given.drift, "drift", 0, 100000)
-    if not limits.drift then return nil, message end
-  end
-  for name, otherwise in pairs { errors = 1, after = 20 } do
-    limits[name], message = limit(given, name, tonumber(fastr.setting("rules.trial." .. name, otherwise)))
+  limits.drift, message = basis_points(given.drift or fastr.setting("rules.trial.drift_percent", "2"), "drift", 0,
+    100000)
+  if not limits.drift then return nil, message end
+  for name, otherwise in pairs { errors = "1", after = "20" } do
+    limits[name], message = limit(given[name] or fastr.setting("rules.trial." .. name, otherwise), name)
     if not limits[name] then return nil, message end
   end
   return limits
@@ -104,6 +101,9 @@ local function counted(trial)
   local text = ("%s answers by the candidate, %s by the live version; %s compared, %s differ"):format(
     words.count(trial.by_candidate), words.count(trial.by_live), words.count(trial.compared),
     words.count(trial.differing))
+  if trial.otherwise > 0 then
+    text = text .. ("; %s of %s other answers"):format(words.count(trial.otherwise), words.count(trial.judged))
+  end
   if trial.errors > 0 then
     text = text .. ("; %s failures, %s of a budget"):format(words.count(trial.errors), words.count(trial.kills))
   end

@@ -12,7 +12,7 @@ return { routes = {
   { method = "GET", path = "/price", handle = function(req)
     local q = req.query
     local decision, message, code = fastr.rules.decide("price.cart", facts(q.sku or "A", tonumber(q.units or "10")),
-      { key = q.key, compare = q.compare ~= "no" })
+      { key = q.key, compare = q.compare ~= "no" and "money" or nil })
     if not decision then return 500, { message = message, code = code } end
     return 200, { total = decision.total, pack = message.pack }
   end },
@@ -23,6 +23,10 @@ return { routes = {
       packs[i] = info.pack
     end
     return 200, packs
+  end },
+  { method = "GET", path = "/accept", handle = function(req)
+    return 200, (fastr.rules.decide("cart.accept", { currency = "GBP", lines = { { sku = "A", quantity = 2 } },
+      stock = { A = 5 } }, { key = req.query.key, compare = "answer" }))
   end },
   { method = "GET", path = "/trial", handle = function() return 200, fastr.rules.trial() or {} end },
 }, consumers = {}, schedules = {} }]]
@@ -211,6 +215,23 @@ describe("a canary", function()
 end)
 
 describe("a shadow", function()
+  it("whose candidate would refuse carts is stopped, and none was refused", function()
+    ask("trial rules " .. halved() .. " shadow 10000 me")
+    for i = 1, 25 do assert.is_true(get("/accept?key=cart" .. i).accept) end
+    host.eventually("all are compared", function() return trial().judged == 25 end)
+    assert.same({ 0, true }, { trial().otherwise, trial().running })
+    local hash = version("cart/accept.lua", function(text)
+      return (text:gsub("return { accept", "if facts.stock and facts.stock.A == 5 then problems[1] = { sku = 'A', code = 'five', "
+        .. "detail = 'five' } end return { accept"))
+    end)
+    ask("stop rules me next")
+    ask("trial rules " .. hash .. " shadow 10000 me")
+    for i = 1, 25 do assert.is_true(get("/accept?key=cart" .. i).accept) end
+    host.eventually("it is stopped", function() return not trial().running end)
+    assert.equal("other answers than the live ones in 20 of 20 decisions, the last cart.accept; the limit is 2.00 %",
+      trial().reason)
+  end)
+
   it("changes no answer and counts what compare finds on the same carts", function()
     local hash, candidate = halved()
     ask("trial rules " .. hash .. " shadow 10000 me 10000 1 1000000")
