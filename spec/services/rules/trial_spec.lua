@@ -221,8 +221,8 @@ describe("a shadow", function()
     host.eventually("all are compared", function() return trial().judged == 25 end)
     assert.same({ 0, true }, { trial().otherwise, trial().running })
     local hash = version("cart/accept.lua", function(text)
-      return (text:gsub("return { accept", "if facts.stock and facts.stock.A == 5 then problems[1] = { sku = 'A', code = 'five', "
-        .. "detail = 'five' } end return { accept"))
+      return (text:gsub("return { accept", "if facts.stock and facts.stock.A == 5 then "
+        .. "problems[1] = { sku = 'A', code = 'five', detail = 'five' } end return { accept"))
     end)
     ask("stop rules me next")
     ask("trial rules " .. hash .. " shadow 10000 me")
