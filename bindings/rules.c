@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "bindings/rules.h"
+#include "bindings/rules_agent.h"
 #include "bindings/rules_sealed.h"
 #include "bindings/util.h"
 #include "runtime/json.h"
@@ -528,5 +529,16 @@ static int open_rules(lua_State *L) {
     return 1;
 }
 
-const struct fastr_binding fastr_binding_rules = {.name = "rules", .open = open_rules, .stop = fastr_rules_trial_close,
-                                                     .builder = &builder};
+static int start_rules(struct fastr_err *err) {
+    (void)err;
+    fastr_rules_agent_start();
+    return 0;
+}
+
+static void stop_rules(void) {
+    fastr_rules_agent_stop();
+    fastr_rules_trial_close();
+}
+
+const struct fastr_binding fastr_binding_rules = {
+    .name = "rules", .open = open_rules, .start = start_rules, .stop = stop_rules, .builder = &builder};

@@ -10,6 +10,8 @@ return {
   scripts = "scripts",
   rules_dir = "scripts/rules",
   rules = {
+    agent = false,          -- true: one process of this host (of those that serve `rules`) follows what is activated
+    host = "",              -- what this host is called in the service's record; empty: as the machine calls itself
     signed = false,         -- true (production): only packs signed with a key that this host trusts become live
     -- The decision points that the services ask: a pack that does not decide all of them is refused.
     points = { "price.cart", "cart.accept", "shipping.options", "order.accept", "order.transition", "payment.route",

@@ -169,9 +169,13 @@ static int reload(int argc, char **argv)
     return rc;
 }
 
-static int rollback(void)
+static int rollback(int argc, char **argv)
 {
-    char *command = fastr_format("rollback rules %s", user());
+    if (argc != 0 && (argc != 2 || strcmp(argv[0], "--reason") || strpbrk(argv[1], "\r\n"))) {
+        fprintf(stderr, "usage: fastr rules rollback [--reason TEXT]\n");
+        return 2;
+    }
+    char *command = fastr_format("rollback rules %s %s", user(), argc ? argv[1] : "");
     int rc = tell_leader(fastr_setting("var", "var"), command, "rules rolled back on this host");
     free(command);
     return rc;
@@ -182,7 +186,7 @@ static int rollback(void)
 static int rules(int argc, char **argv)
 {
     if (argc > 0 && !strcmp(argv[0], "rollback"))
-        return rollback();
+        return rollback(argc - 1, argv + 1);
     return fastr_tool_rules(argv, argc);
 }
 

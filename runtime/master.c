@@ -7,12 +7,14 @@
  * Control socket VAR/run/NAME.sock: one command line in, one line of JSON out.
  *   status                       this process, its workers and its lines
  *   prepare LINE HASH            every worker builds and proves a stored bundle
- *   activate LINE HASH BY        prepare here and (for a line of the whole host) on every other master, then store
- *   rollback LINE BY             the version before is live at once
+ *   activate LINE HASH BY [REASON]
+ *                                prepare here and (for a line of the whole host) on every other master, then store
+ *   rollback LINE BY [REASON]    the version before is live at once
  *   trial LINE HASH canary|shadow SHARE BY [DRIFT ERRORS AFTER]
  *                                prepare as for an activation, then a trial beside what is live (trial.h); share and drift
  *                                in basis points; limits that are not given are those of the settings LINE.trial
  *   stop LINE BY REASON          the trial ends at once
+ * What these four did is added to the journal (journal.h).
  *   drain                        finish and exit
  */
 #include "runtime/master.h"
@@ -35,6 +37,7 @@
 #include <unistd.h>
 
 #include "runtime/control.h"
+#include "runtime/journal.h"
 #include "runtime/json.h"
 #include "runtime/lines.h"
 #include "runtime/listen.h"
@@ -42,7 +45,7 @@
 #include "runtime/slots.h"
 #include "runtime/worker.h"
 
-enum { PREPARE_TIMEOUT_S = 5, MESSAGE_MAX = 1024, BACKOFF_MAX_MS = 5000 };
+enum { PREPARE_TIMEOUT_S = 5, MESSAGE_MAX = 1024, REASON_MAX = 512, BACKOFF_MAX_MS = 5000 };
 
 struct child {
     int slot;
@@ -60,7 +63,7 @@ enum purpose { PREPARE, ACTIVATE, TRY };
 struct operation {
     struct operation *next;
     unsigned id;
-    char line[80], hash[72], by[48];
+    char line[80], hash[72], by[48], reason[REASON_MAX];
     enum purpose purpose;
     struct fastr_trial_plan plan;   /* of TRY */
     uint64_t workers;               /* bit per slot that has not answered */
@@ -109,6 +112,25 @@ static int store(struct operation *operation, struct fastr_err *err)
     return operation->purpose == TRY ? fastr_line_try(line, &operation->plan, err) : 0;
 }
 
+/* For the record of the host: scripts are each process's own. */
+static void note(const char *line, const char *mode, const char *hash, const char *by, const char *reason, int share)
+{
+    if (strcmp(line, "scripts"))
+        fastr_journal_add(var, &(struct fastr_journal_entry){line, mode, hash, by, reason, share});
+}
+
+static void note_operation(const struct operation *operation)
+{
+    bool is_canary = operation->plan.mode == FASTR_TRIAL_CANARY;
+    if (operation->error[0] || operation->purpose == PREPARE)
+        return;
+    if (operation->purpose == ACTIVATE)
+        note(operation->line, "live", operation->hash, operation->by, operation->reason, 0);
+    else
+        note(operation->line, is_canary ? "canary" : "shadow", operation->hash, operation->by, operation->reason,
+             operation->plan.share);
+}
+
 static void log_operation(const struct operation *operation)
 {
     static const char *const words[] = {"prepared:", "live:", "on trial:"};
@@ -134,6 +156,7 @@ static void finish_operation(struct operation *operation)
         fastr_buffer_free(&out);
     }
     log_operation(operation);
+    note_operation(operation);
     for (struct operation **at = &operations; *at; at = &(*at)->next) {
         if (*at == operation) {
             *at = operation->next;
@@ -525,7 +548,7 @@ static void describe(struct fastr_buffer *out)
     fastr_buffer_text(out, "]}\n");
 }
 
-static void command_rollback(struct bufferevent *client, const char *line_name, const char *by)
+static void command_rollback(struct bufferevent *client, const char *line_name, const char *by, const char *reason)
 {
     struct fastr_line *line = fastr_line_find(line_name);
     struct fastr_err err = {"invalid", "no such line"};
@@ -541,6 +564,7 @@ static void command_rollback(struct bufferevent *client, const char *line_name, 
     answer(client, &out);
     fastr_buffer_free(&out);
     fastr_log(FASTR_INFO, "rolled back %s to %.12s by %s", line_name, hash, by);
+    note(line_name, "rollback", hash, by, reason, 0);
 }
 
 /* The setting LINE.trial.LIMIT times `scale`; -1 for what is no number of 0 or more. */
@@ -596,6 +620,7 @@ static void command_stop(struct bufferevent *client, const char *line_name, cons
     }
     answer(client, &(struct fastr_buffer){"{\"ok\":true}\n", 12, 13});
     fastr_log(FASTR_INFO, "the trial of %s was stopped by %s: %s", line_name, by, reason);
+    note(line_name, "stop", "", by, reason, 0);
 }
 
 static void begin_end(void);
@@ -611,10 +636,12 @@ static void obey(struct bufferevent *client, const char *command)
         fastr_buffer_free(&out);
     } else if (sscanf(command, "prepare %79s %71s", line, hash) == 2 && fastr_line_find(line)) {
         prepare_everywhere(begin_operation(client, PREPARE, line, hash, ""));
-    } else if (sscanf(command, "activate %79s %71s %47s", line, hash, by) == 3 && fastr_line_find(line)) {
-        prepare_everywhere(begin_operation(client, ACTIVATE, line, hash, by));
-    } else if (sscanf(command, "rollback %79s %47s", line, by) == 2) {
-        command_rollback(client, line, by);
+    } else if (sscanf(command, "activate %79s %71s %47s %n", line, hash, by, &at) == 3 && fastr_line_find(line)) {
+        struct operation *operation = begin_operation(client, ACTIVATE, line, hash, by);
+        snprintf(operation->reason, sizeof operation->reason, "%s", command + at);
+        prepare_everywhere(operation);
+    } else if (sscanf(command, "rollback %79s %47s %n", line, by, &at) == 2) {
+        command_rollback(client, line, by, command + at);
     } else if (sscanf(command, "trial %79s %71s%n", line, hash, &at) == 2) {
         command_trial(client, line, hash, command + at);
     } else if (sscanf(command, "stop %79s %47s %n", line, by, &at) == 2 && at && command[at]) {

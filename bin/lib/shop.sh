@@ -147,6 +147,7 @@ FASTR_SMTP_URL=smtp://127.0.0.1:$SMTP_PORT
 FASTR_PUBLIC_URL=http://127.0.0.1:$HTTP_PORT
 FASTR_PROVIDER_WEBHOOK_URL=http://127.0.0.1:$HTTP_PORT/api/v1/webhooks/test
 FASTR_ADMIN_EMAIL=admin@shop.example
+FASTR_RULES_AGENT=true
 ENV
     while read -r name count prefixes; do
       port=$INTERNAL_PORT
@@ -259,6 +260,11 @@ start_nginx() {
   wait_for 30 "NGINX" nginx_has "$settings"
 }
 
+# What is signed here may become live here; to demand it, set rules.signed.
+make_rules_key() {
+  [ -s "$VAR/secrets/rules_key" ] || bin/fastr rules key new "development@$(hostname)" | bin/fastr rules key trust -
+}
+
 # The retailer's products, prices and stock; once there, staff's changes are kept.
 load_catalogue() {
   luajit data/catalogue.lua | PGPASSFILE=$VAR/secrets/pgpass psql -X -q -At -v ON_ERROR_STOP=1 -h 127.0.0.1 \
@@ -272,6 +278,7 @@ start_shop() {
   # shellcheck disable=SC2046
   step migrate "the services' schemas" bin/fastr migrate $(services | awk '{ print $1 }')
   step load "the catalogue: 3,243 products with categories and stock" load_catalogue
+  step key "with which packs of rules are signed, trusted here" make_rules_key
   step start "$(process_count) processes of fastr, topology $FASTR_TOPOLOGY" start_services
   [ -z "$(old_programs)" ] || step renew "$(old_programs | wc -l) processes, an instance of each service at a time" renew_services
   step start "NGINX (http://127.0.0.1:$HTTP_PORT)" start_nginx

@@ -117,6 +117,10 @@ return {
     { internal = true, handler = "hosts", scope = "rules:hosts", body = shape.object {}, doc = "hosts, for the same",
       replies = { [200] = shape.object { items = shape.list(seen_host) } } },
   },
+  schedules = {
+    { name = "follow", every_ms = 100, job = "follow", one = true,
+      doc = "In one process of each host: follows what is activated, and writes down what was done on the host" },
+  },
   produces = {
     rules = { doc = "A pack was published, made live, tried or undone", key = "pack, or all", events = {
       ["rules.published.v1"] = summary, ["rules.activated.v1"] = activation } },
