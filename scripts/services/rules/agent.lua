@@ -19,7 +19,7 @@ local M = {}
 
 local host, file, json, time = fastr.host, fastr.file, fastr.json, fastr.time
 
-local STATE, AGAIN_MS, TELL_MS = "run/rules-agent", 5000, 5000
+local STATE, AGAIN_MS, TELL_MS = "run/rules-agent", 2000, 5000
 local OWN = "#" -- what this does is done by "#NUMBER/WHO"; what others do on the host is not
 
 -- ---- what it remembers ----------------------------------------------------------------------------------------------

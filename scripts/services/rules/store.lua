@@ -84,8 +84,8 @@ function M.newest(db)
   return db:latest("select coalesce(max(number), 0) as number from activations")[1].number
 end
 
--- What concerns `host` and came after the activation `after`, up to `newest`, in order. What was done on a host itself is
--- not among it.
+-- What concerns `host` and came after the activation `after`, up to `newest`, in order. What was done on a host itself
+-- is not among it.
 function M.since(db, host, after, newest)
   return db:latest("select " .. ACTIVATION .. [[ from activations where number > $2 and number <= $3 and origin is null
     and (hosts is null or $1 = any(hosts)) order by number]], host, after, newest)

@@ -1,0 +1,213 @@
+-- A host of its own beside the shop's database: what is activated reaches it; what it may not run it refuses and tells;
+-- a host that was away catches up before it serves; what was done on it is written down when it can be.
+local database = require "platform.db"
+local host = require "spec.support.host"
+local keys = require "services.auth.keys"
+local program = require "spec.support.program"
+local rules_keys = require "services.rules.keys"
+local session = require "platform.session"
+local shell = require "spec.support.shell"
+local statement = require "services.rules.statement"
+
+local db = database.open("rules")
+local call = program.of { "rules" }
+local uuid7 = fastr.crypto.uuid7
+
+local NAME = "spec-" .. uuid7():sub(-12)
+
+-- What the shop's processes are told, for a host that serves only its agent and what tells the live pack.
+local PROGRAM = [[
+  local jobs = require "services.rules.jobs"
+  return { routes = { { method = "GET", path = "/pack", handle = function()
+      return 200, { pack = fastr.rules.pack() or fastr.json.null } end } },
+    schedules = { { name = "rules.follow", every_ms = 50, one = true, handle = function()
+      fastr.task.set("service", "rules")
+      return jobs.follow()
+    end } } }
+]]
+
+local h, base_env
+
+local function env(name) return assert(os.getenv(name), name .. " is not set: run this with bin/fastr spec") end
+
+local APPROVER = { Authorization = "Bearer " .. keys.sign({ aud = session.audience, sub = uuid7(),
+  roles = fastr.json.array { "rule_approver" } }, 600) }
+
+local function ask(expected, method, path, body)
+  local status, reply = call(method, "/api/v1/rules" .. path, { body = body, headers = APPROVER })
+  assert.equal(expected, status, fastr.json.encode(reply))
+  return reply
+end
+
+local function live() return fastr.json.decode(h:get("/pack").body).pack end
+
+local function done(arguments)
+  local code, said = h:fastr(arguments)
+  assert.equal(0, code, said)
+  return said
+end
+
+local function text_of(path)
+  local file = assert(io.open(path))
+  local text = file:read("*a")
+  file:close()
+  return text
+end
+
+-- Other rules, signed with the host's key and brought to the service: the host has to fetch them.
+local function published(note)
+  h:write("scripts/rules/definitions/note.lua", ("return { %q, %q }\n"):format(note, NAME))
+  local pack = assert(fastr.rules.open(h.dir .. "/scripts/rules"))
+  local files, names, out = pack:files(), {}, { "fastr bundle 1\n" }
+  for name in pairs(files) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do out[#out + 1] = ("%s %d\n%s\n"):format(name, #files[name], files[name]) end
+  local says = statement.of(pack, { author = "spec", message = "a note" })
+  local line, private = text_of(h.dir .. "/var/secrets/rules_key"):match("^([^\n]*)\n(.*)$")
+  local id = rules_keys.read(line).id
+  local body = { bundle = table.concat(out), message = "a note", report = { ok = true } }
+  local hash = ask(201, "POST", "/packs", body).hash
+  assert.equal(pack:hash(), hash)
+  db:write("insert into signatures (pack, key, sealed) values ($1, $2, $3)", hash:sub(8), id,
+    statement.text(id, fastr.crypto.base64url(fastr.crypto.sign(private, says)), says))
+  return hash
+end
+
+local function activate(hash, more)
+  local body = { pack = hash, mode = "live", reason = "a spec's", hosts = fastr.json.array { NAME } }
+  for name, value in pairs(more or {}) do body[name] = value end
+  return ask(201, "POST", "/activations", body)
+end
+
+local function record()
+  for _, row in ipairs(ask(200, "GET", "/hosts").items) do
+    if row.name == NAME then return row end
+  end
+end
+
+local function history() return ask(200, "GET", "/activations?limit=20&host=" .. NAME).items end
+
+describe("a host's agent", function()
+  local key
+
+  lazy_setup(function()
+    base_env = { FASTR_RULES_SIGNED = "true", FASTR_RULES_HOST = NAME }
+    for _, name in ipairs { "FASTR_PG_PRIMARY", "FASTR_PG_REPLICAS", "FASTR_PG_PASSFILE", "FASTR_REDIS_ADDRESS",
+      "FASTR_KAFKA_BROKERS", "FASTR_PUBLIC_URL" } do base_env[name] = env(name) end
+    h = host.start { program = "return { routes = {} }", env = { FASTR_RULES_HOST = NAME } }
+    h:quit()
+    shell.must(("mkdir -p %s/scripts/services && cp -r scripts/services/rules %s/scripts/services/ "
+      .. "&& cp -r scripts/platform %s/scripts/"):format(h.dir, h.dir, h.dir))
+    for name, value in pairs(base_env) do h.env = h.env .. (" %s='%s'"):format(name, value) end
+    key = done("rules key new spec"):match("ed25519 [^\n]+")
+    h:write("key.pub", key .. "\n")
+    done("rules key trust " .. h.dir .. "/key.pub")
+    done("rules publish --message 'the first'")
+    h:write("scripts/main.lua", PROGRAM)
+    h.env = h.env .. " FASTR_RULES_AGENT=true"
+    h:begin()
+  end)
+  lazy_teardown(function() h:stop() end)
+
+  it("follows what is activated, with a pack that it fetches, and says so", function()
+    local hash = published "1"
+    local row = activate(hash)
+    host.eventually("the pack is live", function() return live() == hash end)
+    host.eventually("the host says so", function()
+      local seen = record()
+      return seen and seen.live == hash and seen.applied >= row.number and seen.refused == fastr.json.null
+    end)
+  end)
+
+  it("refuses what is signed by nobody whom it trusts, tells why, and takes it once it does", function()
+    local before, hash = live(), published "2"
+    done("rules key forget spec")
+    local row = activate(hash)
+    host.eventually("the host tells of it", function()
+      local seen = record()
+      return seen.refused ~= fastr.json.null and seen.refused.activation == row.number
+        and seen.refused.problem:find("does not trust", 1, true)
+    end)
+    assert.equal(before, live())
+    done("rules key trust " .. h.dir .. "/key.pub")
+    host.eventually("the pack is live", function() return live() == hash end, 15)
+  end)
+
+  it("catches up before it serves, when it was away", function()
+    local first, hash = published "3", published "4"
+    h:quit()
+    activate(first)
+    activate(hash)
+    local pid = tonumber(shell.must(("%s %s/fastr serve >>%s/log 2>&1 </dev/null & echo $!"):format(h.env,
+      os.getenv("FASTR_BUILD") or "build", h.dir)))
+    h.pid = pid
+    host.eventually("a ready reply", function()
+      local reply = h:get("/readyz")
+      if reply.status ~= 200 then return false end
+      assert.equal(hash, live())
+      return true
+    end, 20)
+  end)
+
+  it("writes down what was done on the host itself, once, with who and why", function()
+    local hash = live()
+    done("rules rollback --reason 'too dear'")
+    local now = live()
+    assert.are_not.equal(hash, now)
+    local row = host.eventually("the service knows", function()
+      local newest = history()[1]
+      return newest.done_on == NAME and newest.mode == "rollback" and newest
+    end)
+    assert.same({ now, "too dear" }, { row.pack, row.reason })
+    assert.truthy(row.by:find("@" .. NAME, 1, true))
+    fastr.time.sleep(1200)
+    assert.equal(row.id, history()[1].id)
+    assert.equal(now, live())
+  end)
+
+  it("rolls back by the service, to what the host had before", function()
+    local before, hash = published "5", published "6"
+    activate(before)
+    host.eventually("the first is live", function() return live() == before end)
+    activate(hash)
+    host.eventually("the second is live", function() return live() == hash end)
+    ask(201, "POST", "/rollback", { reason = "a spec's", hosts = fastr.json.array { NAME } })
+    host.eventually("the first is live again", function() return live() == before end)
+  end)
+
+  it("tries a canary and stops it", function()
+    activate(published "7", { mode = "canary", share = 500 })
+    local function trial()
+      local of = record().trial
+      return of ~= fastr.json.null and of
+    end
+    host.eventually("the canary runs", function() return trial() and trial().running end)
+    ask(201, "POST", "/activations", { mode = "stop", reason = "enough", hosts = fastr.json.array { NAME } })
+    host.eventually("it has ended", function() return trial() and not trial().running end)
+  end)
+
+  it("needs no database to roll back, and writes it down afterwards", function()
+    local other = h.env
+    local eighth = published "8"
+    activate(eighth)
+    host.eventually("it is live", function() return live() == eighth end)
+    h:quit()
+    h.env = other:gsub("FASTR_PG_PRIMARY='[^']*'", "FASTR_PG_PRIMARY='hostaddr=127.0.0.1 port=9 dbname=shop'")
+      :gsub("FASTR_PG_REPLICAS='[^']*'", "FASTR_PG_REPLICAS='hostaddr=127.0.0.1 port=9 dbname=shop'")
+    h.pid = tonumber(shell.must(("%s %s/fastr serve >>%s/log 2>&1 </dev/null & echo $!"):format(h.env,
+      os.getenv("FASTR_BUILD") or "build", h.dir)))
+    local hash = host.eventually("it serves what was live", live, 20)
+    local began = fastr.time.unix_ms()
+    done("rules rollback --reason 'no database'")
+    assert.is_true(fastr.time.unix_ms() - began < 2000)
+    assert.are_not.equal(hash, live())
+    h:quit()
+    h.env = other
+    h:begin()
+    local row = host.eventually("it is written down", function()
+      local newest = history()[1]
+      return newest.reason == "no database" and newest
+    end, 15)
+    assert.equal(live(), row.pack)
+  end)
+end)
