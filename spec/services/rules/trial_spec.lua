@@ -1,5 +1,6 @@
 -- Canary and shadow on a served process of one's own: who answers which cart, what is counted, what stops it.
 local host = require "spec.support.host"
+local shell = require "spec.support.shell"
 local compare = require "services.rules.compare"
 
 -- /price?key=K&units=N&sku=S: what a cart of N units at 20.00 costs; /many?n=N: which pack decides for each of N keys.
@@ -19,7 +20,8 @@ return { routes = {
   { method = "GET", path = "/many", handle = function(req)
     local packs = {}
     for i = 1, tonumber(req.query.n) do
-      local _, info = fastr.rules.decide("price.cart", facts("A", 10), { key = "cart-" .. i })
+      local _, info = fastr.rules.decide("price.cart", facts("A", 10),
+        { key = "cart-" .. i, compare = req.query.compare })
       packs[i] = info.pack
     end
     return 200, packs
@@ -61,6 +63,19 @@ local function faulty(body)
 end
 
 local function get(path) return fastr.json.decode(h:get(path).body) end
+
+-- Kills the workers one after the other; each time, another serves in its place before the next is killed.
+local function kill_workers()
+  for _, pid in ipairs(h:pids()) do
+    host.kill(pid, "KILL")
+    host.eventually("another serves", function()
+      for _, now in ipairs(h:pids()) do
+        if now == pid then return false end
+      end
+      return h:ready()
+    end)
+  end
+end
 local function trial() return get("/trial") end
 local function price(key, more) return get("/price?key=" .. key .. (more or "")) end
 
@@ -186,23 +201,47 @@ describe("a canary", function()
     local hash = halved()
     ask("trial rules " .. hash .. " canary 5000 me 10000 1 1000000")
     local before = get("/many?n=200")
-    for _, pid in ipairs(h:pids()) do
-      host.kill(pid, "KILL")
-      host.eventually("another serves", function()
-        for _, now in ipairs(h:pids()) do
-          if now == pid then return false end
-        end
-        return h:ready()
-      end)
-    end
+    kill_workers()
     for _ = 1, 10 do assert.same(before, get("/many?n=200")) end
     assert.is_true(trial().running)
+  end)
+
+  it("that a worker which comes back cannot build any more is stopped; the worker serves what is live", function()
+    local hash = discount(6)
+    ask("trial rules " .. hash .. " canary 10000 me")
+    assert.equal(18800, price("a", "&compare=no").total)
+    assert(os.remove(h.dir .. "/var/packs/" .. hash))
+    kill_workers()
+    assert.equal(18000, price("a").total)
+    assert.is_true(trial().breach)
+    assert.truthy(trial().reason:find("^the candidate failed: .*" .. hash), trial().reason)
+  end)
+
+  it("is one for all masters of the host: what one counts stops it for the other", function()
+    local port = host.free_port()
+    local other = setmetatable({ name = "second", url = "http://127.0.0.1:" .. port }, { __index = h })
+    local pid = tonumber(shell.must(("%s FASTR_NAME=second FASTR_LISTEN=127.0.0.1:%d FASTR_WORKERS=1 %s/fastr serve "
+      .. ">%s/second 2>&1 </dev/null & echo $!"):format(h.env, port, os.getenv("FASTR_BUILD") or "build", h.dir)))
+    finally(function()
+      host.kill(pid, "TERM")
+      host.eventually("the second master ends", function() return not host.alive(pid) end, 40)
+    end)
+    host.eventually("the second master serves", function() return other:ready() end)
+    ask("trial rules " .. halved() .. " canary 10000 me")
+    for i = 1, 20 do assert.equal(19000, fastr.json.decode(other:get("/price?key=cart" .. i).body).total) end
+    host.eventually("it is stopped", function() return not trial().running end)
+    assert.equal(18000, price("cart1").total)
+    assert.same({ 20, 20 }, { trial().compared, trial().by_candidate })
   end)
 
   it("does not begin with what is live, is not there or does not build, nor beside another one", function()
     local hash = halved()
     ask("trial rules " .. live:hash():sub(8) .. " canary 500 me", "is what is live")
     ask("trial rules " .. ("0"):rep(64) .. " canary 500 me", "0000")
+    local cut = discount(3)
+    shell.write(h.dir .. "/var/packs/" .. cut, "fastr bundle 1\ninit.lua 99")
+    ask("trial rules " .. cut .. " canary 500 me", "broken bundle")
+    assert.equal(18000, price("a").total)
     ask("trial rules " .. hash .. " canary 0 me", "SHARE is 1 to 10000")
     ask("trial rules " .. hash .. " canary 10001 me", "SHARE is 1 to 10000")
     ask("trial scripts " .. hash .. " canary 500 me", "no trial of that line")
@@ -254,6 +293,14 @@ describe("a shadow", function()
     assert.equal(10, #now.worst)
     assert.same({ key = "cart60...", delta = 6000, currency = "GBP", line = "A x 60", rule = "ten_off_over_150" },
       now.worst[1])
+  end)
+
+  it("leaves out comparisons that would wait too long, and counts them", function()
+    ask("trial rules " .. halved() .. " shadow 10000 me 10000 1 1000000")
+    get("/many?n=1000&compare=money")
+    local now = compared(1000)
+    assert.same({ 256, 744 }, { now.compared, now.dropped })
+    assert.truthy(h:get("/metrics").body:find('fastr_rules_trial_total{what="dropped"} ', 1, true))
   end)
 
   it("whose candidate raises is stopped, and no answer has changed", function()
