@@ -87,15 +87,32 @@ static int64_t floor_of(const struct line *line) {
 
 /* ---- opening --------------------------------------------------------------------------------------------------- */
 
-static int64_t field_amount(lua_State *L, const char *name, int64_t otherwise) {
-    lua_getfield(L, -1, name);
+/* Names of a line's fields: upvalues of money.ledger after its metatable, so that they are not looked up for each line. */
+enum field { SKU = 2, TAX_CATEGORY, UNIT_PRICE, FLOOR_PRICE, QUANTITY, CATEGORIES };
+static const char *const field_names[] = {"sku", "tax_category", "unit_price", "floor_price", "quantity", "categories", NULL};
+
+/* Pushes a field of the line on the top. */
+static void push_field(lua_State *L, enum field field) {
+    lua_pushvalue(L, lua_upvalueindex((int)field));
+    lua_rawget(L, -2);
+}
+
+static int64_t field_amount(lua_State *L, enum field field, int64_t otherwise) {
+    push_field(L, field);
     int64_t amount = lua_isnil(L, -1) ? otherwise : fastr_check_amount(L, -1);
     lua_pop(L, 1);
     return amount;
 }
 
+static struct text field_text(lua_State *L, struct ledger *ledger, enum field field) {
+    push_field(L, field);
+    struct text text = keep_text(L, ledger, -1);
+    lua_pop(L, 1);
+    return text;
+}
+
 static void read_categories(lua_State *L, struct ledger *ledger, struct line *line) {
-    lua_getfield(L, -1, "categories");
+    push_field(L, CATEGORIES);
     int count = lua_istable(L, -1) ? (int)lua_objlen(L, -1) : 0;
     line->categories = count ? fastr_arena_alloc(ledger->arena, (size_t)count * sizeof *line->categories) : NULL;
     for (int i = 1; i <= count; i++) {
@@ -107,14 +124,11 @@ static void read_categories(lua_State *L, struct ledger *ledger, struct line *li
 }
 
 static void read_line(lua_State *L, struct ledger *ledger, struct line *line) {
-    lua_getfield(L, -1, "sku");
-    line->sku = keep_text(L, ledger, -1);
-    lua_getfield(L, -2, "tax_category");
-    line->tax_category = keep_text(L, ledger, -1);
-    lua_pop(L, 2);
-    line->list = line->unit = field_amount(L, "unit_price", -1);
-    line->floor = field_amount(L, "floor_price", 0);
-    line->quantity = field_amount(L, "quantity", 0);
+    line->sku = field_text(L, ledger, SKU);
+    line->tax_category = field_text(L, ledger, TAX_CATEGORY);
+    line->list = line->unit = field_amount(L, UNIT_PRICE, -1);
+    line->floor = field_amount(L, FLOOR_PRICE, 0);
+    line->quantity = field_amount(L, QUANTITY, 0);
     if (!line->sku.data || line->list < 0 || line->floor < 0 || line->quantity < 1 || line->quantity > UNITS_MAX)
         luaL_error(L, "line of '%s': sku, quantity from 1, unit_price and floor_price from 0 are needed",
                    line->sku.data ? line->sku.data : "?");
@@ -1111,6 +1125,8 @@ void fastr_ledger_open(lua_State *L) {
     lua_pushlightuserdata(L, (void *)&fastr_sandbox_export_key);
     lua_pushlightuserdata(L, pointer);
     lua_rawset(L, -3);
-    lua_pushcclosure(L, l_ledger, 1);
+    for (int i = 0; field_names[i]; i++)
+        lua_pushstring(L, field_names[i]);
+    lua_pushcclosure(L, l_ledger, CATEGORIES);
     lua_setfield(L, -2, "ledger");
 }

@@ -82,6 +82,7 @@ struct block {
 
 struct fastr_arena {
     struct block *block; /* newest first; the last in the chain is the first block */
+    size_t size;         /* of all blocks */
 };
 
 static struct block *block_new(size_t size, struct block *next)
@@ -105,6 +106,7 @@ struct fastr_arena *fastr_arena_new(void)
         return spare.list[--spare.count];
     struct fastr_arena *arena = fastr_alloc(sizeof *arena);
     arena->block = block_new(FIRST_BLOCK, NULL);
+    arena->size = sizeof *arena->block + FIRST_BLOCK;
     return arena;
 }
 
@@ -113,6 +115,7 @@ void fastr_arena_reset(struct fastr_arena *arena)
     while (arena->block->next) {
         struct block *old = arena->block;
         arena->block = old->next;
+        arena->size -= sizeof *old + old->size;
         free(old);
     }
     arena->block->used = 0;
@@ -135,10 +138,7 @@ void fastr_arena_free(struct fastr_arena *arena)
 
 size_t fastr_arena_size(const struct fastr_arena *arena)
 {
-    size_t size = 0;
-    for (const struct block *block = arena->block; block; block = block->next)
-        size += sizeof *block + block->size;
-    return size;
+    return arena->size;
 }
 
 void *fastr_arena_alloc(struct fastr_arena *arena, size_t size)
@@ -147,6 +147,7 @@ void *fastr_arena_alloc(struct fastr_arena *arena, size_t size)
     if (size > arena->block->size - arena->block->used) {
         size_t wanted = arena->block->size * 2;
         arena->block = block_new(wanted > size ? wanted : size, arena->block);
+        arena->size += sizeof *arena->block + arena->block->size;
     }
     void *memory = arena->block->bytes + arena->block->used;
     arena->block->used += size;

@@ -14,7 +14,7 @@
 #include "runtime/shape.h"
 
 enum { HOOK_STEP = 1000, DEPTH_MAX = 32 };
-enum { CLASS_STEP = 16, SMALL_BYTES = 512, CHUNK_BYTES = 65536, GARBAGE_BYTES = 512 * 1024, HELD_MUCH = 64 * 1024 };
+enum { CLASS_STEP = 16, SMALL_BYTES = 512, CHUNK_BYTES = 65536, GARBAGE_BYTES = 2048 * 1024, HELD_MUCH = 64 * 1024 };
 enum { STACK_BYTES = 256 * 1024, POINT_MAX = 96 };
 
 const char fastr_sandbox_export_key = 'x';
@@ -277,8 +277,8 @@ static void disarm(struct fastr_sandbox *sandbox) {
         lua_sethook(sandbox->L, NULL, 0, 0);
 }
 
-/* Garbage is taken away once there is half a megabyte of it: a full collection of a small state is cheap, and all
- * that decisions touch stays in the processor's cache. */
+/* Garbage is taken away once there is two megabytes of it: a collection marks all that the pack holds, so it is to pay for
+ * many decisions; with more, what they touch would leave the processor's cache. */
 static void tidy(struct fastr_sandbox *sandbox) {
     lua_settop(sandbox->L, 0);
     sandbox->outside += sandbox->held > HELD_MUCH ? sandbox->held : 0;

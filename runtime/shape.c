@@ -14,7 +14,7 @@
 enum kind { ANY, BOOLEAN, NUMBER, INTEGER, TEXT, LIST, MAP, OBJECT };
 static const char *const kind_names[] = {"any", "boolean", "number", "integer", "text", "list", "map", "object", NULL};
 
-enum { FIELDS_MAX = 64, DEPTH_MAX = 16, SHAPES_MAX = 20000, CHECK_STEP = 256 };
+enum { FIELDS_MAX = 64, DEPTH_MAX = 16, STACK_SLOTS = 4 * (DEPTH_MAX + 2) + 8, SHAPES_MAX = 20000, CHECK_STEP = 256 };
 
 struct field {
     char *name;
@@ -236,7 +236,7 @@ struct walk {
 
 /* A value as either source has it: Lua's type, and for a table on the tape the number of its members. */
 struct value {
-    int type, index;
+    int type, index; /* a table's place on the stack */
     bool truth, list;
     double number;
     const char *text;
@@ -272,13 +272,13 @@ static void visit(struct walk *walk, const struct shape *shape, const struct val
                   int depth);
 
 static struct value lua_value(lua_State *L, int index) {
-    struct value value = {.type = lua_type(L, index), .index = index};
+    struct value value = {.type = lua_type(L, index)};
     switch (value.type) {
     case LUA_TBOOLEAN: value.truth = lua_toboolean(L, index); break;
     case LUA_TNUMBER: value.number = lua_tonumber(L, index); break;
     case LUA_TSTRING: value.text = lua_tolstring(L, index, &value.length); break;
     case LUA_TLIGHTUSERDATA: value.type = lua_touserdata(L, index) ? LUA_TLIGHTUSERDATA : LUA_TNIL; break;
-    case LUA_TTABLE: value.length = lua_objlen(L, index); break;
+    case LUA_TTABLE: value.index = index < 0 ? lua_gettop(L) + index + 1 : index; break;
     }
     return value;
 }
@@ -299,10 +299,18 @@ static struct value tape_value(struct walk *walk) {
 
 /* The members of a table, one after the other: their keys (a text, or a number in a list) and values. */
 struct members {
-    size_t left;
-    int number;
-    struct value key, value;
+    size_t left; /* on the tape */
+    int type;    /* of the key, which is `number`, or `name` of `length` bytes */
+    double number;
+    const char *name;
+    size_t length;
+    struct value value;
 };
+
+/* How many members a list has: in Lua its border. */
+static size_t length_of(const struct walk *walk, const struct value *table) {
+    return walk->at ? table->length : lua_objlen(walk->from, table->index);
+}
 
 static struct members members_of(struct walk *walk, const struct value *table) {
     if (!walk->at)
@@ -310,20 +318,35 @@ static struct members members_of(struct walk *walk, const struct value *table) {
     return (struct members){.left = table->length};
 }
 
-static bool next_member(struct walk *walk, const struct value *table, struct members *members) {
-    if (!walk->at) {
-        if (!lua_next(walk->from, table->index))
-            return false;
-        int top = lua_gettop(walk->from);
-        members->key = lua_value(walk->from, top - 1);
-        members->value = lua_value(walk->from, top);
-        return true;
-    }
+static bool next_in_lua(lua_State *from, int table, struct members *members) {
+    if (!lua_next(from, table))
+        return false;
+    members->type = lua_type(from, -2);
+    if (members->type == LUA_TSTRING)
+        members->name = lua_tolstring(from, -2, &members->length);
+    else
+        members->number = members->type == LUA_TNUMBER ? lua_tonumber(from, -2) : 0;
+    members->value = lua_value(from, -1);
+    return true;
+}
+
+static bool next_on_tape(struct walk *walk, bool list, struct members *members) {
     if (members->left-- == 0)
         return false;
-    members->key = table->list ? (struct value){.type = LUA_TNUMBER, .number = ++members->number} : tape_value(walk);
+    if (list) {
+        members->type = LUA_TNUMBER;
+        members->number++;
+    } else {
+        members->type = LUA_TSTRING;
+        members->name = walk->at->text;
+        members->length = walk->at++->count;
+    }
     members->value = tape_value(walk);
     return true;
+}
+
+static bool next_member(struct walk *walk, const struct value *table, struct members *members) {
+    return walk->at ? next_on_tape(walk, table->list, members) : next_in_lua(walk->from, table->index, members);
 }
 
 /* After each member: lua_next wants the key on the top. */
@@ -344,7 +367,7 @@ static void visit_number(struct walk *walk, const struct shape *shape, const str
     double number = value->number;
     if (!(fabs(number) <= 9007199254740991.0))
         refuse(walk, place, "a number within 2^53 - 1 is expected");
-    if (shape->kind == INTEGER && number != floor(number))
+    if (shape->kind == INTEGER && number != (double)(int64_t)number)
         refuse(walk, place, "an integer is expected, not %.17g", number);
     if (number < shape->least)
         refuse(walk, place, "at least %.17g is expected, not %.17g", shape->least, number);
@@ -389,8 +412,6 @@ static void enter(struct walk *walk, const struct value *value, const struct pla
         refuse(walk, place, "%s is expected, not a %s", what, type_of(value));
     if (depth > DEPTH_MAX)
         refuse(walk, place, "nested more than %d deep", DEPTH_MAX);
-    if ((!walk->at && !lua_checkstack(walk->from, 6)) || !lua_checkstack(walk->to, 6))
-        refuse(walk, place, "no room on the stack");
 }
 
 static void visit_list(struct walk *walk, const struct shape *shape, const struct value *value,
@@ -398,7 +419,7 @@ static void visit_list(struct walk *walk, const struct shape *shape, const struc
     enter(walk, value, place, depth, "a list");
     if (walk->at && !value->list && value->length)
         refuse(walk, place, "a list is expected, not an object");
-    int length = (int)value->length, seen = 0;
+    int length = (int)length_of(walk, value), seen = 0;
     if ((double)length > shape->most)
         refuse(walk, place, "a list of at most %d is expected, not %d", (int)shape->most, length);
     if ((double)length < shape->least)
@@ -407,9 +428,9 @@ static void visit_list(struct walk *walk, const struct shape *shape, const struc
         lua_createtable(walk->to, length, 0);
     struct members members = members_of(walk, value);
     while (next_member(walk, value, &members)) {
-        if (members.key.type != LUA_TNUMBER)
+        if (members.type != LUA_TNUMBER)
             refuse(walk, place, "a list is expected, not an object");
-        struct place here = {place, NULL, (int)members.key.number};
+        struct place here = {place, NULL, (int)members.number};
         seen++;
         visit(walk, shape->of, &members.value, &here, depth + 1);
         if (walk->copy)
@@ -449,9 +470,10 @@ int fastr_edit_distance(const char *a, const char *b) {
     return row[lb];
 }
 
-static int unknown_field(struct walk *walk, const struct shape *shape, const struct value *key, const struct place *place) {
+static int unknown_field(struct walk *walk, const struct shape *shape, const struct members *key,
+                         const struct place *place) {
     char name[128];
-    snprintf(name, sizeof name, "%.*s", key->length < 120 ? (int)key->length : 120, key->text);
+    snprintf(name, sizeof name, "%.*s", key->length < 120 ? (int)key->length : 120, key->name);
     const char *best = NULL;
     int least = 2 + (int)strlen(name) / 2;
     for (int i = 0; i < shape->field_count; i++) {
@@ -505,11 +527,11 @@ static void visit_object(struct walk *walk, const struct shape *shape, const str
         lua_createtable(walk->to, 0, shape->field_count < room ? shape->field_count : room);
     struct members members = members_of(walk, value);
     while (next_member(walk, value, &members)) {
-        if (members.key.type != LUA_TSTRING)
+        if (members.type != LUA_TSTRING)
             refuse(walk, place, "an object is expected, not a list");
-        int at = field_of(shape, members.key.text, members.key.length);
+        int at = field_of(shape, members.name, members.length);
         if (at < 0)
-            unknown_field(walk, shape, &members.key, place);
+            unknown_field(walk, shape, &members, place);
         visit_field(walk, shape, at, &seen, &members.value, place, depth);
         leave_member(walk);
     }
@@ -517,19 +539,19 @@ static void visit_object(struct walk *walk, const struct shape *shape, const str
         visit_missing(walk, shape, seen, place);
 }
 
-static void push_key(struct walk *walk, const struct value *key) {
+static void push_key(struct walk *walk, const struct members *key) {
     if (key->type == LUA_TSTRING)
-        lua_pushlstring(walk->to, key->text, key->length);
+        lua_pushlstring(walk->to, key->name, key->length);
     else
         lua_pushnumber(walk->to, key->number);
 }
 
 /* The key as a place's name, cut where it is long; on the tape it has no NUL of its own. */
-static struct place member_place(const struct value *key, char name[96], const struct place *up) {
+static struct place member_place(const struct members *key, char name[96], const struct place *up) {
     if (key->type != LUA_TSTRING)
         return (struct place){up, NULL, (int)key->number};
     size_t length = key->length < 95 ? key->length : 95;
-    memcpy(name, key->text, length);
+    memcpy(name, key->name, length);
     name[length] = '\0';
     return (struct place){up, name, 0};
 }
@@ -539,17 +561,18 @@ static void visit_map(struct walk *walk, const struct shape *of, const struct va
                       int depth) {
     enter(walk, value, place, depth, "an object");
     bool list = !walk->at || value->list;
+    int length = walk->copy ? (int)length_of(walk, value) : 0;
     if (walk->copy)
-        lua_createtable(walk->to, list ? (int)value->length : 0, list ? 0 : (int)value->length);
+        lua_createtable(walk->to, list ? length : 0, list ? 0 : length);
     struct members members = members_of(walk, value);
     while (next_member(walk, value, &members)) {
         char name[96];
-        struct place here = member_place(&members.key, name, place);
-        if (members.key.type != LUA_TSTRING && (of || members.key.type != LUA_TNUMBER))
+        struct place here = member_place(&members, name, place);
+        if (members.type != LUA_TSTRING && (of || members.type != LUA_TNUMBER))
             refuse(walk, place, "keys are texts");
         bool null = !of && members.value.type == LUA_TNIL;
         if (walk->copy && !null)
-            push_key(walk, &members.key);
+            push_key(walk, &members);
         if (!null)
             visit(walk, of, &members.value, &here, depth + 1);
         if (walk->copy && !null)
@@ -600,26 +623,30 @@ static const struct shape *shape_of(const struct fastr_shapes *shapes, lua_State
     return named->shape;
 }
 
+/* Walks over a value for `name`; there is room on the stacks for all levels at once. */
+static int64_t begin(struct walk *walk, const struct fastr_shapes *shapes, const char *name, const struct value *value) {
+    struct place root = {NULL, NULL, 0};
+    if (!lua_checkstack(walk->from, STACK_SLOTS) || !lua_checkstack(walk->to, STACK_SLOTS))
+        luaL_error(walk->to, "no room on the stack");
+    visit(walk, shape_of(shapes, walk->to, name), value, &root, 0);
+    return walk->values;
+}
+
 int64_t fastr_shape_copy(const struct fastr_shapes *shapes, const char *name, lua_State *from, int index, lua_State *to) {
     struct walk walk = {.from = from, .to = to, .copy = true};
-    struct place root = {NULL, NULL, 0};
-    struct value value = lua_value(from, index < 0 ? lua_gettop(from) + index + 1 : index);
-    visit(&walk, shape_of(shapes, to, name), &value, &root, 0);
-    return walk.values;
+    struct value value = lua_value(from, index);
+    return begin(&walk, shapes, name, &value);
 }
 
 void fastr_shape_check(const struct fastr_shapes *shapes, const char *name, const char *about, lua_State *L, int index) {
     struct walk walk = {.from = L, .to = L, .about = about};
-    struct place root = {NULL, NULL, 0};
-    struct value value = lua_value(L, index < 0 ? lua_gettop(L) + index + 1 : index);
-    visit(&walk, shape_of(shapes, L, name), &value, &root, 0);
+    struct value value = lua_value(L, index);
+    begin(&walk, shapes, name, &value);
 }
 
 int64_t fastr_shape_read(const struct fastr_shapes *shapes, const char *name, const struct fastr_json_token *tape,
                          lua_State *to) {
     struct walk walk = {.from = to, .to = to, .at = tape, .copy = true};
-    struct place root = {NULL, NULL, 0};
     struct value value = tape_value(&walk);
-    visit(&walk, shape_of(shapes, to, name), &value, &root, 0);
-    return walk.values;
+    return begin(&walk, shapes, name, &value);
 }
