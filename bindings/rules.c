@@ -235,6 +235,29 @@ static int l_decide_text(lua_State *L) {
     return strcmp(err.code, "json") == 0 ? fastr_push_error(L, "json", "%s", err.text) : failed_decision(L, point, &err);
 }
 
+static void push_need(const char *name, void *data) {
+    lua_State *L = data;
+    lua_pushboolean(L, 1);
+    lua_setfield(L, -2, name);
+}
+
+/* rules.needs(point, ...) -> {[name] = true}: the facts that these points want, of those that a service must look up before it
+ * asks: what the live pack declares, and, while a version is tried beside it, what that one does. Empty if no pack is live. */
+static int l_needs(lua_State *L) {
+    const char *hash = NULL;
+    int points = lua_gettop(L);
+    struct fastr_sandbox *sandbox = fastr_pinned("rules", &hash);
+    struct fastr_candidate candidate = {0};
+    struct fastr_sandbox *tried = sandbox && fastr_pinned_candidate("rules", &candidate) ? candidate.built : NULL;
+    lua_newtable(L);
+    for (int i = 1; sandbox && i <= points; i++) {
+        fastr_sandbox_each_need(sandbox, luaL_checkstring(L, i), push_need, L);
+        if (tried)
+            fastr_sandbox_each_need(tried, lua_tostring(L, i), push_need, L);
+    }
+    return 1;
+}
+
 /* rules.pack() -> "sha256:..." of the pinned pack, or nil if none is live */
 static int l_pack(lua_State *L) {
     const char *hash = NULL;
@@ -505,6 +528,7 @@ static int pack_close(lua_State *L) {
 
 static const luaL_Reg functions[] = {{"decide", l_decide}, {"decide_text", l_decide_text}, {"open", l_open},
                                      {"hash", l_hash},     {"pack", l_pack},               {"stored", l_stored},
+                                     {"needs", l_needs},
                                      {"keep", l_keep},     {"verify", l_verify},
                                      {"trial", l_trial},   {NULL, NULL}};
 static const luaL_Reg methods[] = {{"decide", pack_decide}, {"decide_text", pack_decide_text},

@@ -34,6 +34,12 @@ struct chunk {
     _Alignas(CLASS_STEP) char bytes[];
 };
 
+/* A fact that a point wants, of those that must be looked up. */
+struct need {
+    struct need *next;
+    char *point, *name;
+};
+
 struct fastr_sandbox {
     lua_State *L;
     const struct fastr_bundle *bundle;
@@ -56,6 +62,7 @@ struct fastr_sandbox {
     const char *code;
     int points; /* registry reference */
     struct fastr_shapes *shapes;
+    struct need *needs;
 };
 
 static const struct budget load_budget = {20000000, 0, 2000000, 0, 64 << 20};
@@ -626,6 +633,39 @@ static void compile_point(lua_State *L, struct fastr_shapes *shapes, const char 
     lua_pop(L, 1);
 }
 
+static void read_needs(lua_State *L, struct fastr_sandbox *sandbox, const char *point) {
+    lua_getfield(L, -1, "needs");
+    int count = lua_istable(L, -1) ? (int)lua_objlen(L, -1) : 0;
+    if (!lua_isnil(L, -1) && !lua_istable(L, -1))
+        luaL_error(L, "init.lua:1: needs of '%s' is a list of names", point);
+    for (int i = 1; i <= count; i++) {
+        lua_rawgeti(L, -1, i);
+        if (lua_type(L, -1) != LUA_TSTRING)
+            luaL_error(L, "init.lua:1: needs[%d] of '%s' is no name", i, point);
+        struct need *need = fastr_alloc(sizeof *need);
+        *need = (struct need){sandbox->needs, fastr_strdup(point), fastr_strdup(lua_tostring(L, -1))};
+        sandbox->needs = need;
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+}
+
+static void free_needs(struct need *need) {
+    for (struct need *next; need; need = next) {
+        next = need->next;
+        free(need->point);
+        free(need->name);
+        free(need);
+    }
+}
+
+void fastr_sandbox_each_need(const struct fastr_sandbox *sandbox, const char *point, void (*tell)(const char *name, void *data),
+                             void *data) {
+    for (const struct need *need = sandbox->needs; need; need = need->next)
+        if (strcmp(need->point, point) == 0)
+            tell(need->name, data);
+}
+
 static void read_points(lua_State *L, struct fastr_sandbox *sandbox) {
     lua_getfield(L, -1, "points");
     if (!lua_istable(L, -1))
@@ -640,6 +680,7 @@ static void read_points(lua_State *L, struct fastr_sandbox *sandbox) {
             luaL_error(L, "init.lua:1: point '%s' has no decide function", name);
         lua_pop(L, 1);
         compile_point(L, sandbox->shapes, name);
+        read_needs(L, sandbox, name);
         lua_pop(L, 1);
     }
     sandbox->points = luaL_ref(L, LUA_REGISTRYINDEX);
@@ -700,6 +741,7 @@ void fastr_sandbox_free(struct fastr_sandbox *sandbox) {
         lua_close(sandbox->L);
     free_chunks(sandbox);
     fastr_shapes_free(sandbox->shapes);
+    free_needs(sandbox->needs);
     free(sandbox);
 }
 

@@ -2,8 +2,8 @@
  *
  *   facts (caller's state) --copy, checked by shape--> rules state --pack's function--> answer --raw copy--> caller's state
  *
- * The pack's `init.lua` returns { points = { ["price.cart"] = { facts = shape, answer = shape, file = its file's name,
- * decide = function(facts, how) } }, prove = function(check) -> number of examples, budget = { instructions =, per_value =,
+ * The pack's `init.lua` returns { points = { ["price.cart"] = { facts = shape, answer = shape, needs = { names of facts that
+ * must be looked up for it }, file = its file's name, decide = function(facts, how) } }, prove = function(check) -> number of examples, budget = { instructions =, per_value =,
  * ms =, memory_kb =, values = } }. An answer of another shape than is declared is refused ("rules_error", with file, point
  * and path); a point without `answer` answers what it likes. check(point, "facts" or "answer", value) raises for an example's.
  *
@@ -41,6 +41,10 @@ int fastr_sandbox_decide(struct fastr_sandbox *sandbox, lua_State *from, int fac
  * the caller can add members. Nothing is appended after a failure; its code is "json" for a text that is none. */
 int fastr_sandbox_decide_text(struct fastr_sandbox *sandbox, lua_State *from, const char *text, size_t length,
                               struct fastr_decision *decision, struct fastr_buffer *out, struct fastr_err *err);
+
+/* Calls tell(name, data) for each fact that the point says it needs of those that must be looked up. */
+void fastr_sandbox_each_need(const struct fastr_sandbox *sandbox, const char *point, void (*tell)(const char *name, void *data),
+                             void *data);
 
 /* Runs the pack's examples, and verifies that no state was kept by them. The number of examples, or -1 with file:line. */
 int fastr_sandbox_prove(struct fastr_sandbox *sandbox, struct fastr_err *err);

@@ -1,5 +1,6 @@
 -- init: what this pack decides. Each decision point is a file, found by its name: price.cart is price/cart.lua.
 
+local check_needs = require "engine.needs"
 local prove = require "engine.prove"
 
 local points = {
@@ -11,6 +12,8 @@ local points = {
   ["payment.route"] = require "payment.route",
   ["notify.select"] = require "notification.select",
 }
+
+check_needs(points)
 
 return {
   points = points,

@@ -82,7 +82,7 @@ end
 
 return {
   doc = "May the cart be so? accept, or problems {sku, code, detail}.", file = "cart/accept",
-  facts = shape.object(fields), decide = decide,
+  facts = shape.object(fields), needs = { "customer.group" }, decide = decide,
   answer = shape.object { accept = shape.boolean(), problems = shape.list(shape.object { sku = shape.text { min = 0 },
     code = shape.text(), detail = shape.text() }) },
   examples = {

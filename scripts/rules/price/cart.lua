@@ -135,8 +135,8 @@ local function prove()
 end
 
 return {
-  doc = "What a cart costs: adjustments, taxes, totals and why.",
-  facts = facts_shape.price,
+  doc = "What a cart costs: adjustments, taxes, totals and why.", file = "price/cart",
+  facts = facts_shape.price, needs = { "customer.group", "customer.orders_placed" },
   decide = function(facts, explain) return price(facts, promotions_of(facts, explain), explain) end,
   prove = prove,
   -- The ledger of a cart with the pack's promotions applied, for decisions that look at the running total.

@@ -54,7 +54,7 @@ end
 
 return {
   doc = "How a cart can be sent: methods with fees.", file = "shipping/options",
-  facts = shape.object(facts_shape.price.fields),
+  facts = shape.object(facts_shape.price.fields), needs = { "customer.group", "customer.orders_placed" },
   answer = shape.object { options = shape.list(shape.object { method = shape.text(), name = shape.text(),
     fee = shape.count(), tax_category = shape.optional(shape.text()), free_from = shape.optional(shape.count()),
     missing_for_free = shape.optional(shape.count { min = 1 }) }) },

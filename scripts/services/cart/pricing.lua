@@ -24,15 +24,34 @@ local function given(value)
   return value
 end
 
--- What the rules may know of a customer: a pseudonymous id, the group and a count. Nil for a guest.
+-- Who is asked for a fact of a customer, if a rule needs it.
+local LOOK_UPS = {
+  ["customer.group"] = function(facts, fresh)
+    local reply, failed = fastr.call("user", "customer_facts", { user = facts.id, fresh = fresh })
+    if not reply then return nil, failed end
+    facts.group = given(reply.group)
+    return true
+  end,
+  ["customer.orders_placed"] = function(facts, fresh)
+    local reply, failed = fastr.call("order", "customer_facts", { customer = facts.id, fresh = fresh })
+    if not reply then return nil, failed end
+    facts.orders_placed = reply.orders_placed
+    return true
+  end,
+}
+
+-- What the rules need to know of a customer, beside a pseudonymous id. Nil for a guest.
 local function customer_facts(customer, fresh)
   if not customer then return nil end
-  local past, person = unpack(fastr.all {
-    function() return fastr.call("order", "customer_facts", { customer = customer, fresh = fresh }) end,
-    function() return fastr.call("user", "customer_facts", { user = customer, fresh = fresh }) end,
-  })
-  if not past[1] or not person[1] then return nil, past[2] or person[2] end
-  return { id = customer, group = given(person[1].group), orders_placed = past[1].orders_placed }
+  local facts, tasks = { id = customer }, {}
+  for name in pairs(fastr.rules.needs("price.cart", "shipping.options", "cart.accept")) do
+    local look_up = LOOK_UPS[name]
+    if look_up then tasks[#tasks + 1] = function() return look_up(facts, fresh) end end
+  end
+  for _, result in ipairs(#tasks > 0 and fastr.all(tasks) or {}) do
+    if not result[1] then return nil, result[2] end
+  end
+  return facts
 end
 
 local function wanted_skus(cart, more)

@@ -129,22 +129,14 @@ function M.shown_again(ctx)
   return ctx.stored.status, ctx.stored.body, ctx.stored.headers
 end
 
--- Leaving takes packing for granted: an order that is only paid is fulfilled first.
-local function steps_to(from, to)
-  if to == "shipped" and from == "paid" then return { "fulfilling", "shipped" } end
-  return { to }
-end
-
 function M.ship(ctx)
   local order = store.lock(ctx.tx, ctx.params.id)
   if not order then return nil, problem.new("order_not_found") end
   local body = ctx.body
   local shipment = { order = order.id, status = body.status, carrier = body.carrier, tracking = body.tracking }
-  for _, to in ipairs(steps_to(order.status, body.status)) do
-    local ok, failed = transition.move(ctx.tx, order, to, { who = who(ctx), extra = { shipment = {
-      carrier = body.carrier, tracking = body.tracking } } })
-    if not ok then return nil, failed end
-  end
+  local ok, failed = transition.move(ctx.tx, order, body.status, { who = who(ctx), extra = { shipment = {
+    carrier = body.carrier, tracking = body.tracking } } })
+  if not ok then return nil, failed end
   store.ship(ctx.tx, shipment, fastr.time.now())
   return 200, view.order(store.load_in(ctx.tx, order.id))
 end

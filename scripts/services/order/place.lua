@@ -8,6 +8,7 @@
 --   placing, other attempt open  -> find out what became of it, then look again
 --   placing, attempts all failed -> frozen anew with what the cart holds now, and another attempt
 
+local facts = require "services.order.facts"
 local money = require "lib.money"
 local problem = require "lib.problem"
 local store = require "services.order.store"
@@ -25,16 +26,16 @@ local ROUNDS = 4
 
 -- The cart's id is the key in both: while a version is tried on a share of the carts, the one that priced the cart for
 -- the shopper decides about its order.
-local function decide(point, facts, cart)
-  local decision, info, code = fastr.rules.decide(point, facts, { key = cart, compare = "answer" })
+local function decide(point, asked, cart)
+  local decision, info, code = fastr.rules.decide(point, asked, { key = cart, compare = "answer" })
   if decision then return decision, info end
   return nil, problem.new(code, { detail = info })
 end
 
 -- The price of the facts, and what the order keeps of it, to be proved later: {facts, decision, proof, pack, abi},
 -- facts and decision as texts, byte for byte. Or nil and a problem.
-local function price(facts, cart)
-  local text = fastr.json.canonical(facts)
+local function price(asked, cart)
+  local text = fastr.json.canonical(asked)
   local decision, info, code = fastr.rules.decide_text("price.cart", text, { key = cart })
   if not decision then return nil, problem.new(code, { detail = info }) end
   return fastr.json.decode(decision), { facts = text, decision = decision, pack = info.pack, abi = info.abi,
@@ -60,17 +61,11 @@ local function drift(body, decision, pack)
       expected.currency) })
 end
 
-local function units(facts)
-  local n = 0
-  for _, line in ipairs(facts.lines) do n = n + line.quantity end
-  return n
-end
-
 -- Whether the rules take the order: true, and why a person is to look at it, if that is so; or nil and the problem.
-local function accepted(body, decision)
-  local accept, failed = decide("order.accept", { currency = body.currency, total = decision.total,
-    now = body.facts.now, lines = #body.facts.lines, units = units(body.facts), country = body.shipping_address.country,
-    customer = body.facts.customer }, body.cart)
+local function accepted(db, body, decision)
+  local known, away = facts.of_acceptance(db, body, decision.total)
+  if not known then return nil, away end
+  local accept, failed = decide("order.accept", known, body.cart)
   if not accept then return nil, failed end
   if accept.verdict == "reject" then
     return nil, problem.new("order_refused", { detail = accept.reason, reason = accept.code })
@@ -79,12 +74,12 @@ local function accepted(body, decision)
 end
 
 -- What the order freezes, from one decision of now: or nil and a problem.
-local function decided(body)
+local function decided(db, body)
   local decision, kept = price(body.facts, body.cart)
   if not decision then return nil, kept end
   local failed = drift(body, decision, kept.pack)
   if failed then return nil, failed end
-  local ok, review = accepted(body, decision)
+  local ok, review = accepted(db, body, decision)
   if not ok then return nil, review end
   local frozen = view.freeze(decision, body.names)
   frozen.review = review
@@ -193,7 +188,7 @@ end
 
 -- Buys the cart of `body`, or goes on with it: {outcome, order}, or nil and a problem.
 function M.place(db, body)
-  local frozen, failed = decided(body)
+  local frozen, failed = decided(db, body)
   for _ = 1, ROUNDS do
     local step, wrong = db:transaction(function(tx) return open(tx, body, frozen, failed) end)
     if not step then return nil, wrong end

@@ -58,6 +58,16 @@ function M.orders_placed(db, customer, fresh)
   return (fresh and db:latest(sql, customer) or db:read(sql, customer))[1].n
 end
 
+-- The customer's orders so far: {placed, cancelled, returned (counts), spent (minor units of what was placed),
+-- first_at}. From the primary.
+function M.history(db, customer)
+  return db:latest([[select count(*) filter (where status <> 'cancelled') as placed,
+      count(*) filter (where status = 'cancelled') as cancelled,
+      count(*) filter (where status = 'returned') as returned,
+      coalesce(sum(total) filter (where status <> 'cancelled'), 0)::bigint as spent, min(placed_at) as first_at
+    from orders where customer_id = $1 and placed_at is not null]], customer)[1]
+end
+
 -- A page of orders, newest first (their ids are in the order of time): of `customer`, or of all where it is nil.
 function M.list(db, customer, status, after, limit)
   return db:read("select o.id, o.number::text as number, o.status, o.total, o.currency, " .. iso("o.created_at") ..

@@ -13,12 +13,14 @@ local function refused(order, to, reason)
     detail = reason or ("An order that is " .. order.status .. " cannot become " .. to) })
 end
 
--- May `who` ({kind, id}) move the order to `to`? True, or nil and the problem.
+-- May `who` ({kind, id}) move the order to `to`? The list of statuses on the way there, mostly empty; or nil and the
+-- problem.
 function M.allowed(order, to, who)
   local decision, message, code = fastr.rules.decide("order.transition", { from = order.status, to = to,
-    who = who.kind, order = { total = order.total, currency = order.currency } }, { key = order.cart })
+    who = who.kind, now = fastr.time.now(), order = { total = order.total, currency = order.currency,
+      placed_at = order.placed_at, review = order.review ~= nil } }, { key = order.cart })
   if not decision then return nil, problem.new(code, { detail = message }) end
-  if decision.allow then return true end
+  if decision.allow then return decision.via or {} end
   return nil, refused(order, to, decision.reason)
 end
 
@@ -48,16 +50,25 @@ function M.note(tx, order, kind, change)
   return tell(tx, order, kind, { sequence = order.sequence, from = order.status, to = order.status, at = now }, change)
 end
 
--- Moves a locked order to `to`. `change`: who, reason, and what else the event is to tell (`extra`).
--- Returns true, or nil and a problem; the order's table then has the new status, number and sequence.
-function M.move(tx, order, to, change)
-  local ok, failed = M.allowed(order, to, change.who)
-  if not ok then return nil, failed end
+local function step(tx, order, to, change)
   local from, now = order.status, fastr.time.now()
   local row = store.set_status(tx, order, from, to, now)
   if not row then return nil, refused(order, to, "The order has moved on meanwhile") end
   order.status, order.sequence, order.number = to, row.sequence, row.number
   return tell(tx, order, to, { sequence = row.sequence, from = from, to = to, at = now }, change)
+end
+
+-- Moves a locked order to `to`. `change`: who, reason, and what else the event is to tell (`extra`).
+-- Returns true, or nil and a problem; the order's table then has the new status, number and sequence.
+function M.move(tx, order, to, change)
+  local via, failed = M.allowed(order, to, change.who)
+  if not via then return nil, failed end
+  for _, between in ipairs(via) do
+    local ok
+    ok, failed = step(tx, order, between, change)
+    if not ok then return nil, failed end
+  end
+  return step(tx, order, to, change)
 end
 
 return M

@@ -174,6 +174,15 @@ function M.authorise(ctx) return reply(attempts.authorise(db(), ctx.body)) end
 
 function M.look_up(ctx) return reply(attempts.look_up(db(), ctx.body.attempt)) end
 
+local DAY_MS = 86400 * 1000 -- "lately", in the facts
+
+function M.method_facts(ctx)
+  local row, wrong = vault.method(db(), ctx.body.payment_method, ctx.body.customer)
+  if not row then return nil, wrong end
+  return 200, { brand = row.brand, saved = row.expires_at == nil,
+    declined = store.declined(db(), row.id, fastr.time.iso(fastr.time.unix_ms() - DAY_MS)) }
+end
+
 function M.take(ctx) return reply(attempts.capture(db(), ctx.body.attempt)) end
 
 function M.void(ctx) return reply(attempts.void(db(), ctx.body.attempt)) end

@@ -108,6 +108,12 @@ return {
         customer = shape.optional(uuid) },
       replies = { [200] = known } },
 
+    { internal = true, handler = "method_facts", scope = "payment:authorise",
+      doc = "What rules may know of a saved card, before it is charged",
+      body = shape.object { payment_method = uuid, customer = shape.optional(uuid) },
+      replies = { [200] = shape.object { brand = shape.text {}, saved = shape.boolean,
+        declined = shape.integer { doc = "attempts with it that were declined within a day" } } } },
+
     { internal = true, handler = "look_up", scope = "payment:authorise", body = attempt, replies = { [200] = known },
       doc = "How an attempt stands; what is not decided is asked about" },
 

@@ -53,6 +53,12 @@ function M.take_due(db, now, limit)
       for update skip locked) returning id]], now, limit)
 end
 
+-- How often the method was declined since `since`.
+function M.declined(db, method, since)
+  return db:latest([[select count(*) as n from payments
+    where payment_method = $1 and status = 'declined' and created_at > $2]], method, since)[1].n
+end
+
 -- Since when the oldest payment waits for the provider's answer (not for a shopper's); nil if none does.
 function M.oldest_unanswered(db)
   return db:latest([[select min(updated_at) as at from payments

@@ -71,7 +71,7 @@ return {
   },
   schedules = {
     { name = "webhooks", every_ms = 10, job = "deliver", one = true, doc = "Sends the webhooks that are due" },
-    { name = "lapse", every_ms = 5000, job = "lapse", one = true,
+    { name = "lapse", every_ms = 1000, job = "lapse", one = true,
       doc = "Lets go of what was authorised a week ago and not captured" },
     { name = "sweep", every_ms = 3600000, job = "sweep", one = true,
       doc = "Forgets webhooks that were delivered a week ago" },

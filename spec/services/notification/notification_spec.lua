@@ -60,7 +60,8 @@ local function tell(...)
 end
 
 local function row(told)
-  return db:latest("select status, tries, reason, address, message, shown_as, template from mails where id = $1", told.id)[1]
+  return db:latest([[select status, tries, reason, address, message, shown_as, template from mails
+    where id = $1]], told.id)[1]
 end
 
 local function mails(address)
