@@ -1,8 +1,19 @@
--- price.cart against an independent reading of the pricing rules in Python, on random carts and promotions.
+-- price.cart against an independent reading of the pricing rules in Python, on random carts and on the real invoices;
+-- and what holds of every price, whoever computes it.
 local shell = require "spec.support.shell"
 
 describe("price.cart", function()
   it("agrees with the oracle to the penny on 20,000 random carts", function()
     assert.equal("20000 carts agree (seed 20261123)", shell.must "python3 spec/oracle/compare.py 20000 20261123")
+  end)
+
+  it("agrees with the oracle on every real invoice", function()
+    assert.equal("431 invoices agree, retail and wholesale, by line, by unit and in total",
+      shell.must "python3 spec/oracle/invoices.py")
+  end)
+
+  it("has the properties of a price on 5,000 random carts, changed in several ways", function()
+    assert.equal("6 properties hold of 5000 carts (seed 20261123)",
+      shell.must "python3 spec/oracle/properties.py 5000 20261123")
   end)
 end)

@@ -382,7 +382,7 @@ describe("price.cart, amounts", function()
     assert.equal(500, total(6, 100, offer { buy_quantity = 4, get_quantity = 2, times = null }) + 100)
   end)
 
-  it("16: the bought are set aside dearest first, on ties the later line; then the dearest others, or the cheapest", function()
+  it("16: the bought are set aside dearest first, on ties the later line; then others, dearest or cheapest", function()
     local lines = { line("A", 1, 300), line("B", 1, 200), line("C", 1, 100), line("D", 1, 300) }
     local function given(more)
       return column(price { lines = lines, promotions = { offer(more) } }.lines, "item_discount")
