@@ -1,5 +1,5 @@
--- replay: a past of ten-line orders to measure `fastr rules replay` with: products of the retailer, priced by the shop's
--- own rules. Run by bin/bench:
+-- replay: a past of ten-line orders to measure `fastr rules replay` with: products of the retailer, priced by the
+-- shop's own rules. Run by bin/bench:
 --
 --   fastr run bench.replay make FILE ORDERS   -> writes so many orders, a line each; stores the pack that priced them
 --   fastr run bench.replay decide FILE        -> microseconds of a decision alone, from facts table to decision table

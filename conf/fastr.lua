@@ -10,6 +10,7 @@ return {
   scripts = "scripts",
   rules_dir = "scripts/rules",
   rules = {
+    golden = "spec/rules/golden", -- carts whose price may not change unseen
     agent = false,          -- true: one process of this host (of those that serve `rules`) follows what is activated
     host = "",              -- what this host is called in the service's record; empty: as the machine calls itself
     signed = false,         -- true (production): only packs signed with a key that this host trusts become live

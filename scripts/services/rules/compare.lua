@@ -3,22 +3,26 @@
 
 local M = {}
 
-local function same(a, b)
-  if a == b then return true end
-  if type(a) ~= "table" or type(b) ~= "table" then return false end
-  for key, value in pairs(a) do
-    if not same(value, b[key]) then return false end
-  end
-  for key in pairs(b) do
-    if a[key] == nil then return false end
+local WORDING = { says = true, doc = true } -- of an entry: what people read, not what was decided
+
+-- Is all that `before` has in `after` too? What `after` has beyond it did not exist yet, or was not kept. Lists must be
+-- of one length.
+local function holds(before, after, but)
+  if before == after then return true end
+  if type(before) ~= "table" or type(after) ~= "table" or #before ~= #after then return false end
+  for key, value in pairs(before) do
+    if not (but and but[key]) and not holds(value, after[key]) then return false end
   end
   return true
 end
 
--- The first entry in which two traces differ: { index, before, after } (either may be missing), or nil.
-function M.traces(before, after)
+-- The first entry in which two traces differ: { index, before, after } (either may be missing), or nil. Wording is none
+-- of it, unless `words` is true.
+function M.traces(before, after, words)
   for i = 1, math.max(#before, #after) do
-    if not same(before[i], after[i]) then return { index = i, before = before[i], after = after[i] } end
+    if not holds(before[i], after[i], not words and WORDING) then
+      return { index = i, before = before[i], after = after[i] }
+    end
   end
 end
 

@@ -3,6 +3,7 @@
 
 local carts = require "services.rules.carts"
 local child = require "services.rules.child"
+local golden = require "services.rules.golden"
 local invariants = require "services.rules.invariants"
 local packs = require "services.rules.packs"
 local report = require "services.rules.report"
@@ -129,6 +130,20 @@ check("cost", function(state)
   if state.dearer then return text .. ", taken in: " .. state.dearer end
   return nil, ("%s: more than 20 %% (and %d instructions) above its parent; --dearer REASON takes it in"):format(text,
     ROOM)
+end)
+
+-- Carts whose price somebody wants to know of when it changes.
+check("golden carts", function(state)
+  local tally, message = golden.compare(state.pack)
+  if not tally then return nil, message end
+  if tally.changed == 0 and tally.failed == 0 then return words.count(tally.orders) .. " cost what they did" end
+  local lines = { report.line(tally, "golden cart") }
+  for _, list in ipairs { tally.dearer, tally.cheaper } do
+    for _, change in ipairs(list) do lines[#lines + 1] = "  " .. report.one(change) end
+  end
+  if not lines[2] and tally.worst then lines[2] = "  " .. report.one(tally.worst) end
+  lines[#lines + 1] = "if that is meant: fastr rules accept"
+  return nil, table.concat(lines, "\n")
 end)
 
 check("recorded orders", function(state)

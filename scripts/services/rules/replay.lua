@@ -50,7 +50,7 @@ local function parted(order, text)
   local before, message = fastr.json.decode(order.decision)
   if type(before) ~= "table" then return "its decision is no object" .. (message and ": " .. message or "") end
   local now = fastr.json.decode(text)
-  local trace = before.trace and compare.traces(before.trace, now.trace)
+  local trace = before.trace and compare.traces(before.trace, now.trace, true)
   if trace then return ("trace entry %d: %s"):format(trace.index, words.parting(trace, order.currency)) end
   local first = compare.fields(before, now)
   return first and words.field(first)

@@ -3,8 +3,8 @@
 
 local M = {}
 
-local VERBS = { "new", "check", "decide", "try", "explain", "watch", "replay", "impact", "status", "activate", "stop",
-  "off", "on", "key", "publish" }
+local VERBS = { "new", "check", "decide", "try", "accept", "explain", "watch", "replay", "impact", "status", "activate",
+  "stop", "off", "on", "key", "publish" }
 
 local HIDDEN = { specs = true } -- the gate's child
 
