@@ -98,10 +98,8 @@ struct fastr_rules_trial fastr_rules_trial_of(const char *key, const char *live,
                                               enum fastr_rules_compare compare) {
     struct fastr_rules_trial trial = {.key = key, .live = live};
     struct fastr_candidate *candidate = &trial.candidate;
-    if (!key || !fastr_pinned_candidate("rules", candidate) || !fastr_trial_runs(candidate->trial, candidate->word)) {
-        candidate->trial = NULL;
+    if (!key || !fastr_pinned_candidate("rules", candidate))
         return trial;
-    }
     bool is_in = fastr_trial_bucket(candidate->hash, key) < fastr_trial_share(candidate->word);
     bool is_canary = fastr_trial_mode(candidate->word) == FASTR_TRIAL_CANARY;
     trial.by_candidate = is_canary && is_in;
@@ -111,6 +109,7 @@ struct fastr_rules_trial fastr_rules_trial_of(const char *key, const char *live,
 
 void fastr_rules_trial_failed(const struct fastr_rules_trial *trial, const char *point, const struct fastr_err *err) {
     failed(trial->candidate.trial, trial->candidate.word, trial->candidate.hash, point, err);
+    fastr_drop_candidate("rules");
 }
 
 static bool read_answer(lua_State *L, struct answer *answer) {

@@ -212,8 +212,9 @@ struct fastr_builder {
 /* What the running task pinned of `line` when it began (outside a task: what is live). `hash` (may be NULL) gets the
  * version's hash, valid while pinned. NULL if nothing of that line is live. */
 void *fastr_pinned(const char *line, const char **hash);
-/* The candidate that the running task pinned beside it, in a trial (trial.h) that may have ended since. False outside a
- * task and without a trial. */
+/* The candidate that the running task pinned beside it, in a trial (trial.h) that ran when the task first asked this: it
+ * goes on with what it was told then, so that no reply is made by one version and a half. False outside a task and without
+ * a trial. */
 struct fastr_trial;
 struct fastr_candidate {
     void *built;
@@ -222,6 +223,8 @@ struct fastr_candidate {
     uint64_t word;
 };
 bool fastr_pinned_candidate(const char *line, struct fastr_candidate *candidate);
+/* The running task goes on without its candidate, which has failed. */
+void fastr_drop_candidate(const char *line);
 /* The trial of `line`, running or not; `live` gets the sequence of what is live. NULL where there is no such line. */
 struct fastr_trial *fastr_trial_of(const char *line, uint64_t *live);
 /* A version that is still warm (live, or one of the two before), by its hash; NULL if it has gone. */

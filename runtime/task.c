@@ -38,6 +38,7 @@ struct shared {
 struct pin {
     struct fastr_version *version, *candidate;
     uint64_t word;
+    bool asked; /* the task has asked for the candidate: it keeps what it was told */
 };
 
 struct fastr_task {
@@ -629,18 +630,42 @@ void *fastr_pinned(const char *name, const char **hash)
     return found ? fastr_version_built(found) : NULL;
 }
 
+static struct pin *pin_with_candidate(const struct fastr_line *line)
+{
+    for (int i = 0; line && current && i < current->pinned_count; i++)
+        if (current->pinned[i].candidate && fastr_version_of(current->pinned[i].candidate, line))
+            return &current->pinned[i];
+    return NULL;
+}
+
+static void drop_candidate(struct pin *pin)
+{
+    fastr_version_unpin(pin->candidate);
+    pin->candidate = NULL;
+}
+
 bool fastr_pinned_candidate(const char *name, struct fastr_candidate *candidate)
 {
-    struct fastr_line *line = current ? fastr_line_find(name) : NULL;
-    for (int i = 0; line && i < current->pinned_count; i++) {
-        const struct pin *pin = &current->pinned[i];
-        if (!pin->candidate || !fastr_version_of(pin->candidate, line))
-            continue;
-        *candidate = (struct fastr_candidate){fastr_version_built(pin->candidate), fastr_version_hash(pin->candidate),
-                                              fastr_line_trial(line), pin->word};
-        return true;
+    struct fastr_line *line = fastr_line_find(name);
+    struct pin *pin = pin_with_candidate(line);
+    if (!pin)
+        return false;
+    struct fastr_trial *trial = fastr_line_trial(line);
+    if (!pin->asked && !fastr_trial_runs(trial, pin->word)) {
+        drop_candidate(pin);
+        return false;
     }
-    return false;
+    pin->asked = true;
+    *candidate = (struct fastr_candidate){fastr_version_built(pin->candidate), fastr_version_hash(pin->candidate), trial,
+                                          pin->word};
+    return true;
+}
+
+void fastr_drop_candidate(const char *name)
+{
+    struct pin *pin = pin_with_candidate(fastr_line_find(name));
+    if (pin)
+        drop_candidate(pin);
 }
 
 struct fastr_trial *fastr_trial_of(const char *name, uint64_t *live)

@@ -26,6 +26,12 @@ return { routes = {
     end
     return 200, packs
   end },
+  { method = "GET", path = "/twice", handle = function(req)
+    local first = fastr.rules.decide("price.cart", facts("A", 10), { key = req.query.key })
+    fastr.time.sleep(1000)
+    local second = fastr.rules.decide("price.cart", facts("A", 10), { key = req.query.key })
+    return 200, { first.total, second.total }
+  end },
   { method = "GET", path = "/accept", handle = function(req)
     return 200, (fastr.rules.decide("cart.accept", { currency = "GBP", lines = { { sku = "A", quantity = 2 } },
       stock = { A = 5 } }, { key = req.query.key, compare = "answer" }))
@@ -195,6 +201,20 @@ describe("a canary", function()
     ask("rollback rules boss")
     assert.equal(18000, price("a").total)
     assert.same({ false, live:hash():sub(8, 19) .. " was rolled back to by boss" }, { trial().running, trial().reason })
+  end)
+
+  it("that is stopped is finished by the requests that it has answered in part", function()
+    ask("trial rules " .. discount(8) .. " canary 10000 me")
+    local results = fastr.all {
+      function() return get("/twice?key=a") end,
+      function()
+        host.eventually("the request has decided", function() return trial().by_candidate == 1 end)
+        ask("stop rules me enough")
+        return price("a").total
+      end,
+    }
+    assert.same({ 18400, 18400 }, results[1][1])
+    assert.equal(18000, results[2][1])
   end)
 
   it("goes on in a worker that was killed and came back", function()
