@@ -25,7 +25,7 @@ bool fastr_trial_is_sound(const struct fastr_trial *trial)
     if (!ends(plan->hash, sizeof plan->hash) || !ends(plan->by, sizeof plan->by) ||
         !ends(trial->reason, sizeof trial->reason))
         return false;
-    return !word || (plan->hash[0] && word >> 16 == trial->sequence && fastr_trial_mode(word) == plan->mode &&
+    return !word || (trial->size == sizeof *trial && plan->hash[0] && word >> 16 == trial->sequence && fastr_trial_mode(word) == plan->mode &&
                      fastr_trial_share(word) == plan->share && plan->limits.errors > 0 && plan->limits.after > 0);
 }
 
@@ -36,6 +36,7 @@ uint64_t fastr_trial_begin(struct fastr_trial *trial, const struct fastr_trial_p
     uint64_t sequence = trial->sequence + 1;
     atomic_store(&trial->word, 0);
     memset(trial, 0, sizeof *trial);
+    trial->size = sizeof *trial;
     trial->plan = *plan;
     trial->sequence = sequence;
     trial->began_us = fastr_wall_us();

@@ -54,7 +54,8 @@ struct fastr_trial_case {
 
 /* In shared memory: all zero is a line that never had a trial. */
 struct fastr_trial {
-    _Atomic uint64_t word;
+    _Atomic uint64_t word; /* first, whatever is added below: a build of other fields takes a trial that is not its own away */
+    uint32_t size;         /* of this struct, in the build that has begun the trial */
     struct fastr_trial_plan plan; /* written while the word is 0 */
     uint64_t sequence;            /* of the last trial */
     int64_t began_us, ended_us;   /* Unix time; ended 0: not yet */

@@ -14,7 +14,7 @@
 
 #include "runtime/json.h"
 
-enum { LINES = 128, SLOTS = 8, LOCAL_LINES = 8, WARM = 3 };
+enum { LINES = 128, SLOTS = 8, LOCAL_LINES = 8, WARM = 3, TRIAL_ROOM = 4096 };
 enum { DRAIN_US = 60 * 1000000 };
 
 /* ---- the activation file ---- */
@@ -38,8 +38,12 @@ struct entry {
 struct file {
     char magic[16];
     struct entry entries[LINES];
-    struct fastr_trial trials[LINES]; /* of the entry of the same place */
+    union {
+        struct fastr_trial trial;
+        char room[TRIAL_ROOM];
+    } trials[LINES]; /* of the entry of the same place */
 };
+_Static_assert(sizeof(((struct file *)0)->trials[0]) == TRIAL_ROOM, "a trial has its room, or builds would mix lines up");
 
 static const char magic[16] = "fastr active 1";
 static struct file *file;
@@ -77,7 +81,7 @@ static int check_file(const char *path, struct fastr_err *err)
         if (!is_sound(&file->entries[i]))
             return fastr_fail(err, "invalid", "%s is damaged: move it away, and what is in the folders becomes live", path);
     for (int i = 0; i < LINES; i++) /* a trial is no more than a trial: what is live goes on without */
-        if (!fastr_trial_is_sound(&file->trials[i]))
+        if (!fastr_trial_is_sound(&file->trials[i].trial))
             memset(&file->trials[i], 0, sizeof file->trials[i]);
     return 0;
 }
@@ -174,7 +178,7 @@ struct fastr_line *fastr_line_open(const char *name, const struct fastr_builder 
     if (!entry)
         return NULL;
     struct fastr_line *line = &lines[line_count++];
-    *line = (struct fastr_line){.entry = entry, .builder = builder, .trial = &file->trials[entry - file->entries]};
+    *line = (struct fastr_line){.entry = entry, .builder = builder, .trial = &file->trials[entry - file->entries].trial};
     return line;
 }
 

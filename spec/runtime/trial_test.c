@@ -219,6 +219,9 @@ static void noise_is_not_sound(void **state) {
     assert_true(fastr_trial_is_sound(trial));
     atomic_fetch_add(&trial->word, 1);
     assert_false(fastr_trial_is_sound(trial));
+    begin(200, 1, 20);
+    trial->size++; /* another build's */
+    assert_false(fastr_trial_is_sound(trial));
     memset(trial, 0xA5, sizeof *trial);
     assert_false(fastr_trial_is_sound(trial));
 }
