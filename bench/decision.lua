@@ -21,7 +21,7 @@ end
 
 -- A Lua literal of plain data, as a file of the pack would hold it.
 local function literal(value)
-  if value == fastr.json.null then return "0" end -- the one null of the cart: `times`, as often as it fits
+  if value == fastr.json.null then return "1000000" end -- the one null of the cart: `times`, as often as it fits
   if type(value) ~= "table" then return type(value) == "string" and ("%q"):format(value) or tostring(value) end
   local out = {}
   for key, each in pairs(value) do

@@ -118,17 +118,18 @@ end
 
 -- List of { name, test, unit = of the operands, what = they count, need = what a cart must have } of a definition.
 function M.compile(conditions)
-  local list = {}
+  local list
   for i = 1, #KINDS do -- for each promotion of a quote: what is spent here is paid for by all of its conditions
     local kind = KINDS[i]
     local wanted = conditions[kind.name]
     if wanted ~= nil then
       local need, unit, what = kind.need, kind.reach[1], kind.reach[2]
-      list[#list + 1] = { kind.name, kind.test(wanted), unit = unit, what = what and what(wanted),
+      local condition = { kind.name, kind.test(wanted), unit = unit, what = what and what(wanted),
         need = need and need(wanted) }
+      if list then list[#list + 1] = condition else list = { condition } end
     end
   end
-  return list
+  return list or {}
 end
 
 local LAST = { units = 2, money = 3 }

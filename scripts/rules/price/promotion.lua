@@ -115,20 +115,27 @@ function M.says(definition)
   return ends_with(doc, ".") and doc:sub(1, -2) or doc
 end
 
+local function part_of(definition, list, index, i)
+  local action = definition.actions[i]
+  return { kind = kind_of(definition, action, list, index, i), action = action, filters = action.filters }
+end
+
+-- Its actions by stage. Most promotions have one: tables that are made with what they hold need not grow.
+local function stages_of(definition, list, index)
+  local first = part_of(definition, list, index, 1)
+  local stages = { [first.kind.stage] = { first } }
+  for i = 2, #definition.actions do
+    local part = part_of(definition, list, index, i)
+    local parts = stages[part.kind.stage]
+    if parts then parts[#parts + 1] = part else stages[part.kind.stage] = { part } end
+  end
+  return stages
+end
+
 -- A promotion of `definition`, the index-th of `list`, whose name begins the messages about it.
 function M.compile(definition, index, list)
-  local stages, given = {}, definition.actions
   check(definition, list, index)
-  for i = 1, #given do
-    local action = given[i]
-    local kind = kind_of(definition, action, list, index, i)
-    local parts = stages[kind.stage]
-    if not parts then
-      parts = {}
-      stages[kind.stage] = parts
-    end
-    parts[#parts + 1] = { kind = kind, action = action, filters = action.filters }
-  end
+  local stages = stages_of(definition, list, index)
   return {
     id = definition.id or ("promotion " .. index), doc = definition.doc, says = M.says(definition),
     index = index, priority = definition.priority or 0, open = is_open(definition),
@@ -147,7 +154,12 @@ end
 
 -- Priority high to low, then in order of creation.
 function M.sort(list)
-  table.sort(list, sooner)
+  for i = 2, #list do
+    if sooner(list[i], list[i - 1]) then
+      table.sort(list, sooner)
+      break
+    end
+  end
   return list
 end
 

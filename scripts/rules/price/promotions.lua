@@ -62,14 +62,9 @@ local function methods(cart, filters)
   return list
 end
 
-local function run_action(cart, part, lines, discounted)
-  if part.kind.stage == "shipping" then return part.kind.apply(cart, part.action, methods(cart, part.filters)) end
+-- The lines of a promotion's part, without those that were reduced before it where it is not for them.
+local function run_on_lines(cart, part, lines, discounted)
   part.kind.apply(cart, part.action, discounted and cart.ledger:without(lines, discounted) or lines)
-end
-
--- The lines that are reduced before the promotion runs, for one that is not for them.
-local function discounted_of(cart, promotion)
-  return promotion.undiscounted and (cart.ledger:without(0, cart.ledger:undiscounted(0))) or nil
 end
 
 -- Counts what a promotion gave; true if that went past its budget.
@@ -84,13 +79,18 @@ local function overspent(cart, promotion, given)
 end
 
 local function run_stage(cart, promotion, stage, lines_of)
-  local ledger = cart.ledger
+  local ledger, parts = cart.ledger, promotion.stages[stage]
   ledger:open(promotion.id, stage)
-  local parts, discounted = promotion.stages[stage], discounted_of(cart, promotion)
+  local discounted = promotion.undiscounted and ledger:without(0, ledger:undiscounted(0))
   for i = 1, #parts do
-    run_action(cart, parts[i], stage ~= "shipping" and lines_of(parts[i]) or nil, discounted)
+    local part = parts[i]
+    if stage == "shipping" then
+      part.kind.apply(cart, part.action, methods(cart, part.filters))
+    else
+      run_on_lines(cart, part, lines_of(part), discounted)
+    end
   end
-  cart.held[promotion] = true
+  if promotion.coupon then cart.held[promotion] = true end
   return overspent(cart, promotion, ledger:close(promotion.says))
 end
 
@@ -187,7 +187,7 @@ function M.apply(cart, list)
     local promotion = list[i]
     local reason, condition, actual, wanted = barred(cart, promotion)
     if reason then
-      cart.barred[promotion] = reason
+      if promotion.coupon then cart.barred[promotion] = reason end
       cart.ledger:passed(promotion.id, nil, "not_applied", condition, actual, wanted)
     else
       live[#live + 1] = promotion
