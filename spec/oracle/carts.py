@@ -72,6 +72,8 @@ class Cases:
             made["prices"] = self.prices(currency)
         else:
             made["unit_price"] = self.choice([0, 1, 2, 99, self.upto(1, 5000), self.upto(1, 5000)])
+            if self.chance(0.02):
+                made["unit_price"] = self.upto(10 ** 9, 10 ** 12)  # a cart of these is near what can be held
         return made
 
     # ---- promotions
@@ -167,7 +169,8 @@ class Cases:
     def rates(self):
         made = [{"category": "standard", "percent": 20, "included": True, "zone": "GB"},
                 {"category": "standard", "percent": 19.6, "included": False, "zone": "FR"},
-                {"category": "reduced", "percent": "5.5", "included": self.chance(0.5)},
+                {"category": "reduced", "percent": self.choice(["5.5", 0, 100, 0.0001, self.upto(1, 99)]),
+                 "included": self.chance(0.5)},
                 {"category": "reduced", "percent": 20, "included": True, "zone": "GB", "from": NOW},
                 {"category": "reduced", "percent": 17.5, "included": True, "zone": "GB", "to": NOW},
                 {"category": "books", "percent": 7, "included": True, "to": self.choice([BEFORE, NOW])},
