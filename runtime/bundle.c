@@ -24,6 +24,7 @@ struct fastr_bundle {
     int count;
     size_t total;
     char hash[65];
+    int shares; /* beside the first owner */
 };
 
 static int by_name(const void *a, const void *b)
@@ -268,9 +269,15 @@ int fastr_bundle_store(const struct fastr_bundle *bundle, const char *dir, struc
     return rc;
 }
 
+struct fastr_bundle *fastr_bundle_share(struct fastr_bundle *bundle)
+{
+    bundle->shares++;
+    return bundle;
+}
+
 void fastr_bundle_free(struct fastr_bundle *bundle)
 {
-    if (!bundle)
+    if (!bundle || bundle->shares-- > 0)
         return;
     for (int i = 0; i < bundle->count; i++) {
         free(bundle->files[i].name);

@@ -31,7 +31,9 @@ struct fastr_buffer fastr_bundle_text(const struct fastr_bundle *bundle);
 int fastr_bundle_store_bytes(const char *dir, const char *name, const char *bytes, size_t length, struct fastr_err *err);
 /* Writes the stored form to DIR/HASH (fsync, then rename); does nothing if it is there. 0 or -1. */
 int fastr_bundle_store(const struct fastr_bundle *bundle, const char *dir, struct fastr_err *err);
-void fastr_bundle_free(struct fastr_bundle *bundle);
+/* The same bundle once more: it is freed by as many calls. */
+struct fastr_bundle *fastr_bundle_share(struct fastr_bundle *bundle);
+void fastr_bundle_free(struct fastr_bundle *bundle); /* NULL is fine */
 
 const char *fastr_bundle_hash(const struct fastr_bundle *bundle); /* SHA-256, 64 lower-case hex digits */
 int fastr_bundle_count(const struct fastr_bundle *bundle);

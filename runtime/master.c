@@ -405,8 +405,11 @@ static void spawn(struct child *child)
 static void on_respawn(evutil_socket_t fd, short what, void *data)
 {
     struct child *child = data;
-    if (!ending && !child->pid)
-        spawn(child);
+    if (ending || child->pid)
+        return;
+    fastr_versions_look(true);
+    fastr_versions_keep(true);
+    spawn(child);
 }
 
 static int living(void)
@@ -521,6 +524,8 @@ static void on_watch(evutil_socket_t fd, short what, void *data)
     static uint64_t stuck_ms;
     if (!stuck_ms)
         stuck_ms = fastr_stuck_ms();
+    fastr_versions_look(true);
+    fastr_versions_keep(false);
     for (int i = 0; i < worker_count && !ending; i++)
         watch(&children[i], stuck_ms);
     lead_if_nobody_does();
@@ -771,6 +776,7 @@ static void spawn_all(void)
         children[i] = (struct child){.slot = i, .channel = -1, .adopted_by = -1};
         children[i].respawn = evtimer_new(base, on_respawn, &children[i]);
     }
+    fastr_versions_keep(true);
     for (int i = 0; i < worker_count; i++)
         spawn(&children[i]);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "runtime/json.h"
+#include "runtime/kept.h"
 
 enum { LINES = 128, SLOTS = 8, LOCAL_LINES = 8, WARM = 3, TRIAL_ROOM = 4096 };
 enum { DRAIN_US = 60 * 1000000 };
@@ -46,7 +47,7 @@ struct file {
 _Static_assert(sizeof(((struct file *)0)->trials[0]) == TRIAL_ROOM, "a trial has its room, or builds would mix lines up");
 
 static const char magic[16] = "fastr active 1";
-static struct file *file;
+static struct file *file, *known; /* known: what the master saw of it last, and it was sound */
 static int file_fd = -1;
 static char *store;
 
@@ -105,8 +106,93 @@ static int map_file(const char *path, struct fastr_err *err)
     if (!file->magic[0])
         memcpy(file->magic, magic, sizeof magic);
     int rc = check_file(path, err);
+    known = fastr_kept_guard(path, file_fd, file, sizeof *file);
     flock(file_fd, LOCK_UN);
-    return rc;
+    return known ? rc : fastr_fail(err, "unavailable", "no memory to keep a copy of %s", path);
+}
+
+/* Sequences only grow: a smaller one, or none, is not what was stored last. */
+static bool is_behind(const struct entry *entry, const struct entry *before)
+{
+    return before->name[0] && (strcmp(entry->name, before->name) || !is_sound(entry) ||
+                               atomic_load(&entry->live) >> 8 < atomic_load(&before->live) >> 8);
+}
+
+/* Under the lock: what is behind becomes again what this process knows, the live words last. True if anything was. */
+static bool restore(void)
+{
+    bool restored = false;
+    memcpy(file->magic, magic, sizeof magic);
+    for (int i = 0; i < LINES; i++) {
+        struct entry *entry = &file->entries[i];
+        if (!is_behind(entry, &known->entries[i]))
+            continue;
+        restored = true;
+        memcpy(entry->name, known->entries[i].name, sizeof entry->name);
+        memcpy(entry->slots, known->entries[i].slots, sizeof entry->slots);
+        file->trials[i] = known->trials[i];
+        atomic_store(&entry->live, atomic_load(&known->entries[i].live));
+    }
+    return restored;
+}
+
+static bool any_behind(void)
+{
+    for (int i = 0; i < LINES && known->entries[i].name[0]; i++)
+        if (is_behind(&file->entries[i], &known->entries[i]))
+            return true;
+    return false;
+}
+
+static void remember(void)
+{
+    for (int i = 0; i < LINES && (file->entries[i].name[0] || known->entries[i].name[0]); i++) {
+        if (is_behind(&file->entries[i], &known->entries[i]) || !is_sound(&file->entries[i]))
+            continue;
+        known->entries[i] = file->entries[i];
+        known->trials[i] = file->trials[i];
+    }
+}
+
+static void heal(void)
+{
+    bool whole = fastr_kept_is_whole();
+    remember(); /* what was written while there was no file */
+    int fd = whole ? -1 : fastr_kept_map_again(true);
+    if (fd >= 0) {
+        close(file_fd);
+        file_fd = fd;
+    }
+    flock(file_fd, LOCK_EX);
+    if (restore() || !whole)
+        fastr_log(FASTR_WARN, "run/active was cut, removed or overwritten: it is again as this process knew it");
+    msync(file, sizeof *file, MS_ASYNC);
+    flock(file_fd, LOCK_UN);
+}
+
+void fastr_versions_look(bool heals)
+{
+    if (!file)
+        return;
+    if (!heals && !fastr_kept_is_whole())
+        fastr_kept_map_again(false);
+    if (!heals)
+        return;
+    if (!fastr_kept_is_whole() || any_behind())
+        heal();
+    remember();
+}
+
+static void lock_file(void)
+{
+    fastr_versions_look(true);
+    flock(file_fd, LOCK_EX);
+}
+
+static void unlock_file(void)
+{
+    remember();
+    flock(file_fd, LOCK_UN);
 }
 
 int fastr_versions_open(const char *var, struct fastr_err *err)
@@ -164,6 +250,8 @@ struct fastr_line {
     struct fastr_version *versions;
     uint64_t seen;                  /* the entry's live word for which `current` was looked up */
     struct fastr_version *current;
+    struct fastr_bundle *kept[2];   /* what is live and what a rollback leads to: see fastr_versions_keep */
+    uint64_t kept_word;             /* the live word at which these were looked up */
     struct fastr_trial *trial;      /* NULL for a line of this process alone */
     uint64_t trial_seen, against;   /* the trial's word for which `candidate` was looked up, and its plan's */
     struct fastr_version *candidate;
@@ -274,13 +362,29 @@ int fastr_line_admitted(struct fastr_line *line, struct fastr_err *err)
     return fastr_line_live(line, hash) && admit(line, hash, err) < 0 ? -1 : 0;
 }
 
+static struct fastr_bundle *load(const char *hash, struct fastr_err *err)
+{
+    char *path = fastr_format("%s/%s", store, hash);
+    struct fastr_bundle *bundle = fastr_bundle_load(path, hash, err);
+    free(path);
+    return bundle;
+}
+
+static struct fastr_bundle *kept_bundle(const struct fastr_line *line, const char *hash)
+{
+    for (int i = 0; i < 2; i++)
+        if (line->kept[i] && !strcmp(fastr_bundle_hash(line->kept[i]), hash))
+            return fastr_bundle_share(line->kept[i]);
+    return NULL;
+}
+
 static struct fastr_version *build(struct fastr_line *line, const char *hash, struct fastr_err *err)
 {
     if (admit(line, hash, err) < 0)
         return NULL;
-    char *path = fastr_format("%s/%s", store, hash);
-    struct fastr_bundle *bundle = fastr_bundle_load(path, hash, err);
-    free(path);
+    struct fastr_bundle *bundle = kept_bundle(line, hash);
+    if (!bundle)
+        bundle = load(hash, err);
     return bundle ? build_from(line, bundle, err) : NULL;
 }
 
@@ -307,6 +411,8 @@ static void become_current(struct fastr_line *line, struct fastr_version *versio
 static void catch_up(struct fastr_line *line, uint64_t live, struct fastr_err *err)
 {
     char hash[65];
+    if (live >> 8 < line->seen >> 8 || !is_sound(line->entry)) /* overwritten, and about to be healed: see kept.h */
+        return;
     fastr_line_live(line, hash);
     struct fastr_version *version = fastr_line_warm(line, hash);
     if (!version)
@@ -323,7 +429,7 @@ struct fastr_version *fastr_line_pin(struct fastr_line *line, struct fastr_err *
 {
     struct fastr_err spare;
     uint64_t live = atomic_load(&line->entry->live);
-    if (!live) {
+    if (!live && !line->seen) {
         fastr_fail(err, "unavailable", "no version of %s is live", line->entry->name);
         return NULL;
     }
@@ -437,6 +543,10 @@ void fastr_versions_close(void)
             lines[i].versions = version->next;
             destroy(version);
         }
+        for (int k = 0; k < 2; k++) {
+            fastr_bundle_free(lines[i].kept[k]);
+            lines[i].kept[k] = NULL;
+        }
         lines[i].current = lines[i].candidate = NULL;
         lines[i].seen = lines[i].trial_seen = 0;
     }
@@ -505,7 +615,12 @@ int fastr_line_activate(struct fastr_line *line, const char *hash, const char *b
     int admitted = check_stored(line, hash, err) == 0 ? ask_builder(line, hash, err) : -1;
     if (admitted < 0)
         return -1;
-    flock(file_fd, LOCK_EX);
+    fastr_bundle_free(line->kept[1]);
+    line->kept[1] = line->kept[0];
+    line->kept[0] = load(hash, err);
+    if (!line->kept[0])
+        return -1;
+    lock_file();
     uint64_t live = atomic_load(&entry->live);
     int now = live ? (int)(live & 0xff) : -1;
     if (now < 0 || strcmp(entry->slots[now].hash, hash)) {
@@ -518,8 +633,10 @@ int fastr_line_activate(struct fastr_line *line, const char *hash, const char *b
         make_live(entry, slot);
         tell_trial(line->trial, hash, by, "made live");
     }
-    flock(file_fd, LOCK_UN);
-    return 0;
+    unlock_file();
+    char is[65];
+    fastr_line_live(line, is);
+    return strcmp(is, hash) ? fastr_fail(err, "unavailable", "run/active was overwritten meanwhile: try again") : 0;
 }
 
 static int slot_before(const struct entry *entry, uint64_t live)
@@ -537,11 +654,11 @@ static int slot_before(const struct entry *entry, uint64_t live)
 int fastr_line_rollback(struct fastr_line *line, const char *by, char hash[65], struct fastr_err *err)
 {
     struct entry *entry = line->entry;
-    flock(file_fd, LOCK_EX);
+    lock_file();
     uint64_t live = atomic_load(&entry->live);
     int back = live ? slot_before(entry, live) : -1;
     if (back >= 0 && admit(line, entry->slots[back].hash, err) < 0) {
-        flock(file_fd, LOCK_UN);
+        unlock_file();
         return -1;
     }
     if (back >= 0) {
@@ -554,7 +671,7 @@ int fastr_line_rollback(struct fastr_line *line, const char *by, char hash[65], 
         tell_trial(line->trial, hash, by, "rolled back to");
         msync(file, sizeof *file, MS_ASYNC);
     }
-    flock(file_fd, LOCK_UN);
+    unlock_file();
     return back >= 0 ? 0 : fastr_fail(err, "invalid", "there is no earlier version of %s to go back to", entry->name);
 }
 
@@ -576,14 +693,14 @@ int fastr_line_try(struct fastr_line *line, struct fastr_trial_plan *plan, struc
 {
     if (check_stored(line, plan->hash, err) || ask_builder(line, plan->hash, err) < 0)
         return -1;
-    flock(file_fd, LOCK_EX);
+    lock_file();
     int rc = check_trial(line, plan, err);
     if (rc == 0) {
         plan->against = atomic_load(&line->entry->live) >> 8;
         fastr_trial_begin(line->trial, plan);
         msync(file, sizeof *file, MS_ASYNC);
     }
-    flock(file_fd, LOCK_UN);
+    unlock_file();
     return rc;
 }
 
@@ -591,11 +708,68 @@ int fastr_line_stop(struct fastr_line *line, const char *by, const char *reason,
 {
     char text[sizeof line->trial->reason];
     snprintf(text, sizeof text, "stopped by %s: %s", by, reason);
-    flock(file_fd, LOCK_EX);
+    lock_file();
     bool is_ended = fastr_trial_end(line->trial, atomic_load(&line->trial->word), text, false);
     msync(file, sizeof *file, MS_SYNC); /* or a crash of the machine would bring it back */
-    flock(file_fd, LOCK_UN);
+    unlock_file();
     return is_ended ? 0 : fastr_fail(err, "invalid", "no trial of %s runs", line->entry->name);
+}
+
+/* ---- bundles in memory ---- */
+
+/* Is the stored form there; `whole`: and unharmed? */
+static bool is_stored(const char *hash, bool whole)
+{
+    struct fastr_err err;
+    char *path = fastr_format("%s/%s", store, hash);
+    struct fastr_bundle *bundle = whole ? fastr_bundle_load(path, hash, &err) : NULL;
+    bool is = whole ? bundle != NULL : access(path, R_OK) == 0;
+    if (whole && !is)
+        unlink(path);
+    fastr_bundle_free(bundle);
+    free(path);
+    return is;
+}
+
+static void store_again(const struct fastr_bundle *bundle)
+{
+    struct fastr_err err;
+    if (make_folder(store, &err) || fastr_bundle_store(bundle, store, &err))
+        fastr_log(FASTR_ERROR, "a version in use is no longer stored, and cannot be: %s", err.text);
+    else
+        fastr_log(FASTR_WARN, "version %.12s was gone or broken in packs: stored again from memory", fastr_bundle_hash(bundle));
+}
+
+static void keep(struct fastr_line *line, int at, const char *hash, bool whole)
+{
+    struct fastr_err err;
+    struct fastr_bundle *bundle = kept_bundle(line, hash);
+    if (!bundle)
+        bundle = load(hash, &err);
+    else if (!is_stored(hash, whole))
+        store_again(bundle);
+    fastr_bundle_free(line->kept[at]);
+    line->kept[at] = bundle;
+}
+
+void fastr_versions_keep(bool whole)
+{
+    static uint64_t looked_us;
+    uint64_t now = fastr_clock_us();
+    bool all = whole || now - looked_us > 1000000;
+    looked_us = all ? now : looked_us;
+    for (int i = 0; i < line_count; i++) {
+        const struct entry *entry = lines[i].entry;
+        uint64_t live = atomic_load(&entry->live);
+        if (!all && lines[i].kept_word == live)
+            continue;
+        lines[i].kept_word = live;
+        int back = live ? slot_before(entry, live) : -1;
+        if (back >= 0)
+            keep(&lines[i], 1, entry->slots[back].hash, whole);
+        if (live)
+            keep(&lines[i], 0, entry->slots[live & 0xff].hash, whole);
+    }
 }
 
 void fastr_line_describe(const struct fastr_line *line, struct fastr_buffer *out)

@@ -24,6 +24,12 @@ struct fastr_version;
 int fastr_versions_open(const char *var, struct fastr_err *err);
 /* In a worker, after fork: it reads the file, and must not keep a lock that its master held when that was killed. */
 void fastr_versions_release(void);
+/* Call about once a pulse: follows what is done to the file from outside (kept.h). Who `heals`, a master, writes again what
+ * is missing from it, or is older than what was live. */
+void fastr_versions_look(bool heals);
+/* Call in a master about once a pulse, and with `whole` before it forks: keeps what is live, and what a rollback leads
+ * to, in memory, from which workers that are born build it; and stores it again if its file is gone (`whole`: or broken). */
+void fastr_versions_keep(bool whole);
 const char *fastr_versions_store(void); /* the folder of stored bundles, VAR/packs */
 
 /* The line `name` in this process; `builder` is borrowed. At most 8 in a process. NULL if the file is full. */

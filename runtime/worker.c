@@ -179,8 +179,9 @@ static void on_pulse(evutil_socket_t fd, short what, void *data)
     slot->tasks = fastr_tasks_count();
     slot->connections = fastr_http_server_connections(server);
     char hash[65];
+    fastr_versions_look(false);
     uint64_t live = fastr_line_live(fastr_line_at(0), hash);
-    if (live != scripts_seen && !draining) {
+    if (live > scripts_seen && !draining) {
         scripts_seen = live;
         load_schedules();
     }
