@@ -27,7 +27,7 @@ local NONSENSE = {
     "{ accept = false, problems = { { sku = 'A', detail = 'x' } } }" },
   ["shipping.options"] = { ["options[1].fee"] =
     "{ options = { { method = 'a', name = 'A', fee = -1 } } }", ["options"] = "{ options = {}, option = 1 }" },
-  ["order.accept"] = { ["verdict"] = "{ verdict = 'perhaps' }" },
+  ["order.accept"] = { ["verdict"] = "{ verdict = 'perhaps', hold_s = 900, open_s = 900 }" },
   ["order.transition"] = { ["allow"] = "{ allow = 'yes' }" },
   ["payment.route"] = { ["capture"] = ROUTE:format("never", "1"), ["retry.attempts"] = ROUTE:format("now", "0 / 0") },
   ["notify.select"] = { ["channel"] = "{ send = true, channel = 'pigeon' }" },
@@ -65,7 +65,7 @@ describe("an answer of another shape", function()
   end)
 
   it("in an example keeps the pack from going live, with its file", function()
-    local pack = answering("order.accept", "{ verdict = 'perhaps' }")
+    local pack = answering("order.accept", "{ verdict = 'perhaps', hold_s = 900, open_s = 900 }")
     local count, message = pack:prove()
     assert.is_nil(count)
     local begins = "order/accept.lua:1: example 1 (usual): order/accept.lua:1: order.accept: answer.verdict"

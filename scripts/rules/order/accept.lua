@@ -1,4 +1,5 @@
--- order.accept: is an order taken, looked at first, or refused? Amounts are in minor units.
+-- order.accept: is an order taken, looked at first, or refused; how long is its stock held while it is paid, and how
+-- long may it stay open after a payment that came to nothing? Amounts are in minor units.
 
 local facts_shape = require "price.facts"
 local shape = require "engine.shape"
@@ -7,6 +8,8 @@ local REVIEW_FROM, REJECT_FROM = 2000000, 10000000
 local TRUSTED_REVIEW_FROM, TRUSTED_ORDERS = 4000000, 5 -- for who has kept so many orders
 local MOST_DECLINED = 3                                -- of a card within a day
 local RETURNS_OF = 4                                   -- who gives back half of at least so many
+
+local HOLD_S, OPEN_S = 900, 1800
 
 local function is_trusted(history)
   return history ~= nil and history.placed >= TRUSTED_ORDERS and history.returned == 0 and history.cancelled == 0
@@ -20,7 +23,7 @@ end
 
 local function review(code, reason) return { verdict = "review", code = code, reason = reason } end
 
-local function decide(facts)
+local function verdict_on(facts)
   local history, payment = facts.history, facts.payment
   if facts.total >= REJECT_FROM then
     return { verdict = "reject", code = "too_large", reason = "Orders of this size are taken by telephone" }
@@ -33,6 +36,12 @@ local function decide(facts)
   end
   if gives_back(history) then return review("returns", "Half of the customer's orders came back") end
   return { verdict = "accept" }
+end
+
+local function decide(facts)
+  local answer = verdict_on(facts)
+  answer.hold_s, answer.open_s = HOLD_S, OPEN_S
+  return answer
 end
 
 local function example(name, total, more, verdict, code)
@@ -55,7 +64,8 @@ return {
       declined = shape.count() }) },
   needs = { "history", "payment" },
   answer = shape.object { verdict = shape.text { values = { "accept", "review", "reject" } },
-    code = shape.optional(shape.text()), reason = shape.optional(shape.text()) },
+    code = shape.optional(shape.text()), reason = shape.optional(shape.text()),
+    hold_s = shape.count { min = 60, max = 86400 }, open_s = shape.count { min = 60, max = 604800 } },
   decide = decide,
   examples = {
     example("usual", 5000, {}, "accept"), example("large", 2000000, {}, "review", "large"),

@@ -6,7 +6,7 @@ local store = require "services.cart.store"
 
 local M = {}
 
-local IDLE_MS = 30 * 86400 * 1000
+local IDLE_MS = 30 * 86400 * 1000 -- housekeeping: a cart promises nothing, and holds no stock
 local BATCH = 500
 local SILENT_MS, SILENT_BATCH = 60000, 50 -- far longer than a checkout may run
 

@@ -152,6 +152,25 @@ local function thresholds_of(option, trace, currency)
   return list
 end
 
+-- What there is of each article in the cart: {[sku] = units}.
+local function stock_of(cart, gathered)
+  local stock = {}
+  for _, line in ipairs(cart.lines) do
+    local known = facts_of(line, gathered)
+    stock[line.sku] = known and known.available or 0
+  end
+  return stock
+end
+
+-- What the rules have against the cart as it is: list of {sku, code, detail}; or nil and a problem.
+local function objections(cart, gathered, facts)
+  local asked = { change = { kind = "view" }, stock = stock_of(cart, gathered) }
+  for name, value in pairs(facts) do asked[name] = value end
+  local decision, failed = decide("cart.accept", asked, cart)
+  if not decision then return nil, failed end
+  return decision.problems
+end
+
 -- ---- the price ----------------------------------------------------------------------------------------------------
 
 -- The cart's codes, but for those that were used as often as they may be.
@@ -182,11 +201,13 @@ local function applied(trace)
 end
 
 -- Prices the cart: {facts, decision, coupons, pack, abi, trace (what applied), full (all that was considered, and why
--- not), gone, products, thresholds}, or nil and a problem.
+-- not), gone, products, against (what cart.accept has against it), thresholds}, or nil and a problem.
 function M.price(cart, gathered)
   local facts, gone = base_facts(cart, gathered)
   local shipping, option = chosen_shipping(cart, gathered)
   if not shipping then return nil, option end
+  local against, failed = objections(cart, gathered, facts)
+  if not against then return nil, failed end
   facts.shipping, facts.coupons = array(shipping), usable(cart, gathered)
   local decision, info = decide("price.cart", facts, cart, { explain = "full",
     compare = #cart.lines > 0 and "money" or nil })
@@ -195,17 +216,7 @@ function M.price(cart, gathered)
   for _, line in ipairs(cart.lines) do products[line.sku] = facts_of(line, gathered) end
   return { facts = facts, decision = decision, coupons = verdicts(cart, gathered, decision), pack = info.pack,
     abi = info.abi, trace = applied(info.trace), full = info.trace, gone = gone, products = products,
-    thresholds = #cart.lines > 0 and thresholds_of(option, info.trace, cart.currency) or {} }
-end
-
--- What there is of each article in the cart: {[sku] = units}.
-local function stock_of(cart, gathered)
-  local stock = {}
-  for _, line in ipairs(cart.lines) do
-    local known = facts_of(line, gathered)
-    stock[line.sku] = known and known.available or 0
-  end
-  return stock
+    against = against, thresholds = #cart.lines > 0 and thresholds_of(option, info.trace, cart.currency) or {} }
 end
 
 -- May the cart be so? `cart` is as the change would leave it; `change` is {kind = "add" | "set" | "merge", lines =

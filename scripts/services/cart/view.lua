@@ -33,15 +33,19 @@ end
 
 -- ---- problems -----------------------------------------------------------------------------------------------------
 
-local function stock_problems(cart, priced, problems)
+local CODES = { stock = "insufficient_stock" }
+
+-- What the rules have against the cart, and what is no longer sold.
+local function line_problems(cart, priced, problems)
+  for _, each in ipairs(priced.against) do
+    local product = priced.products[each.sku]
+    problems[#problems + 1] = { code = CODES[each.code] or each.code, sku = each.sku ~= "" and each.sku or nil,
+      available = product and product.available, detail = each.detail }
+  end
   for _, line in ipairs(cart.lines) do
-    local product = priced.products[line.sku]
-    if not product then
+    if not priced.products[line.sku] then
       problems[#problems + 1] = { code = "product_not_found", sku = line.sku,
         detail = line.sku .. " is no longer sold" }
-    elseif product.available < line.quantity then
-      problems[#problems + 1] = { code = "insufficient_stock", sku = line.sku, available = product.available,
-        detail = ("%d of %s wanted, %d left"):format(line.quantity, line.sku, product.available) }
     end
   end
 end
@@ -72,7 +76,7 @@ end
 -- Everything that stands against buying the cart as it is.
 function M.problems(cart, priced)
   local problems = {}
-  stock_problems(cart, priced, problems)
+  line_problems(cart, priced, problems)
   price_problems(cart, priced, problems)
   coupon_problems(priced, problems)
   if cart.shipping_method and #priced.facts.shipping == 0 then

@@ -36,8 +36,10 @@ return {
   },
   consumes = {
     { topic = "order", doc = "one mail for each event that the rule notify.select names", events = {
-      ["order.placed.v1"] = "on_order", ["order.paid.v1"] = "on_order", ["order.shipped.v1"] = "on_order",
-      ["order.cancelled.v1"] = "on_order" } },
+      ["order.placed.v1"] = "on_order", ["order.accepted.v1"] = "on_order", ["order.paid.v1"] = "on_order",
+      ["order.fulfilling.v1"] = "on_order", ["order.shipped.v1"] = "on_order", ["order.delivered.v1"] = "on_order",
+      ["order.cancelled.v1"] = "on_order", ["order.goods_returned.v1"] = "on_order",
+      ["order.returned.v1"] = "on_order" } },
   },
   schedules = {
     { name = "send", every_ms = 10, job = "send", one = true, doc = "Sends what is queued, and tries again later" },

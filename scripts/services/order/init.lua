@@ -137,6 +137,6 @@ return {
     { name = "give_back", every_ms = 1000, job = "give_back", one = true,
       doc = "Gives back stock and money of returns that could not be given at once" },
     { name = "abandon", every_ms = 60000, job = "abandon", one = true,
-      doc = "Cancels open orders that nobody tried to pay for half an hour" },
+      doc = "Cancels open orders that nobody tried to pay for as long as the rules leave them open" },
   },
 }

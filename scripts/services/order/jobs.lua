@@ -8,7 +8,6 @@ local work = require "services.order.work"
 local M = {}
 
 local BATCH = 50
-local OPEN_MS = 1800000 -- an open order that nobody tries to pay is given up after half an hour
 
 local unfinished
 
@@ -48,8 +47,7 @@ end
 
 function M.abandon()
   local db = database.open("order")
-  local before = fastr.time.iso(fastr.time.unix_ms() - OPEN_MS)
-  for _, row in ipairs(store.abandoned(db, before, BATCH)) do
+  for _, row in ipairs(store.abandoned(db, fastr.time.now(), BATCH)) do
     local done = db:transaction(function(tx)
       local order = store.lock(tx, row.id)
       if order.status ~= "placing" or order.work then return true end

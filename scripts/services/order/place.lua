@@ -61,7 +61,7 @@ local function drift(body, decision, pack)
       expected.currency) })
 end
 
--- Whether the rules take the order: true, and why a person is to look at it, if that is so; or nil and the problem.
+-- What the rules say of an order that they take: {verdict, code, reason, hold_s, open_s}; or nil and the problem.
 local function accepted(db, body, decision)
   local known, away = facts.of_acceptance(db, body, decision.total)
   if not known then return nil, away end
@@ -70,7 +70,7 @@ local function accepted(db, body, decision)
   if accept.verdict == "reject" then
     return nil, problem.new("order_refused", { detail = accept.reason, reason = accept.code })
   end
-  return true, accept.verdict == "review" and (accept.reason or accept.code or "review") or nil
+  return accept
 end
 
 -- What the order freezes, from one decision of now: or nil and a problem.
@@ -79,10 +79,13 @@ local function decided(db, body)
   if not decision then return nil, kept end
   local failed = drift(body, decision, kept.pack)
   if failed then return nil, failed end
-  local ok, review = accepted(db, body, decision)
-  if not ok then return nil, review end
+  local accept
+  accept, failed = accepted(db, body, decision)
+  if not accept then return nil, failed end
   local frozen = view.freeze(decision, body.names)
-  frozen.review = review
+  frozen.hold_s, frozen.open_s = accept.hold_s, accept.open_s
+  -- Why a person is to look at it, if that is so.
+  frozen.review = accept.verdict == "review" and (accept.reason or accept.code or "review") or nil
   if frozen.due > 0 and not body.payment_method then
     return nil, problem.new("validation", { detail = "payment_method is missing",
       errors = array { { path = "payment_method", problem = "is missing" } } })
@@ -101,7 +104,7 @@ local function order_of(body, frozen, lease)
     due = frozen.due, shipping = frozen.shipping, facts = frozen.kept.facts, decision = frozen.kept.decision,
     proof = frozen.kept.proof, pack = frozen.kept.pack, abi = frozen.kept.abi, lease_by = lease.by,
     lease_until = lease.ends, work = "place", tries = 0, held = false, committed = false, status = "placing",
-    sequence = 0, review = frozen.review,
+    sequence = 0, review = frozen.review, hold_s = frozen.hold_s, open_s = frozen.open_s,
   }
 end
 

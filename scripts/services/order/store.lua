@@ -11,11 +11,12 @@ end
 local COLUMNS = [[o.id, o.number::text as number, o.cart_id as cart, o.status, o.sequence,
   o.customer_id as customer, o.email, o.token_hash, o.currency, o.shipping_address, o.shipping_method,
   o.lines, o.totals, o.total, o.due, o.pack, o.abi,
-  o.work, o.work_reason, o.lease_by, o.tries, o.held, o.committed, o.review, ]] ..
+  o.work, o.work_reason, o.lease_by, o.tries, o.held, o.committed, o.review, o.hold_s, ]] ..
   iso("o.created_at") .. " as created_at, " .. iso("o.placed_at") .. " as placed_at"
 
 local ATTEMPT = [[a.id, a.order_id as "order", a.status, a.payment_method, a.payment_id as payment, a.amount,
-  a.currency, a.reason, a.next_action, a.expires_at, a.look_at, a.on_expiry, a.renewals]]
+  a.currency, a.reason, a.next_action, a.expires_at, a.look_at, a.on_expiry, a.renewals,
+  a.created_at]]
 
 -- ---- reading ------------------------------------------------------------------------------------------------------
 
@@ -119,13 +120,13 @@ end
 function M.create(tx, o, now)
   return tx:query([[insert into orders (id, cart_id, status, customer_id, email, token_hash, currency, shipping_address,
       shipping_method, lines, totals, total, due, shipping, facts, decision, pack, abi, work, lease_until, lease_by,
-      next_try_at, created_at, updated_at, review, proof)
+      next_try_at, created_at, updated_at, review, proof, hold_s, open_s)
     values ($1, $2, 'placing', $3::uuid, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'place',
-      $18, $19, $18, $20, $20, $21, $22)
+      $18, $19, $18, $20, $20, $21, $22, $23, $24)
     on conflict (cart_id) where status <> 'cancelled' do nothing returning id]],
     o.id, o.cart, o.customer, o.email, o.token_hash, o.currency, json(o.shipping_address), o.shipping_method,
     json(o.lines), json(o.totals), o.total, o.due, json(o.shipping), o.facts, o.decision, o.pack, o.abi,
-    o.lease_until, o.lease_by, now, o.review, o.proof)[1]
+    o.lease_until, o.lease_by, now, o.review, o.proof, o.hold_s, o.open_s)[1]
 end
 
 -- Freezes an open order anew, for another attempt with what the cart holds by now.
@@ -133,10 +134,11 @@ function M.freeze_again(tx, o, now)
   tx:query([[update orders set customer_id = $2::uuid, email = $3, shipping_address = $4, shipping_method = $5,
       lines = $6, totals = $7, total = $8, shipping = $9, facts = $10, decision = $11, pack = $12, abi = $13,
       work = 'place', lease_until = $14, lease_by = $15, next_try_at = $14, tries = 0, updated_at = $16, due = $17,
-      review = $18, proof = $19
+      review = $18, proof = $19, hold_s = $20, open_s = $21
     where id = $1 and status = 'placing']],
     o.id, o.customer, o.email, json(o.shipping_address), o.shipping_method, json(o.lines), json(o.totals), o.total,
-    json(o.shipping), o.facts, o.decision, o.pack, o.abi, o.lease_until, o.lease_by, now, o.due, o.review, o.proof)
+    json(o.shipping), o.facts, o.decision, o.pack, o.abi, o.lease_until, o.lease_by, now, o.due, o.review, o.proof,
+    o.hold_s, o.open_s)
 end
 
 -- The one place where a status changes. False if the order is not in `from` any more.
@@ -184,9 +186,10 @@ function M.unfinished(db)
   return db:latest("select count(*) as n from orders where work is not null")[1].n
 end
 
-function M.abandoned(db, before, limit)
-  return db:latest([[select id from orders where status = 'placing' and work is null and updated_at < $1
-    order by updated_at limit $2]], before, limit)
+-- Open orders that nobody has tried to pay for as long as they may stay open.
+function M.abandoned(db, now, limit)
+  return db:latest([[select id from orders where status = 'placing' and work is null
+    and updated_at < $1::timestamptz - make_interval(secs => open_s) order by updated_at limit $2]], now, limit)
 end
 
 -- What is left to do (nil: nothing), by when to look again, and how often it was tried. Gives the lease back.

@@ -22,12 +22,10 @@ local M = {}
 
 local array = fastr.json.array
 
-local HOLD_SECONDS = 900
 local LEASE_MS = 15000            -- longer than all steps of an order that goes well
 local CALL = { timeout_ms = 3000 }
 local PAY = { timeout_ms = 6000 } -- what has not been answered by then is unknown, and asked about later
 local LONGEST_REST_MS = 30000
-local CHALLENGE_TRIES = 40        -- about 15 minutes with the rests above; then the order is given up
 
 local SYSTEM = { kind = "service" }
 
@@ -159,7 +157,7 @@ end
 
 local function hold(db, order, said)
   local ok, failed = fastr.call("product", "hold", { order = order.id, lines = stock_lines(order),
-    seconds = HOLD_SECONDS }, CALL)
+    seconds = order.hold_s }, CALL)
   if ok then
     order.held = true
     return true
@@ -215,9 +213,15 @@ local function declined(db, order, attempt, reason)
   return nil
 end
 
+-- A shopper has as long to approve his payment as his stock is held.
+local function took_too_long(order, attempt)
+  return attempt.status == "requires_action" and attempt.created_at ~= nil
+    and fastr.time.unix_ms() - fastr.time.parse(attempt.created_at) > order.hold_s * 1000
+end
+
 local function wait_for_payment(db, order, attempt, said)
   said.outcome = attempt.status
-  if attempt.status == "requires_action" and order.tries >= CHALLENGE_TRIES then
+  if took_too_long(order, attempt) then
     give_up(db, order, "payment_not_completed")
     return nil
   end

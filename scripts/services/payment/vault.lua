@@ -17,7 +17,7 @@ local M = {}
 local crypto, json = fastr.crypto, fastr.json
 
 local GUEST_MS = 3600 * 1000
-local METHODS_MAX = 50
+local METHODS_MAX = 50 -- against testing cards by the hundred, not a rule of business
 
 -- ---- ciphers -------------------------------------------------------------------------------------------------------
 

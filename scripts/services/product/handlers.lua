@@ -111,6 +111,7 @@ function M.put(ctx)
   local old = store.lock_product(ctx.tx, sku)
   local fresh, stale = request.matches(ctx, old and old.version or 0)
   if not fresh then return nil, stale end
+  -- "standard" is the field's default, a name; what rate it carries, and where, the rules' definitions say.
   local product = { sku = sku, name = body.name, description = body.description or "", categories = body.categories,
     category_paths = view.with_ancestors(body.categories), tax_category = body.tax_category or "standard",
     price = body.price }

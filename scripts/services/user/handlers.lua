@@ -6,7 +6,7 @@ local store = require "services.user.store"
 
 local M = {}
 
-local ADDRESSES_MAX = 50
+local ADDRESSES_MAX = 50 -- what one page shows; a customer has a handful
 
 local function reply(status, user)
   return status, user, { ETag = request.etag(user.version) }

@@ -26,7 +26,7 @@ local function make(cart)
   local order = { id = uuid7(), cart = cart or uuid7(), email = "spec@example.com", token_hash = "x", currency = "GBP",
     shipping_address = nothing, shipping_method = "post", lines = list, totals = nothing, total = 100, due = 100,
     shipping = list, facts = "{}", decision = "{}", pack = "sha256:spec", abi = 1, lease_until = at(10),
-    lease_by = uuid7(), work = "place", sequence = 0, tries = 0 }
+    lease_by = uuid7(), work = "place", sequence = 0, tries = 0, hold_s = 900, open_s = 1800 }
   return in_tx(function(tx) return store.create(tx, order, at()) end) and order or nil
 end
 
