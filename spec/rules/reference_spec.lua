@@ -216,6 +216,21 @@ describe("docs/rules.md", function()
     end
   end)
 
+  it("has an example of each decision point, which is answered so", function()
+    local seen = {}
+    for block in read("docs/rules.md"):gmatch("\n```json\n(\"[%l.]+\": .-)\n```") do
+      local example = assert(fastr.json.decode("{" .. block:gsub('\n"answer":', ',\n"answer":') .. "}"))
+      local answer = example.answer
+      example.answer = nil
+      local point, facts = next(example)
+      local decision = assert(shop:decide(point, facts, { explain = "full" }))
+      decision.pack = nil
+      assert.equal(fastr.json.canonical(answer), fastr.json.canonical(decision), point)
+      seen[#seen + 1] = point
+    end
+    agree(keys(code.facts), seen)
+  end)
+
   it("has every decision point with its facts", function()
     local in_price = {}
     for _, name in ipairs(code.facts["price.cart"]) do in_price[name] = true end
