@@ -12,7 +12,7 @@ import unittest
 
 from support.door import api, must, new_key
 from support.shop import order, owner
-from support.stack import PRIMARY, ROOT, all_ready, copied, edit, fastr, main, psql
+from support.stack import PRIMARY, ROOT, VAR, all_ready, copied, edit, fastr, main, psql
 
 LIMIT = [] if os.environ.get("FASTR_LONG") == "1" else ["--limit", "25"]
 CHANGED = 20  # products
@@ -65,6 +65,16 @@ def other_rules():
             yield
         finally:
             rules("activate", "scripts/rules")
+
+
+@contextlib.contextmanager
+def moved(path):
+    """A file that is away for a while."""
+    os.rename(path, path + ".away")
+    try:
+        yield
+    finally:
+        os.replace(path + ".away", path)
 
 
 # ---- what is asked ------------------------------------------------------------------------------------------------------
@@ -120,6 +130,16 @@ class ThePast(unittest.TestCase):
                                  (proof["ok"], proof["wrong"], proof["orders"], len(proof["packs"])))
             self.assertRegex(rules("impact", self.live, "--since", self.since),
                              rf"^[\d,]+ orders were priced by {self.live}; by \w+:\n[\d,]+ real orders: [\d,]+ change, [-+]")
+
+    def test_is_proved_where_the_packs_are_gone_and_the_rules_service_has_them(self):
+        kept = os.path.join(VAR, "packs", self.first["rules"]["pack"].removeprefix("sha256:"))
+        with open(kept, encoding="utf-8") as file:
+            body = {"bundle": file.read(), "message": "What the past was priced by"}
+        self.assertIn(api("POST", "/rules/packs", body, owner(), new_key()).status, (200, 201))
+        with moved(kept):
+            self.assertTrue(self.proof("--jobs", "2")["ok"])
+            with open(kept, encoding="utf-8") as file:
+                self.assertEqual(body["bundle"], file.read())
 
     def assert_missed(self, column, pattern, expected):
         number, text = self.first["number"], stored(self.first["number"], column)

@@ -78,6 +78,14 @@ local function files_of(hash)
   return nil, problem.new("pack_not_found", { detail = "There is no pack " .. bare(hash):sub(1, 12) .. "." })
 end
 
+function M.stored(ctx)
+  local hash, sealed = bare(ctx.body.pack), array {}
+  local text = store.bundle(db(), hash)
+  if not text then return nil, problem.new("pack_not_found") end
+  for i, row in ipairs(store.signatures(db(), hash)) do sealed[i] = row.sealed end
+  return 200, { bundle = text, sealed = sealed }
+end
+
 function M.files(ctx)
   local files, missing = files_of(ctx.params.hash)
   if not files then return nil, missing end

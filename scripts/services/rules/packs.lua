@@ -1,6 +1,8 @@
 -- packs: the packs of rules that tools work with: the one on disk, stored ones, the one that is live on this host; and
 -- errors shown with the line they are about.
 
+local call = require "platform.call"
+
 local M = {}
 
 -- Where the rules under edit are.
@@ -100,10 +102,31 @@ function M.prove(pack, source)
   return nil, M.shown(file and file .. ":1: " .. what or message, source)
 end
 
+-- Fetches a pack that this host does not have from the rules service: true, or nil and why not.
+local function fetch(hash)
+  fastr.task.set("service", "rules")
+  local reply, failed = call.call("rules", "stored", { pack = hash })
+  if not reply and failed.code == "pack_not_found" then return nil, "nor with the rules service" end
+  if not reply then return nil, "and the rules service cannot be asked: " .. (failed.detail or failed.title) end
+  for _, sealed in ipairs(reply.sealed) do
+    if fastr.rules.keep(hash, reply.bundle, sealed) then return true end
+  end
+  return fastr.rules.keep(hash, reply.bundle)
+end
+
+-- A pack of this host's, or, if it is named by a hash and not here, of the rules service.
+local function open(source)
+  local pack, message, code = fastr.rules.open(source)
+  if pack or code ~= "unavailable" or not source:find("^sha256:%x+$") or #source ~= 71 then return pack, message end
+  local fetched, why = fetch(source)
+  if fetched then return fastr.rules.open(source) end
+  return nil, ("the rules %s are not on this host (%s), %s"):format(source:sub(8, 14), message, why)
+end
+
 -- An opened pack, proved by its examples if `proved`: pack, examples; or nil and the message as people are shown it.
 function M.open(source, proved)
   source = source or M.folder()
-  local pack, message = fastr.rules.open(source)
+  local pack, message = open(source)
   if not pack then return nil, M.shown(message, source) end
   if not proved then return pack end
   local examples
