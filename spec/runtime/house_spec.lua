@@ -92,8 +92,8 @@ describe("a binding", function()
   -- Files of one Lua module share its headers: pg_conn.c belongs to pg. fastr.money is in three files.
   local FAMILY = { amount = "money", ledger = "money" }
   -- What hands a part of the runtime to Lua has that part for its library.
-  local PART = { json = { "json" }, stream = { "stream" }, task = { "task" }, host = { "control" }, rules = { "sandbox", "lines", "trial" },
-    money = { "sandbox" }, text = { "sandbox" } }
+  local PART = { json = { "json" }, stream = { "stream" }, task = { "task" }, host = { "control" },
+    rules = { "sandbox", "lines", "trial" }, money = { "sandbox" }, text = { "sandbox" } }
 
   local function family(path)
     local name = path:match("^bindings/([%w]+)")
