@@ -24,10 +24,10 @@ local function zone_of(facts)
   return default or (not facts.tax_rates and standing.zone) or nil
 end
 
--- What the function answers; amounts that it refuses are the facts' fault, at `path`.
-local function able(path, run, ...)
+-- What the function answers; amounts that it refuses are the facts' fault, at `path` with the number `i` in it.
+local function able(path, i, run, ...)
   local good, answer = pcall(run, ...)
-  if not good then refuse(path .. ": " .. tostring(answer)) end
+  if not good then refuse(path:format(i) .. ": " .. tostring(answer)) end
   return answer
 end
 
@@ -37,7 +37,7 @@ local function open_cart(facts, now, explain, blocked)
   local shipping = facts.shipping or {}
   for i = 1, #shipping do
     local each = shipping[i]
-    able(("shipping[%d].fee"):format(i), ledger.shipment, ledger, each.method, each.fee, each.tax_category)
+    able("shipping[%d].fee", i, ledger.shipment, ledger, each.method, each.fee, each.tax_category)
   end
   local function lines_for(filters)
     if not filters then return 0 end
@@ -69,7 +69,7 @@ local function balance(cards)
     local card = cards[i]
     if rawget(seen, card.code) then refuse(("gift_cards[%d].code: '%s' is there twice"):format(i, card.code)) end
     seen[card.code] = true
-    sum = able(("gift_cards[%d].balance"):format(i), money.add, sum, card.balance)
+    sum = able("gift_cards[%d].balance", i, money.add, sum, card.balance)
   end
   return sum
 end
@@ -89,7 +89,7 @@ local function price(facts, list, explain)
   promotions.report_coupons(cart, list, facts.coupons)
   tax(cart.ledger, facts, facts.tax_rates or standing.tax_rates, zone_of(facts), now)
   local settings = facts.settings or {}
-  return able("lines", cart.ledger.finish, cart.ledger, settings.tax_rounding or "line", balance(facts.gift_cards))
+  return able("lines", 0, cart.ledger.finish, cart.ledger, settings.tax_rounding or "line", balance(facts.gift_cards))
 end
 
 -- ---- examples of rule files: { "name", cart = { SKU = { quantity, unit price [, category, floor =] } }, total = } ---

@@ -63,7 +63,19 @@ local function key_of(row)
     joined(rules.customer_group), joined(rules.zone), rules.from or "", rules.to or "" }, "\n")
 end
 
+-- Rows of different amounts, as nearly all are, need no key.
+local function amounts_differ(rows)
+  local seen = {}
+  for i = 1, #rows do
+    local amount = rows[i].amount
+    if seen[amount] then return false end
+    seen[amount] = true
+  end
+  return true
+end
+
 local function refuse_twins(rows, path)
+  if amounts_differ(rows) then return end
   local seen = {}
   for i, row in ipairs(rows) do
     local key = key_of(row)

@@ -31,31 +31,42 @@ end
 local SOME = { "max_quantity", "buy_quantity", "get_quantity", "buy_filters", "times", "pick", "allocation" }
 local OF_LINES = { "skus_any", "categories_any", "min_unit_price", "max_unit_price" }
 
+-- The first of `names` that the table has and, if there are some, that is not among `known`; or nil.
+local function first_of(names, has, known)
+  for i = 1, #names do
+    if has[names[i]] ~= nil and not (known and rawget(known, names[i])) then return names[i] end
+  end
+end
+
 -- A filter that cannot do what it says here, and why; or nil.
 local function wrong_filter(stage, filters, name)
-  if stage ~= "shipping" and filters.methods_any then return name .. ".methods_any", "is for shipping" end
-  for i = 1, stage == "shipping" and #OF_LINES or 0 do
-    if filters[OF_LINES[i]] ~= nil then return name .. "." .. OF_LINES[i], "is not for shipping" end
+  local least, most = filters.min_unit_price, filters.max_unit_price
+  if stage == "shipping" then
+    local other = first_of(OF_LINES, filters)
+    if other then return name .. "." .. other, "is not for shipping" end
+  elseif filters.methods_any then
+    return name .. ".methods_any", "is for shipping"
   end
-  if filters.min_unit_price and filters.max_unit_price and filters.min_unit_price > filters.max_unit_price then
-    return name .. ".max_unit_price", "is below min_unit_price"
-  end
+  if least and most and least > most then return name .. ".max_unit_price", "is below min_unit_price" end
+end
+
+-- Most actions have none of SOME: asked at once, it costs least.
+local function has_some(action)
+  return action.max_quantity or action.buy_quantity or action.get_quantity or action.buy_filters or action.times
+    or action.pick or action.allocation
 end
 
 -- A field that the action would not heed, and why: who wrote it meant something else.
 local function idle_field(kind, action)
-  local takes = kind.takes
-  for i = 1, takes and #SOME or 0 do
-    if action[SOME[i]] ~= nil and not rawget(takes, SOME[i]) then
-      return SOME[i], ("is not for '%s'"):format(action.type)
+  if kind.takes and has_some(action) then
+    local idle = first_of(SOME, action, kind.takes)
+    if idle then return idle, ("is not for '%s'"):format(action.type) end
+    if action.buy_filters then
+      local field, problem = wrong_filter(kind.stage, action.buy_filters, "buy_filters")
+      if field then return field, problem end
     end
   end
-  local field, problem
-  if action.filters then field, problem = wrong_filter(kind.stage, action.filters, "filters") end
-  if not field and action.buy_filters then
-    field, problem = wrong_filter(kind.stage, action.buy_filters, "buy_filters")
-  end
-  return field, problem
+  if action.filters then return wrong_filter(kind.stage, action.filters, "filters") end
 end
 
 -- The name of a field that is wrong and what is wrong with it, or nil.
@@ -87,8 +98,7 @@ local NONE = {}
 -- Refuses what a shape cannot say of the promotion as a whole.
 local function check(definition, list, index)
   local wanted, currency = definition.conditions, definition.currency
-  if wanted and wanted.min_items_total and wanted.max_items_total
-    and wanted.min_items_total > wanted.max_items_total then
+  if wanted and wanted.max_items_total and (wanted.min_items_total or 0) > wanted.max_items_total then
     refuse(place(list, index) .. ".conditions.max_items_total: is below min_items_total")
   end
   if currency and not pcall(money.exponent, currency) then
