@@ -1,5 +1,5 @@
-/* host.c: fastr.host: for a service that acts for the whole host: what it asks the master that leads it, and being the one
- * process that does. Leans on runtime/control.h.
+/* host.c: fastr.host: for a service that acts for the whole host: what it asks the master that leads it, and being the
+ * one process that does. Leans on runtime/control.h.
  *
  *   if fastr.host.lead("rules-agent") then fastr.host.ask("status") end */
 #include <errno.h>
@@ -93,8 +93,8 @@ static int begin(struct question *question, const char *leader, const char *comm
 }
 
 /* host.ask(command) (waits, at most 15 s) -> the reply of the master that leads this host (runtime/master.c has the
- * commands), as a table. Raises for a command with a line end. Returns nil, message, code: "unavailable" (none leads, or it
- * does not answer), "timeout". */
+ * commands), as a table. Raises for a command with a line end. Returns nil, message, code: "unavailable" (none leads,
+ * or it does not answer), "timeout". */
 static int l_ask(lua_State *L) {
     const char *command = luaL_checkstring(L, 1);
     luaL_argcheck(L, !strpbrk(command, "\r\n"), 1, "a command is one line");
@@ -142,7 +142,8 @@ static int open_lock(const char *name) {
 
 static const char *check_name(lua_State *L) {
     const char *name = luaL_checkstring(L, 1);
-    luaL_argcheck(L, *name && strlen(name) < sizeof leads->name && strspn(name, "abcdefghijklmnopqrstuvwxyz-") == strlen(name), 1,
+    size_t length = strlen(name);
+    luaL_argcheck(L, length > 0 && length < sizeof leads->name && strspn(name, "abcdefghijklmnopqrstuvwxyz-") == length, 1,
                   "a name of small letters and - is expected");
     return name;
 }
@@ -161,8 +162,8 @@ static int l_lead(lua_State *L) {
     return 1;
 }
 
-/* host.tell(name, word) -> true: what the other processes of the host are told of the one that leads; gone when it ends.
- * False if this process does not lead. */
+/* host.tell(name, word) -> true: what the other processes of the host are told of the one that leads; gone when it
+ * ends. False if this process does not lead. */
 static int l_tell(lua_State *L) {
     struct lead *lead = find_lead(check_name(L));
     size_t length;

@@ -146,7 +146,8 @@ static struct fastr_rules_trial trial_of(lua_State *L, const struct question *qu
                                                                                       : FASTR_RULES_NOT);
 }
 
-/* Leaves the decision on the top. What the candidate cannot decide the live version does: nobody is refused for a trial. */
+/* Leaves the decision on the top. What the candidate cannot decide the live version does: nobody is refused for a
+ * trial. */
 static int decide(lua_State *L, struct question *question, struct fastr_err *err) {
     struct fastr_err why;
     struct fastr_decision *decision = &question->decision;
@@ -163,15 +164,16 @@ static int decide(lua_State *L, struct question *question, struct fastr_err *err
     return 0;
 }
 
-/* rules.decide(point, facts, {pack = hash, key = text, compare = "money" | "answer", explain = "none" | "applied" (the default) | "full"})
- * -> decision, info {pack, abi, trace, instructions}. Pure: the same facts and pack give the same decision. The decision also
- * carries `pack`. key: what the decision is about, a cart's id; while a canary runs, the candidate decides for its share of
- * the keys, always the same ones; without a key, and with `pack`, it never does. compare: the decision matters (a price that
- * somebody is shown or pays), so while a trial runs the other version decides it too, after the reply, and the difference
- * of the totals ("money": the answer has `total` in minor units and `currency`) is counted, or that it is another answer.
- * Returns nil, message, code: "facts_invalid" (facts refused, with the path; or the pack does not decide the point),
- * "rules_error" (a rule raised or answered nonsense), "rules_budget" (it took too much), "rules_version_gone" (the pack asked
- * for is no longer warm), "unavailable" (no pack is live). Raises for arguments of other types. */
+/* rules.decide(point, facts, {pack = hash, key = text, compare = "money" | "answer", explain = "none" | "applied" (the
+ * default) | "full"}) -> decision, info {pack, abi, trace, instructions}. Pure: the same facts and pack give the same
+ * decision. The decision also carries `pack`. key: what the decision is about, a cart's id; while a canary runs, the
+ * candidate decides for its share of the keys, always the same ones; without a key, and with `pack`, it never does.
+ * compare: the decision matters (a price that somebody is shown or pays), so while a trial runs the other version
+ * decides it too, after the reply, and the difference of the totals ("money": the answer has `total` in minor units and
+ * `currency`) is counted, or that it is another answer. Returns nil, message, code: "facts_invalid" (facts refused,
+ * with the path; or the pack does not decide the point), "rules_error" (a rule raised or answered nonsense),
+ * "rules_budget" (it took too much), "rules_version_gone" (the pack asked for is no longer warm), "unavailable" (no
+ * pack is live). Raises for arguments of other types. */
 static int l_decide(lua_State *L) {
     const char *point = luaL_checkstring(L, 1);
     luaL_checktype(L, 2, LUA_TTABLE);
@@ -184,8 +186,8 @@ static int l_decide(lua_State *L) {
     return push_decision(L, &question.decision, question.hash);
 }
 
-/* Decides on the facts at the index `at`, a JSON text: pushes the decision as JSON, with `pack`, and its info; 2, or -1 with
- * `err`. */
+/* Decides on the facts at the index `at`, a JSON text: pushes the decision as JSON, with `pack`, and its info; 2, or -1
+ * with `err`. */
 static int push_text(lua_State *L, int at, struct fastr_sandbox *sandbox, struct fastr_decision *decision, const char *hash,
                      struct fastr_err *err) {
     static struct fastr_buffer answer; /* reused: nothing in here waits */
@@ -220,9 +222,9 @@ static int decide_text(lua_State *L, struct question *question, struct fastr_err
     return 2;
 }
 
-/* rules.decide_text(point, facts as JSON, {pack =, key =, explain =}) -> the decision as JSON, with `pack`; info {pack, abi,
- * instructions}: for who only passes both on, or keeps them; no table of them is made. The same facts and pack give the
- * same bytes. Returns nil, message, code as above, or "json" for a text that is not strict JSON. */
+/* rules.decide_text(point, facts as JSON, {pack =, key =, explain =}) -> the decision as JSON, with `pack`; info {pack,
+ * abi, instructions}: for who only passes both on, or keeps them; no table of them is made. The same facts and pack
+ * give the same bytes. Returns nil, message, code as above, or "json" for a text that is not strict JSON. */
 static int l_decide_text(lua_State *L) {
     const char *point = luaL_checkstring(L, 1);
     luaL_checktype(L, 2, LUA_TSTRING);
@@ -267,10 +269,11 @@ static int l_pack(lua_State *L) {
     return 1;
 }
 
-/* rules.trial() -> the trial of this host's rules, or the last one: { running, mode = "canary" | "shadow", share (basis points),
- * hash, by, began_ms, limits, by_live, by_candidate, compared, differing, dearer, cheaper, judged, otherwise, errors, kills, dropped, money = list
- * of { currency, compared, base, dearer, cheaper, difference }, worst = list of { key, delta, currency, line, rule }, and once it
- * has ended ended_ms, breach, reason }; amounts in minor units. Nil if there was none. */
+/* rules.trial() -> the trial of this host's rules, or the last one: { running, mode = "canary" | "shadow", share (basis
+ * points), hash, by, began_ms, limits, by_live, by_candidate, compared, differing, dearer, cheaper, judged, otherwise,
+ * errors, kills, dropped, money = list of { currency, compared, base, dearer, cheaper, difference }, worst = list of {
+ * key, delta, currency, line, rule }, and once it has ended ended_ms, breach, reason }; amounts in minor units. Nil if
+ * there was none. */
 static int l_trial(lua_State *L) {
     struct fastr_buffer text = {0};
     struct fastr_err err;
@@ -325,8 +328,9 @@ static int push_pack(lua_State *L, struct fastr_bundle *bundle, struct fastr_err
     return pack->sandbox ? 1 : fastr_push_err(L, err);
 }
 
-/* rules.open(source) -> a pack of its own state, not proved. source: a folder, or "sha256:HASH" of a stored pack. Blocks
- * while it reads: for tools. Returns nil, message, code: "invalid" (text begins FILE:LINE:), "unavailable", "rules_budget". */
+/* rules.open(source) -> a pack of its own state, not proved. source: a folder, or "sha256:HASH" of a stored pack.
+ * Blocks while it reads: for tools. Returns nil, message, code: "invalid" (text begins FILE:LINE:), "unavailable",
+ * "rules_budget". */
 static int l_open(lua_State *L) {
     struct fastr_err err;
     return push_pack(L, read_source(luaL_checkstring(L, 1), &err), &err);
@@ -341,8 +345,8 @@ static int pack_with(lua_State *L) {
     return push_pack(L, fastr_bundle_with(pack->bundle, name, text, length, &err), &err);
 }
 
-/* rules.hash(folder) -> "sha256:..." of what the folder would be opened as now; it is neither compiled nor run. Blocks. Returns
- * nil, message, code "unavailable" or "invalid". */
+/* rules.hash(folder) -> "sha256:..." of what the folder would be opened as now; it is neither compiled nor run. Blocks.
+ * Returns nil, message, code "unavailable" or "invalid". */
 static int l_hash(lua_State *L) {
     struct fastr_err err;
     struct fastr_bundle *bundle = read_source(luaL_checkstring(L, 1), &err);
@@ -368,8 +372,8 @@ static int pack_decide(lua_State *L) {
     return push_decision(L, &decision, fastr_sandbox_hash(pack->sandbox));
 }
 
-/* pack:decide_text(point, facts as JSON, {explain =}) -> decision as JSON, info, as rules.decide_text. Returns nil, message,
- * code as pack:decide, or "json". */
+/* pack:decide_text(point, facts as JSON, {explain =}) -> decision as JSON, info, as rules.decide_text. Returns nil,
+ * message, code as pack:decide, or "json". */
 static int pack_decide_text(lua_State *L) {
     struct pack *pack = check_pack(L);
     struct fastr_decision decision = {.point = luaL_checkstring(L, 2)};
@@ -442,8 +446,8 @@ static int keep(lua_State *L, const struct fastr_bundle *bundle, const char *sea
     return 1;
 }
 
-/* pack:store([sealed]) -> true: it can be opened by its hash, and activated. sealed: the text of its signed statement, kept
- * beside it, not looked at. Returns nil, message, code "unavailable". */
+/* pack:store([sealed]) -> true: it can be opened by its hash, and activated. sealed: the text of its signed statement,
+ * kept beside it, not looked at. Returns nil, message, code "unavailable". */
 static int pack_store(lua_State *L) {
     size_t length = 0;
     const char *sealed = luaL_optlstring(L, 2, NULL, &length);
@@ -459,8 +463,8 @@ static const char *check_hash(lua_State *L, int index) {
     return hash;
 }
 
-/* rules.stored(hash) -> the stored form of a pack, and the text of its signed statement if it has one. Blocks for two small
- * files. Returns nil, message, code "unavailable" or "invalid" (damaged). */
+/* rules.stored(hash) -> the stored form of a pack, and the text of its signed statement if it has one. Blocks for two
+ * small files. Returns nil, message, code "unavailable" or "invalid" (damaged). */
 static int l_stored(lua_State *L) {
     struct fastr_err err;
     size_t length;
@@ -483,9 +487,9 @@ static int l_stored(lua_State *L) {
     return lua_gettop(L) - 1;
 }
 
-/* rules.keep(hash, text [, sealed]) -> true: stores a pack from its stored form, and its signed statement. Where packs must
- * be signed, only with one that this host trusts. Blocks. Returns nil, message, code: "invalid" (not this pack), "unavailable",
- * or as rules.verify. */
+/* rules.keep(hash, text [, sealed]) -> true: stores a pack from its stored form, and its signed statement. Where packs
+ * must be signed, only with one that this host trusts. Blocks. Returns nil, message, code: "invalid" (not this pack),
+ * "unavailable", or as rules.verify. */
 static int l_keep(lua_State *L) {
     struct fastr_err err;
     char key[17];
@@ -504,9 +508,9 @@ static int l_keep(lua_State *L) {
     return results;
 }
 
-/* rules.verify(hash, sealed) -> id of the trusted key that signed this statement about the pack. Returns nil, message, code:
- * "pack_unsigned", "pack_key_unknown", "pack_signature_wrong", "pack_unfit" (for another pack, arithmetic or decision points),
- * "unavailable". */
+/* rules.verify(hash, sealed) -> id of the trusted key that signed this statement about the pack. Returns nil, message,
+ * code: "pack_unsigned", "pack_key_unknown", "pack_signature_wrong", "pack_unfit" (for another pack, arithmetic or
+ * decision points), "unavailable". */
 static int l_verify(lua_State *L) {
     struct fastr_err err;
     char key[17];

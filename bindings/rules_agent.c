@@ -1,6 +1,6 @@
-/* rules_agent.c: a host that was away catches up before it serves. Where the setting rules.agent says that one process of
- * the host follows what is activated elsewhere, every worker is unready from its start until that process has said, in its
- * lock file VAR/run/rules-agent.lock, where the host stands; or until none has appeared for ten seconds. */
+/* rules_agent.c: a host that was away catches up before it serves. Where the setting rules.agent says that one process
+ * of the host follows what is activated elsewhere, every worker is unready from its start until that process has said,
+ * in its lock file VAR/run/rules-agent.lock, where the host stands; or until none has appeared for ten seconds. */
 #include "bindings/rules_agent.h"
 
 #include <event2/event.h>
@@ -39,7 +39,7 @@ static void on_look(evutil_socket_t fd, short what, void *data) {
         return;
     event_del(timer);
     if (!is_told)
-        fastr_log(FASTR_WARN, "no process of this host follows the activations of rules (is the service rules served here?): "
+        fastr_log(FASTR_WARN, "no process of this host follows the activations of rules (is rules served here?): "
                               "what was last live is served");
     fastr_health("rules.agent", true, false, is_told ? word : "nobody follows activations");
 }

@@ -17,7 +17,7 @@ bool fastr_sealed_needed(void) {
     return strcmp(fastr_setting("rules.signed", "false"), "true") == 0;
 }
 
-/* ---- the text ---------------------------------------------------------------------------------------------------- */
+/* ---- the text --------------------------------------------------------------------------------------------*/
 
 struct sealed {
     char key[17];
@@ -67,7 +67,7 @@ static int parse(struct sealed *sealed, const char *text, size_t length, struct 
     return 0;
 }
 
-/* ---- the keys ---------------------------------------------------------------------------------------------------- */
+/* ---- the keys --------------------------------------------------------------------------------------------*/
 
 /* The key of a line "ed25519 BASE64URL NAME" if its id is `id`; NULL. */
 static struct evp_pkey_st *key_of_line(const char *line, const char *id) {
@@ -96,19 +96,20 @@ static struct evp_pkey_st *trusted(const char *id, struct fastr_err *err) {
     if (!key && !file && reason != ENOENT)
         fastr_fail(err, "unavailable", "cannot read %s: %s", path, strerror(reason));
     else if (!key)
-        fastr_fail(err, "pack_key_unknown", "signed with the key %s, which this host does not trust (fastr rules key trust)",
-                   id);
+        fastr_fail(err, "pack_key_unknown",
+                   "signed with the key %s, which this host does not trust (fastr rules key trust)", id);
     if (file)
         fclose(file);
     free(path);
     return key;
 }
 
-/* ---- the statement ------------------------------------------------------------------------------------------------- */
+/* ---- the statement -----------------------------------------------------------------------------------------*/
 
 static const struct fastr_json_token *past(const struct fastr_json_token *token) {
     const struct fastr_json_token *next = token + 1;
-    uint32_t members = token->kind == FASTR_JSON_OBJECT ? 2 * token->count : token->kind == FASTR_JSON_LIST ? token->count : 0;
+    bool is_list = token->kind == FASTR_JSON_LIST, is_object = token->kind == FASTR_JSON_OBJECT;
+    uint32_t members = is_object ? 2 * token->count : is_list ? token->count : 0;
     for (uint32_t i = 0; i < members; i++)
         next = past(next);
     return next;
@@ -143,7 +144,8 @@ static int check_points(const struct fastr_json_token *points, struct fastr_err 
     while (*at) {
         size_t length = strcspn(at, ";");
         if (!points || !holds(points, at, length))
-            return fastr_fail(err, "pack_unfit", "made for other decision points: %.*s is not among them", (int)length, at);
+            return fastr_fail(err, "pack_unfit", "made for other decision points: %.*s is not among them", (int)length,
+                              at);
         at += length + (at[length] == ';');
     }
     return 0;
@@ -163,7 +165,7 @@ static int check_statement(const struct sealed *sealed, const char *hash, struct
     return check_points(member(tape, "points"), err);
 }
 
-/* ---- both ---------------------------------------------------------------------------------------------------------- */
+/* ---- both --------------------------------------------------------------------------------------------------*/
 
 int fastr_sealed_check(const char *text, size_t length, const char *hash, char key[17], struct fastr_err *err) {
     struct sealed sealed;
@@ -172,10 +174,12 @@ int fastr_sealed_check(const char *text, size_t length, const char *hash, char k
     struct evp_pkey_st *public_key = trusted(sealed.key, err);
     if (!public_key)
         return -1;
-    bool right = fastr_key_verify(public_key, sealed.statement, sealed.length, sealed.signature, sizeof sealed.signature);
+    bool right = fastr_key_verify(public_key, sealed.statement, sealed.length, sealed.signature,
+                                  sizeof sealed.signature);
     EVP_PKEY_free(public_key);
     if (!right)
-        return fastr_fail(err, "pack_signature_wrong", "the signature of the key %s is not of this statement", sealed.key);
+        return fastr_fail(err, "pack_signature_wrong", "the signature of the key %s is not of this statement",
+                          sealed.key);
     memcpy(key, sealed.key, sizeof sealed.key);
     return check_statement(&sealed, hash, err);
 }
@@ -188,7 +192,8 @@ char *fastr_sealed_read(const char *folder, const char *hash, size_t *length, st
         *length = fread(text, 1, TEXT_MAX, file);
         fclose(file);
     } else if (errno == ENOENT) {
-        fastr_fail(err, "pack_unsigned", "the pack %.12s is not signed: there is no %s (fastr rules publish signs)", hash, path);
+        fastr_fail(err, "pack_unsigned", "the pack %.12s is not signed: there is no %s (fastr rules publish signs)", hash,
+                   path);
     } else {
         fastr_fail(err, "unavailable", "cannot read %s: %s", path, strerror(errno));
     }

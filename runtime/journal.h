@@ -1,5 +1,5 @@
-/* journal.h: what was made live, tried and undone on this host, one line of JSON each, in VAR/run/journal. Whoever keeps the
- * record elsewhere reads it when he can; nobody waits for him. */
+/* journal.h: what was made live, tried and undone on this host, one line of JSON each, in VAR/run/journal. Whoever
+ * keeps the record elsewhere reads it when he can; nobody waits for him. */
 #ifndef FASTR_JOURNAL_H
 #define FASTR_JOURNAL_H
 

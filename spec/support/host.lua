@@ -31,9 +31,9 @@ function host.free_port()
   return port
 end
 
---- Makes the folder and its files, and starts a master; waits until every worker serves.
+--- Makes the folder and its files; starts nothing.
 -- @param options program: text of main.lua; workers: default 2; env: name -> text; stderr: a file or pipe for the log
-function host.start(options)
+function host.make(options)
   local dir = must("mktemp -d /tmp/fastr-spec-XXXXXX")
   local self = setmetatable({ dir = dir, workers = options.workers or 2, name = "spec" }, host)
   self.port = host.free_port()
@@ -46,6 +46,12 @@ function host.start(options)
   self.env = "env -i PATH=/usr/bin:/bin FASTR_CONF=" .. self.dir .. "/conf.lua"
   for name, value in pairs(options.env or {}) do self.env = self.env .. (" %s='%s'"):format(name, value) end
   self.stderr = options.stderr or "&1"
+  return self
+end
+
+--- The same, and starts a master; waits until every worker serves.
+function host.start(options)
+  local self = host.make(options)
   self:begin()
   return self
 end

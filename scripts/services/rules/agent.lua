@@ -111,7 +111,8 @@ local function follow_trial(db, row, now)
   end
   local fetched, why = fetch(db, row.pack)
   if not fetched then return nil, why end
-  return ask(("trial rules %s %s %d %s"):format(row.pack, row.mode, row.share, doer(row)))
+  local limits = row.limits and (" %d %d %d"):format(row.limits.drift, row.limits.errors, row.limits.after) or ""
+  return ask(("trial rules %s %s %d %s%s"):format(row.pack, row.mode, row.share, doer(row), limits))
 end
 
 -- Does what the rows come to: true, or nil, which row was refused, and why.
@@ -143,7 +144,7 @@ local function catch_up(db, name, now)
   if newest <= state.applied then return false end
   local rows = store.since(db, name, state.applied, newest)
   if #rows == 0 then
-    state.applied, state.refused = newest, nil
+    state.applied, state.refused, state.told_ms = newest, nil, 0
     return false
   end
   if state.refused and rows[#rows].number == state.last and time.unix_ms() < state.again_ms then return false end

@@ -186,7 +186,9 @@ local function incomplete(body)
   if body.mode ~= "stop" and not body.pack then return wrong("pack", "is missing") end
   if body.mode == "stop" and body.pack then return wrong("pack", "a trial is stopped without naming it") end
   if body.mode == "canary" and not body.share then return wrong("share", "is missing: basis points of the carts") end
-  if body.share and not TRIED[body.mode] then return wrong("share", "only a canary or a shadow has one") end
+  for _, name in ipairs { "share", "limits" } do
+    if body[name] and not TRIED[body.mode] then return wrong(name, "only a canary or a shadow has one") end
+  end
 end
 
 -- May this pack become live, or be tried? Its row, or nil and the problem.
@@ -215,7 +217,8 @@ local function activate(tx, body, by)
     if not row then return nil, refused end
   end
   return write(tx, { mode = body.mode, pack = row and row.hash, reason = body.reason, by = by, hosts = body.hosts,
-    share = TRIED[body.mode] and (body.share or 10000) or nil, forced = row ~= nil and not row.green })
+    limits = body.limits, share = TRIED[body.mode] and (body.share or 10000) or nil,
+    forced = row ~= nil and not row.green })
 end
 
 function M.activate(ctx) return activate(ctx.tx, ctx.body, ctx.principal.id) end

@@ -31,6 +31,7 @@ local change = shape.object({ file = shape.text {}, change = shape.enum { "added
 local activation = shape.object({
   number = shape.integer {}, id = id, mode = shape.enum { "live", "off", "rollback", "canary", "shadow", "stop" },
   pack = shape.nullable(pack), share = shape.nullable(shape.integer { doc = "of the carts, in basis points" }),
+  limits = shape.nullable(shape.any {}),
   reason = shape.text {}, forced = shape.boolean { doc = "without a green report of the gate" }, by = shape.text {},
   hosts = shape.nullable(shape.list(shape.text {}, { doc = "null: all" })),
   done_on = shape.nullable(shape.text { doc = "the host on which it was done, and noted here afterwards" }), at = time,
@@ -54,6 +55,11 @@ local wanted = { pack = shape.optional(hash), mode = shape.enum { "live", "off",
   share = shape.optional(shape.integer { min = 1, max = 10000 }), reason = reason,
   force = shape.optional(shape.boolean { doc = "although no report of the gate is green" }),
   hosts = shape.optional(hosts) }
+
+local limits = shape.object({ drift = shape.integer { min = 0, max = 100000, doc = "basis points of the money" },
+  errors = shape.integer { min = 1, max = 1000000 }, after = shape.integer { min = 1, max = 1000000 } },
+  { doc = "what ends a trial; absent: each host's settings rules.trial" })
+wanted.limits = shape.optional(limits)
 
 local function internally(fields)
   local all = { by = shape.text { min = 1, max = 100 } }

@@ -2,6 +2,7 @@
 -- errors shown with the line they are about.
 
 local call = require "platform.call"
+local statement = require "services.rules.statement"
 
 local M = {}
 
@@ -191,11 +192,24 @@ function M.user()
   return os.getenv("SUDO_USER") or os.getenv("USER") or "somebody"
 end
 
--- Makes an opened pack live on this host: in all workers, or nil and which worker, file and line refused it.
-function M.activate(pack)
+-- The text to keep beside a pack that becomes live here: a signed statement where one is needed, none lies there that
+-- holds, and this host has a key; else nil.
+local function seal(pack, reason)
+  if fastr.setting("rules.signed", "false") ~= "true" then return nil end
+  local _, kept = fastr.rules.stored(pack:hash())
+  if kept and fastr.rules.verify(pack:hash(), kept) then return nil end
+  return (statement.sign(statement.of(pack, { author = M.user(), message = reason })))
+end
+
+-- Makes an opened pack live on this host: in all workers, or nil and which worker, file and line refused it. `reason`
+-- may be nil.
+function M.activate(pack, reason)
   local stored, message = pack:store()
   if not stored then return nil, message end
-  return M.ask_leader(("activate rules %s %s"):format(pack:hash():sub(8), M.user()))
+  reason = (reason or ""):gsub("%c", " ")
+  local sealed = seal(pack, reason)
+  if sealed then pack:store(sealed) end
+  return M.ask_leader(("activate rules %s %s %s"):format(pack:hash():sub(8), M.user(), reason))
 end
 
 return M

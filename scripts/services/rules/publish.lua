@@ -1,6 +1,7 @@
--- publish: a pack becomes one that others may run: it passes the gate, is signed with this host's key, and is kept with
--- the signed statement beside it.
+-- publish: a pack becomes one that others may run: it passes the gate, is signed with this host's key, is kept with the
+-- signed statement beside it, and is brought to the rules service, which makes it live on every host.
 
+local call = require "platform.call"
 local gate = require "services.rules.gate"
 local packs = require "services.rules.packs"
 local reports = require "services.rules.reports"
@@ -8,37 +9,108 @@ local statement = require "services.rules.statement"
 
 local M = {}
 
--- The gate's report on an opened pack from `source`, against what is live here: { ok, checks, ... }, and its SHA-256.
+local WAIT_MS, LOOK_MS = 15000, 50
+local AWAY = { unavailable = true, timeout = true, busy = true, too_many_requests = true }
+
+-- Is this host one of those that follow the rules service?
+function M.follows()
+  return fastr.setting("rules.agent", "false") == "true"
+end
+
+local function must_sign()
+  return fastr.setting("rules.signed", "false") == "true"
+end
+
+-- ---- checked and signed -------------------------------------------------------------------------------------------
+
+-- The gate's report on the rules at `source`, against what is live here; kept beside the pack.
 local function report_of(source)
   local parent = packs.open_live()
-  local report = gate.run(source, { parent = parent })
-  reports.keep(report)
+  local report = gate.run(source, { parent = parent, orders = {} })
   if parent then parent:close() end
-  return report, fastr.crypto.sha256(fastr.json.canonical(report))
+  reports.keep(report)
+  return report
 end
 
--- The first check that failed, in words.
-local function failure(report)
-  local last = report.checks[#report.checks]
-  return ("the gate refuses it: %s: %s"):format(last.name, last.detail)
+-- The signed statement of a pack: what lies beside it and holds here, or a new one. Nil, why not, and code "missing"
+-- where this host has no key.
+local function sealed_of(pack, report, about)
+  local _, kept = fastr.rules.stored(pack:hash())
+  if kept and fastr.rules.verify(pack:hash(), kept) then return kept end
+  return statement.sign(statement.of(pack, { author = packs.user(), message = about.message, parent = report.parent,
+    report = fastr.crypto.sha256(fastr.json.canonical(report)) }))
 end
 
--- Checks, signs and stores the rules of a folder, or a stored pack. `about`: message, author (default: who asks), and
--- `force`: why a pack that the gate refuses is signed all the same. { pack (opened), hash, report, sealed, key }; or
--- nil and why not, code "missing" where this host has no key.
-function M.sign(source, about)
-  local report, digest = report_of(source)
-  if not report.hash or not (report.ok or about.force) then return nil, failure(report), "gate" end
+-- Checks, signs and stores the rules of a folder, or a stored pack. `about`: message, and `force`: why, although the
+-- gate refuses it. { pack (opened), hash, report, sealed (nil where nobody can sign, and nobody has to) }; or nil and
+-- why not.
+function M.prepare(source, about)
+  local report = report_of(source)
+  if not report.hash or not (report.ok or about.force) then
+    return nil, "the gate refuses it: " .. reports.line(report) .. (report.hash and "   (--force REASON)" or "")
+  end
   local pack, message = packs.open(source)
   if not pack then return nil, message end
-  local text = statement.of(pack, { author = about.author or packs.user(), message = about.message,
-    parent = report.parent, report = digest })
-  local sealed, key, code = statement.sign(text)
-  if not sealed then return nil, key, code end
   local stored
+  stored, message = pack:store()
+  if not stored then return nil, message end
+  local sealed, _, code = sealed_of(pack, report, about)
+  if not sealed and must_sign() then
+    return nil, code == "missing" and "this host has no key to sign with: fastr rules key new" or _
+  end
   stored, message = pack:store(sealed)
   if not stored then return nil, message end
-  return { pack = pack, hash = pack:hash(), report = report, sealed = sealed, key = key }
+  return { pack = pack, hash = pack:hash(), report = report, sealed = sealed }
+end
+
+-- ---- the service ----------------------------------------------------------------------------------------------------
+
+-- Who asks, for the service's record.
+local function by()
+  local name = fastr.files.read("/proc/sys/kernel/hostname") or "host"
+  return (packs.user() .. "@" .. name:gsub("[^%w_.~-]", ""))
+end
+
+-- Asks the service: its reply; or nil, why not, and whether it cannot be reached.
+local function ask(op, body)
+  fastr.task.set("service", "rules")
+  local reply, failed = call.call("rules", op, body, { timeout_ms = 10000, key = fastr.crypto.uuid7() })
+  if reply then return reply end
+  return nil, failed.detail or failed.title or failed.code, AWAY[failed.code] or false
+end
+
+-- Brings a prepared pack to the service: true; or nil, why not, and whether the service cannot be reached.
+function M.send(made, about)
+  local bundle = fastr.rules.stored(made.hash)
+  local reply, message, away = ask("publish_for", { bundle = bundle, message = about.message, sealed = made.sealed,
+    parent = made.report.parent, report = made.report, by = by(), author = packs.user() })
+  return reply and true, message, away
+end
+
+-- Is this host where the activation wants it?
+local function is_there(hash, plan)
+  local live = packs.live()
+  if not live then return false end
+  if not plan then return live.hash == hash end
+  return live.trial and live.trial.running and "sha256:" .. live.trial.hash == hash
+end
+
+-- Makes a published pack live on all hosts, or tries it there (`plan`, as of trials.plan): true once this host has
+-- followed; or nil, why not, and whether the service cannot be reached.
+function M.activate(made, plan, about)
+  local row, message, away = ask("activate_for", { pack = made.hash, mode = plan and plan.mode or "live",
+    share = plan and plan.share or nil, limits = plan and plan.limits or nil, reason = about.reason or about.message,
+    force = about.force and true or nil, by = by() })
+  if not row then return nil, message, away end
+  local ends = fastr.time.unix_ms() + WAIT_MS
+  while not is_there(made.hash, plan) do
+    if fastr.time.unix_ms() > ends then
+      return nil, ("activation %d is written down for all hosts, but this host has not followed it: its log says why")
+        :format(row.number), false
+    end
+    fastr.time.sleep(LOOK_MS)
+  end
+  return true
 end
 
 return M

@@ -61,14 +61,15 @@ end
 
 -- ---- activations ----------------------------------------------------------------------------------------------------
 
-local ACTIVATION = "number, id, mode, pack, share, reason, forced, by, to_json(hosts) as hosts, origin, at"
+local ACTIVATION = "number, id, mode, pack, share, limits, reason, forced, by, to_json(hosts) as hosts, origin, at"
 
 -- Writes what is to be so from now on, and wakes the agents once it is committed. Nil if it was noted before.
 function M.activate(tx, it)
-  local row = tx:query([[insert into activations (id, mode, pack, share, reason, forced, by, hosts, origin, at)
-    values ($1, $2, $3, $4, $5, $6, $7, $8::text[], $9, $10) on conflict (origin) do nothing returning ]] .. ACTIVATION,
-    it.id, it.mode, it.pack, it.share, it.reason, it.forced or false, it.by, it.hosts and array(it.hosts) or nil,
-    it.origin, it.at)[1]
+  local row = tx:query([[insert into activations (id, mode, pack, share, reason, forced, by, hosts, origin, at, limits)
+    values ($1, $2, $3, $4, $5, $6, $7, $8::text[], $9, $10, $11)
+    on conflict (origin) do nothing returning ]] .. ACTIVATION, it.id, it.mode, it.pack, it.share, it.reason,
+    it.forced or false, it.by, it.hosts and array(it.hosts) or nil, it.origin, it.at,
+    it.limits and json(it.limits) or nil)[1]
   if row then tx:query("select pg_notify('rules', $1)", tostring(row.number)) end
   return row
 end

@@ -13,7 +13,8 @@ local function help(out, verbs)
     for _, line in ipairs(require("services.rules.tools." .. verb).usage) do out:write(line, "\n") end
   end
   if verbs == VERBS then
-    out:write("fastr rules rollback\n    makes the pack before the live one live again, on this host, at once\n")
+    out:write("fastr rules rollback [--reason TEXT]\n"
+      .. "    makes the pack before the live one live again, on this host, at once\n")
   end
 end
 

@@ -21,6 +21,7 @@ end
 
 function M.activation(row)
   return { number = row.number, id = row.id, mode = row.mode, pack = named(row.pack), share = row.share or null,
+    limits = row.limits or null,
     reason = row.reason, forced = row.forced, by = row.by, hosts = row.hosts and array(row.hosts) or null,
     done_on = row.origin and row.origin:match("^[^/]+") or null, at = row.at }
 end

@@ -1,4 +1,4 @@
--- A host of its own beside the shop's database: what is activated reaches it; what it may not run it refuses and tells;
+-- Two hosts beside the shop's database: what is activated reaches it; what it may not run it refuses and tells;
 -- a host that was away catches up before it serves; what was done on it is written down when it can be.
 local database = require "platform.db"
 local host = require "spec.support.host"
@@ -14,6 +14,7 @@ local call = program.of { "rules" }
 local uuid7 = fastr.crypto.uuid7
 
 local NAME = "spec-" .. uuid7():sub(-12)
+local OTHER = NAME .. "-b"
 
 -- What the shop's processes are told, for a host that serves only its agent and what tells the live pack.
 local PROGRAM = [[
@@ -26,7 +27,7 @@ local PROGRAM = [[
     end } } }
 ]]
 
-local h, base_env
+local h, other, base_env
 
 local function env(name) return assert(os.getenv(name), name .. " is not set: run this with bin/fastr spec") end
 
@@ -39,7 +40,7 @@ local function ask(expected, method, path, body)
   return reply
 end
 
-local function live() return fastr.json.decode(h:get("/pack").body).pack end
+local function live(of) return fastr.json.decode((of or h):get("/pack").body).pack end
 
 local function done(arguments)
   local code, said = h:fastr(arguments)
@@ -54,8 +55,8 @@ local function text_of(path)
   return text
 end
 
--- Other rules, signed with the host's key and brought to the service: the host has to fetch them.
-local function published(note)
+-- Other rules, signed with the host's key: hash, stored form, signed statement.
+local function made(note)
   h:write("scripts/rules/definitions/note.lua", ("return { %q, %q }\n"):format(note, NAME))
   local pack = assert(fastr.rules.open(h.dir .. "/scripts/rules"))
   local files, names, out = pack:files(), {}, { "fastr bundle 1\n" }
@@ -64,12 +65,16 @@ local function published(note)
   for _, name in ipairs(names) do out[#out + 1] = ("%s %d\n%s\n"):format(name, #files[name], files[name]) end
   local says = statement.of(pack, { author = "spec", message = "a note" })
   local line, private = text_of(h.dir .. "/var/secrets/rules_key"):match("^([^\n]*)\n(.*)$")
-  local id = rules_keys.read(line).id
-  local body = { bundle = table.concat(out), message = "a note", report = { ok = true } }
-  local hash = ask(201, "POST", "/packs", body).hash
-  assert.equal(pack:hash(), hash)
-  db:write("insert into signatures (pack, key, sealed) values ($1, $2, $3)", hash:sub(8), id,
-    statement.text(id, fastr.crypto.base64url(fastr.crypto.sign(private, says)), says))
+  return pack:hash(), table.concat(out),
+    statement.text(rules_keys.read(line).id, fastr.crypto.base64url(fastr.crypto.sign(private, says)), says)
+end
+
+-- The same, brought to the service: the host has to fetch them.
+local function published(note)
+  local hash, text, sealed = made(note)
+  ask(201, "POST", "/packs", { bundle = text, message = "a note", report = { ok = true } })
+  db:write("insert into signatures (pack, key, sealed) values ($1, $2, $3)", hash:sub(8), statement.parts(sealed).key,
+    sealed)
   return hash
 end
 
@@ -79,9 +84,9 @@ local function activate(hash, more)
   return ask(201, "POST", "/activations", body)
 end
 
-local function record()
+local function record(name)
   for _, row in ipairs(ask(200, "GET", "/hosts").items) do
-    if row.name == NAME then return row end
+    if row.name == (name or NAME) then return row end
   end
 end
 
@@ -90,33 +95,59 @@ local function history() return ask(200, "GET", "/activations?limit=20&host=" ..
 describe("a host's agent", function()
   local key
 
+  -- A host called `name` that demands signatures and trusts the key of the first: "" for the first itself.
+  local function begin(name)
+    local new = host.make { program = PROGRAM, workers = 1 }
+    shell.must(("mkdir -p %s/scripts/services && cp -r scripts/services/rules %s/scripts/services/ "
+      .. "&& cp -r scripts/platform %s/scripts/"):format(new.dir, new.dir, new.dir))
+    shell.must(("mkdir -p %s/var/packs %s/var/secrets %s/var/run"):format(new.dir, new.dir, new.dir))
+    for variable, value in pairs(base_env) do new.env = new.env .. (" %s='%s'"):format(variable, value) end
+    new.env = new.env .. " FASTR_RULES_AGENT=true FASTR_RULES_HOST=" .. name
+    return new
+  end
+
   lazy_setup(function()
-    base_env = { FASTR_RULES_SIGNED = "true", FASTR_RULES_HOST = NAME }
+    base_env = { FASTR_RULES_SIGNED = "true" }
     for _, name in ipairs { "FASTR_PG_PRIMARY", "FASTR_PG_REPLICAS", "FASTR_PG_PASSFILE", "FASTR_REDIS_ADDRESS",
       "FASTR_KAFKA_BROKERS", "FASTR_PUBLIC_URL" } do base_env[name] = env(name) end
-    h = host.start { program = "return { routes = {} }", env = { FASTR_RULES_HOST = NAME } }
-    h:quit()
-    shell.must(("mkdir -p %s/scripts/services && cp -r scripts/services/rules %s/scripts/services/ "
-      .. "&& cp -r scripts/platform %s/scripts/"):format(h.dir, h.dir, h.dir))
-    for name, value in pairs(base_env) do h.env = h.env .. (" %s='%s'"):format(name, value) end
+    h, other = begin(NAME), begin(OTHER)
     key = done("rules key new spec"):match("ed25519 [^\n]+")
     h:write("key.pub", key .. "\n")
-    done("rules key trust " .. h.dir .. "/key.pub")
-    done("rules publish --message 'the first'")
-    h:write("scripts/main.lua", PROGRAM)
-    h.env = h.env .. " FASTR_RULES_AGENT=true"
-    h:begin()
+    for _, each in ipairs { h, other } do
+      assert.equal(0, (each:fastr("rules key trust " .. h.dir .. "/key.pub")))
+    end
+    local hash, text, sealed = made "the first"
+    shell.must(("cp %s/scripts/rules/definitions/note.lua %s/scripts/rules/definitions/"):format(h.dir, other.dir))
+    for _, each in ipairs { h, other } do
+      each:write("var/packs/" .. hash:sub(8), text)
+      each:write("var/packs/" .. hash:sub(8) .. ".sig", sealed)
+      each:begin()
+    end
   end)
-  lazy_teardown(function() h:stop() end)
+  lazy_teardown(function()
+    h:stop()
+    other:stop()
+    db:write("delete from hosts where name in ($1, $2)", NAME, OTHER)
+  end)
 
-  it("follows what is activated, with a pack that it fetches, and says so", function()
+  it("follows what is activated, with a pack that it fetches, and says so; so does another's", function()
     local hash = published "1"
-    local row = activate(hash)
-    host.eventually("the pack is live", function() return live() == hash end)
-    host.eventually("the host says so", function()
-      local seen = record()
-      return seen and seen.live == hash and seen.applied >= row.number and seen.refused == fastr.json.null
-    end)
+    local row = activate(hash, { hosts = fastr.json.array { NAME, OTHER } })
+    for name, each in pairs { [NAME] = h, [OTHER] = other } do
+      host.eventually("the pack is live", function() return live(each) == hash end)
+      host.eventually("the host says so", function()
+        local seen = record(name)
+        return seen and seen.live == hash and seen.applied >= row.number and seen.refused == fastr.json.null
+      end)
+    end
+  end)
+
+  it("leaves alone what is for another host", function()
+    local before, hash = live(), published "one for the other"
+    local row = activate(hash, { hosts = fastr.json.array { OTHER } })
+    host.eventually("the other has it", function() return live(other) == hash end)
+    host.eventually("the first has passed it by", function() return record().applied >= row.number end)
+    assert.equal(before, live())
   end)
 
   it("refuses what is signed by nobody whom it trusts, tells why, and takes it once it does", function()
@@ -187,12 +218,12 @@ describe("a host's agent", function()
   end)
 
   it("needs no database to roll back, and writes it down afterwards", function()
-    local other = h.env
+    local with_database = h.env
     local eighth = published "8"
     activate(eighth)
     host.eventually("it is live", function() return live() == eighth end)
     h:quit()
-    h.env = other:gsub("FASTR_PG_PRIMARY='[^']*'", "FASTR_PG_PRIMARY='hostaddr=127.0.0.1 port=9 dbname=shop'")
+    h.env = with_database:gsub("FASTR_PG_PRIMARY='[^']*'", "FASTR_PG_PRIMARY='hostaddr=127.0.0.1 port=9 dbname=shop'")
       :gsub("FASTR_PG_REPLICAS='[^']*'", "FASTR_PG_REPLICAS='hostaddr=127.0.0.1 port=9 dbname=shop'")
     h.pid = tonumber(shell.must(("%s %s/fastr serve >>%s/log 2>&1 </dev/null & echo $!"):format(h.env,
       os.getenv("FASTR_BUILD") or "build", h.dir)))
@@ -202,7 +233,7 @@ describe("a host's agent", function()
     assert.is_true(fastr.time.unix_ms() - began < 2000)
     assert.are_not.equal(hash, live())
     h:quit()
-    h.env = other
+    h.env = with_database
     h:begin()
     local row = host.eventually("it is written down", function()
       local newest = history()[1]

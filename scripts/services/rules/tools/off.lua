@@ -33,8 +33,9 @@ local function write(path, text)
   return os.rename(path .. ".new", path)
 end
 
--- Makes the live pack with another list of what is off live; `change(list)` gives that list, or nil and why not.
-function M.switch(change)
+-- Makes the live pack with another list of what is off live, for that reason; `change(list)` gives that list, or nil
+-- and why not.
+function M.switch(change, reason)
   local pack, message = packs.open_live()
   if not pack then return false, message end
   local list, derived, done
@@ -44,7 +45,7 @@ function M.switch(change)
   derived, message = pack:with(FILE, text)
   if not derived then return false, message end
   local on_disk = fastr.rules.hash(packs.folder()) == pack:hash()
-  done, message = packs.activate(derived)
+  done, message = packs.activate(derived, reason)
   if not done then return false, message end
   if on_disk then
     done, message = write(packs.folder() .. "/" .. FILE, text)
@@ -66,7 +67,7 @@ function M.main(arguments)
     end
     list[#list + 1] = { rule = given.rule, reason = given.reason, by = packs.user(), at = fastr.time.now() }
     return list
-  end)
+  end, ("off %s: %s"):format(given.rule, given.reason))
 end
 
 return M

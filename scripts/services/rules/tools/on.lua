@@ -19,7 +19,7 @@ function M.main(arguments)
       end
     end
     return nil, given.rule .. " is not switched off"
-  end)
+  end, "on " .. given.rule)
 end
 
 return M
