@@ -99,6 +99,7 @@ describe("a host with rules.signed", function()
     assert.is_truthy(text_of(sealed(live())):find('"message":"on the way"', 1, true))
     done("rules off ten_off_over_150 --reason 'too dear'")
     assert.is_truthy(text_of(sealed(live())):find("off ten_off_over_150: too dear", 1, true))
+    done("rules on ten_off_over_150")
   end)
 
   it("refuses a statement that was changed, one about another pack, and what is no statement", function()
