@@ -24,8 +24,8 @@ local OWN = "#" -- what this does is done by "#NUMBER/WHO"; what others do on th
 
 -- ---- what it remembers ----------------------------------------------------------------------------------------------
 
--- { applied = number, noted = us, breach = ms; last, refused, again_ms; told, told_ms; read = bytes of the journal };
--- the first three outlive the process.
+-- { applied = number, noted = us, breach = ms; last, refused, again_ms; told, told_ms, kept (hashes); read = bytes of
+-- the journal }; the first three outlive the process.
 local state
 
 local function remember()
@@ -217,6 +217,13 @@ local function note_breach(db, name, now)
   remember()
 end
 
+-- What is live by no command (at the first start of all) is kept there, too: orders are proved with it for ever.
+local function keep_live(db, name, now)
+  if state.kept == now.live then return end
+  db:transaction(function(tx) return add_pack(tx, name, now.live, "start@" .. name, "") end)
+  state.kept = now.live
+end
+
 local function tell(db, name, now)
   if time.unix_ms() < (state.told_ms or 0) + TELL_MS and state.told == now.live then return end
   local ids = {}
@@ -234,6 +241,7 @@ local function round()
   if catch_up(db, name, now) then now = look() or now end
   note_journal(db, name)
   note_breach(db, name, now)
+  keep_live(db, name, now)
   tell(db, name, now)
 end
 

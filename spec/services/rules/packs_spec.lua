@@ -16,10 +16,13 @@ end
 local AUTHOR, APPROVER, SUPPORT = signed_in "rule_author", signed_in "rule_approver", signed_in "support"
 local OPERATOR = signed_in "operator"
 
+local position -- in the database's log, of what was written last
+
 local function ask(expected, method, path, who, body)
-  local headers = { ["Idempotency-Key"] = method ~= "GET" and uuid7() or nil }
+  local headers = { ["Idempotency-Key"] = method ~= "GET" and uuid7() or nil, ["Fastr-Session"] = position }
   for name, value in pairs(who) do headers[name] = value end
-  local status, reply = call(method, "/api/v1/rules" .. path, { body = body, headers = headers })
+  local status, reply, told = call(method, "/api/v1/rules" .. path, { body = body, headers = headers })
+  position = session.later(position, told["Fastr-Session"])
   assert.equal(expected, status, fastr.json.encode(reply))
   return reply
 end
