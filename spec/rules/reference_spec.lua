@@ -44,7 +44,7 @@ setup(function()
   probe:close()
 end)
 
-local HELPERS = { select = true, categories = true } -- of price/words.lua, for the pack itself
+local HELPERS = { select = true, categories = true, lines_meant = true } -- of price/words.lua, for the pack itself
 
 -- ---- what C gives rules -------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 -- definitions: reads a file of definitions/, a list of data, and refuses what could not be used, by file, path and
 -- reason, when the pack is loaded.
 
-local near = require "engine.near"
+local near = require "lib.near"
 local shape = require "engine.shape"
 
 local M = {}

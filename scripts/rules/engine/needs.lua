@@ -1,7 +1,7 @@
 -- needs: what a decision point may say that it needs: facts that a service must look up, before it asks, somewhere else
 -- than in what it has at hand. A service gathers those that are declared, side by side, and no others.
 
-local near = require "engine.near"
+local near = require "lib.near"
 
 -- Every name is a path of optional facts, and known to the services that ask.
 local KNOWN = { ["customer.group"] = true, ["customer.orders_placed"] = true, ["history"] = true, ["payment"] = true }

@@ -1,7 +1,7 @@
--- price.cart: what a cart costs, to the penny. List prices, then catalogue, item, order and shipping promotions,
--- then taxes
--- and totals; the arithmetic is the ledger's, in C.
+-- price.cart: what a cart costs, to the penny. List prices, then catalogue, item, order and shipping promotions, then
+-- taxes and totals; the arithmetic is the ledger's, in C.
 
+local examples = require "price.examples"
 local facts_shape = require "price.facts"
 local index = require "price.index"
 local list_price = require "price.list_price"
@@ -10,7 +10,6 @@ local promotions = require "price.promotions"
 local standing = require "price.standing"
 local tax = require "price.tax"
 local window = require "engine.window"
-local words = require "price.words"
 
 local function set_of(list)
   local set = {}
@@ -92,53 +91,11 @@ local function price(facts, list, explain)
   return able("lines", 0, cart.ledger.finish, cart.ledger, settings.tax_rounding or "line", balance(facts.gift_cards))
 end
 
--- ---- examples of rule files: { "name", cart = { SKU = { quantity, unit price [, category, floor =] } }, total = } ---
-
-local function example_line(rule, sku, line)
-  local categories = { line[3] }
-  for _, condition in ipairs(rule.conditions) do
-    for _, name in ipairs(not line[3] and words.categories(condition.of) or {}) do
-      categories[#categories + 1] = name
-    end
-  end
-  return { sku = sku, quantity = line[1], unit_price = line[2], categories = categories, floor_price = line.floor }
-end
-
-local function example_facts(rule, example)
-  local lines = {}
-  for sku, line in pairs(example.cart) do lines[#lines + 1] = example_line(rule, sku, line) end
-  return { currency = rule.currency or "GBP", now = example.now or rule.from or "2026-11-23T12:00:00Z", lines = lines,
-    zone = example.zone, customer = example.customer, coupons = example.coupons or { rule.coupon },
-    shipping = example.shipping }
-end
-
-local function prove_example(rule, example, i)
-  local facts = example_facts(rule, example)
-  local cart = open_cart(facts, window.time(facts.now, "now"), "none", {})
-  promotions.apply(cart, { rule })
-  local total = cart.ledger:total()
-  for k = 1, cart.shipments do total = total + cart.ledger:fee_left(k) end
-  if total ~= example.total then
-    refuse(("%s:1: example %d (%s): total is %d, expected %d"):format(rule.file, i, example[1], total, example.total))
-  end
-end
-
-local function prove()
-  local count = 0
-  for _, rule in ipairs(standing.promotions) do
-    for i, example in ipairs(not rule.off and rule.examples or {}) do
-      prove_example(rule, example, i)
-      count = count + 1
-    end
-  end
-  return count
-end
-
 return {
   doc = "What a cart costs: adjustments, taxes, totals and why.", file = "price/cart",
   facts = facts_shape.price, needs = { "customer.group", "customer.orders_placed" },
   decide = function(facts, explain) return price(facts, promotions_of(facts, explain), explain) end,
-  prove = prove,
+  prove = function() return examples(open_cart, standing.promotions) end,
   -- The ledger of a cart with the pack's promotions applied, for decisions that look at the running total.
   running = function(facts) return run(facts, promotions_of(facts, "none"), "none").ledger end,
 }

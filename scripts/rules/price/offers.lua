@@ -3,7 +3,7 @@
 
 local bundle = require "price.bundle"
 local buy_x_get_y = require "price.actions.buy_x_get_y"
-local near = require "engine.near"
+local near = require "lib.near"
 local words = require "price.words"
 
 local M = { takes = {}, methods = {} }
@@ -34,10 +34,12 @@ end
 -- ---- reading -------------------------------------------------------------------------------------------------------
 
 -- What is named (the whole cart without it) costs now, as far as rules before this one left it.
-function offers:total(of) return self.ledger:total(words.select(self, of)) end
+function offers:total(of) return self.ledger:total(words.select(self, words.lines_meant("total", of))) end
 
 -- Units of what is named.
-function offers:quantity(of) return (self.ledger:quantity(words.select(self, of))) end
+function offers:quantity(of)
+  return (self.ledger:quantity(words.select(self, words.lines_meant("quantity", of))))
+end
 
 local function within(category, wanted)
   return category == wanted or text.starts_with(category, wanted .. "/")
@@ -62,6 +64,7 @@ end
 -- categories }.
 function offers:lines(of)
   local list = {}
+  words.lines_meant("lines", of)
   for i = 1, self.count do
     local line = self.ledger:line(i)
     if meant(line, of) then list[#list + 1] = line end
@@ -149,12 +152,18 @@ end
 
 -- ---- all of them, checked ------------------------------------------------------------------------------------------
 
+-- What each argument is; a percentage is a number or a text.
+local KINDS = { every = "number", amount = "number", price = "number", buy = "number", get = "number",
+  times = "number", max_quantity = "number", at_most = "number", parts = "table", method = "string", pick = "string" }
+
 local function refuse_of(key) error(("'%s' is what category, sku, except or full_price give"):format(key), 0) end
 
 local function check_how(name, how, known, needed)
   if type(how) ~= "table" then error(("is told by name: %s { ... }"):format(name), 0) end
-  for key in pairs(how) do
+  for key, value in pairs(how) do
     if rawget(known, key) == nil then error(("takes no '%s'%s"):format(tostring(key), near(key, known)), 0) end
+    local kind = rawget(KINDS, key)
+    if kind and type(value) ~= kind then error(("'%s' is a %s, not a %s"):format(key, kind, type(value)), 0) end
   end
   for i = 1, #needed do
     if how[needed[i]] == nil then error(("needs '%s'"):format(needed[i]), 0) end
@@ -200,7 +209,10 @@ end
 for name, run in pairs(give) do offers[name] = guarded(name, checked(name, run)) end
 
 -- Takes an amount off one of the lines of cart:lines().
-offers.line_off = guarded("line_off", function(cart, line, amount) cart.ledger:line_off(line.number, amount) end)
+offers.line_off = guarded("line_off", function(cart, line, amount)
+  if type(line) ~= "table" or not line.number then error("takes one of cart:lines(), and an amount", 0) end
+  cart.ledger:line_off(line.number, amount)
+end)
 
 -- The cart as a rule sees it; made once for each cart.
 function M.face(cart)

@@ -3,6 +3,7 @@
 
 local actions = require "price.actions"
 local conditions = require "price.conditions"
+local near = require "lib.near"
 local window = require "engine.window"
 
 local M = {}
@@ -71,7 +72,7 @@ end
 
 -- The name of a field that is wrong and what is wrong with it, or nil.
 local function wrong_action(definition, action, kind)
-  if not kind then return "type", ("there is no action type '%s'"):format(action.type) end
+  if not kind then return "type", ("there is no action type '%s'%s"):format(action.type, near(action.type, actions)) end
   local problem = wrong_value(kind, action.value)
   if problem then return "value", problem end
   local field

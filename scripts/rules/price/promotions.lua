@@ -46,6 +46,7 @@ local function holds(cart, promotion, stage)
     if not good then
       cart.ledger:passed(promotion.id, stage, "not_applied", condition[1], actual, wanted, nil, condition.unit,
         condition.what, within_reach(cart, promotion, i))
+      if cart.failed then cart.failed = { condition[1], actual, wanted } end -- of an example that is proved
       return false
     end
   end

@@ -4,7 +4,7 @@
 --   return rule { doc =, stage =, from =, to =, when = { conditions }, apply = function(cart) end, examples = { } }
 
 local conditions = require "price.conditions"
-local near = require "engine.near"
+local near = require "lib.near"
 local offers = require "price.offers"
 local promotion = require "price.promotion"
 local window = require "engine.window"
@@ -65,7 +65,8 @@ local function check(definition, file)
   if type(definition) ~= "table" then error(where .. ": a rule file returns rule { ... }", 0) end
   check_fields(definition, M.fields, M.needed, where, "a rule")
   if not rawget(M.stages, definition.stage) then
-    error(("%s: '%s' is no stage: item, order or shipping"):format(where, definition.stage), 0)
+    error(("%s: '%s' is no stage: item, order or shipping%s"):format(where, definition.stage,
+      near(definition.stage, M.stages)), 0)
   end
   check_conditions(definition.when or {}, where)
   if #definition.examples == 0 then error(where .. ": 'examples' has none: what does a cart cost with it?", 0) end

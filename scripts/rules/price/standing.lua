@@ -4,6 +4,7 @@
 local definitions = require "engine.definitions"
 local facts = require "price.facts"
 local index = require "price.index"
+local near = require "lib.near"
 local promotion = require "price.promotion"
 local rule = require "price.rule"
 local tax_rates = require "price.tax_rates"
@@ -36,7 +37,8 @@ local function switch_off()
   for i, entry in ipairs(require "definitions.off") do
     local found = rawget(M.by_id, entry.rule)
     if not found then
-      error(("definitions/off.lua:1: [%d]: there is no promotion '%s'"):format(i, tostring(entry.rule)), 0)
+      error(("definitions/off.lua:1: [%d]: there is no promotion '%s'%s"):format(i, tostring(entry.rule),
+        near(entry.rule, M.by_id)), 0)
     end
     found.off = true
   end

@@ -13,6 +13,17 @@ local function texts(word, list)
   return list
 end
 
+-- What is named, as category and the others give it.
+local function lines_meant(word, of, level)
+  if of ~= nil and (type(of) ~= "table" or not (of.categories_any or of.skus_any or of.but or of.full_price)) then
+    error(("%s: of what? category \"...\", sku \"...\", except or full_price say it, not a %s"):format(word, type(of)),
+      level or 3)
+  end
+  return of
+end
+
+M.lines_meant = lines_meant
+
 -- Lines of any of these categories, or below one of them.
 function M.category(...) return { categories_any = texts("category", { ... }) } end
 
@@ -20,10 +31,13 @@ function M.category(...) return { categories_any = texts("category", { ... }) } 
 function M.sku(...) return { skus_any = texts("sku", { ... }) } end
 
 -- What `of` names (the whole cart without it), but not what `what` names.
-function M.except(what, of) return { but = what, of = of } end
+function M.except(what, of)
+  if what == nil then error("except needs what is left out", 2) end
+  return { but = lines_meant("except", what), of = lines_meant("except", of) }
+end
 
 -- What `of` names (the whole cart without it), as far as nothing has been taken off its lines yet.
-function M.full_price(of) return { full_price = true, of = of } end
+function M.full_price(of) return { full_price = true, of = lines_meant("full_price", of) } end
 
 -- The ledger's selection of the lines that are meant; 0 is the whole cart.
 function M.select(cart, of)
@@ -63,6 +77,7 @@ end
 -- At least n units of what is named (of the whole cart without it).
 function M.at_least(n, of)
   number("at_least", n)
+  lines_meant("at_least", of)
   return { "at_least " .. n .. " of " .. named(of), function(cart)
     local actual = cart.ledger:quantity(M.select(cart, of))
     return actual >= n, actual, n
@@ -72,6 +87,7 @@ end
 -- What is named costs at least the amount now.
 function M.spend_at_least(amount, of)
   number("spend_at_least", amount)
+  lines_meant("spend_at_least", of)
   return { "spend_at_least " .. amount .. " on " .. named(of), function(cart)
     local actual = cart.ledger:total(M.select(cart, of))
     return actual >= amount, actual, amount

@@ -23,6 +23,12 @@ function M.all()
   return list
 end
 
+-- Their SKUs in upper case, as keys.
+function M.skus()
+  if not products then load() end
+  return products
+end
+
 -- The product, or nil.
 function M.find(sku)
   if not products then load() end

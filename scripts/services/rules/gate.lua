@@ -134,7 +134,7 @@ end)
 
 -- Carts whose price somebody wants to know of when it changes.
 check("golden carts", function(state)
-  local tally, message = golden.compare(state.pack)
+  local tally, message = golden.compare(packs.with_all_on(state.pack))
   if not tally then return nil, message end
   if tally.changed == 0 and tally.failed == 0 then return words.count(tally.orders) .. " cost what they did" end
   local lines = { report.line(tally, "golden cart") }

@@ -1,5 +1,7 @@
 -- options: the words of a command line, and the files that they name.
 
+local near = require "lib.near"
+
 local M = {}
 
 -- Reads `arguments`: plain words go to the names in `places`, in order; `--name value` and `--name` to `flags`, a table
@@ -9,7 +11,9 @@ function M.read(arguments, places, flags)
   local i = 1
   while i <= #arguments do
     local name = arguments[i]:match("^%-%-([%a-]+)$")
-    if name and flags[name] == nil then return nil, "there is no option --" .. name end
+    if name and flags[name] == nil then
+      return nil, ("there is no option --%s%s"):format(name, near(name, flags))
+    end
     if name and flags[name] then
       i = i + 1
       if not arguments[i] then return nil, "--" .. name .. " needs a value" end

@@ -2,6 +2,7 @@
 -- errors shown with the line they are about.
 
 local call = require "platform.call"
+local places = require "services.rules.places"
 local statement = require "services.rules.statement"
 
 local M = {}
@@ -13,69 +14,12 @@ end
 
 -- ---- errors -------------------------------------------------------------------------------------------------------
 
--- Where a text stands in a line, as a whole word if it is one: from, to; or nil.
-local function place(line, word)
-  local at = 1
-  while true do
-    local from, to = line:find(word, at, true)
-    if not from then return nil end
-    local inside = word:find("^[%w_]") and line:sub(from - 1, from - 1):find("[%w_]")
-      or word:find("[%w_]$") and line:sub(to + 1, to + 1):find("[%w_]")
-    if not inside then return from, to end
-    at = from + 1
-  end
-end
-
--- Where a line has a text that the message quotes: from, to; or nil.
-local function quoted_in(line, message)
-  for word in message:gmatch("'([^'\n]+)'") do
-    local from, to = place(line, word)
-    if from then return from, to end
-  end
-end
-
--- The line that a message is about, and its number: the one it gives or that of the example it names; where it knows
--- the file alone (line 1), the first that has what it quotes.
-local function line_of(path, number, message)
-  local file = io.open(path, "r")
-  if not file then return nil end
-  local example = message:match("^example %d+ %((.-)%)")
-  local at, found, given, quoted = 0, nil, number, false
-  for line in file:lines() do
-    at = at + 1
-    if example and line:find('"' .. example .. '"', 1, true) then
-      found, number, quoted = line, at, true
-    elseif at == given then
-      found, quoted = line, quoted_in(line, message) ~= nil
-    elseif given == 1 and not quoted and quoted_in(line, message) then
-      found, number, quoted = line, at, true
-    end
-  end
-  file:close()
-  return found, number
-end
-
--- Where in the line the message points: what it names, or all of it.
-local function spot(line, message)
-  local from, to = quoted_in(line, message)
-  if from then return from, to end
-  return line:find("%S"), #line
-end
-
--- "promotions/mugs.lua:6: unknown name 'categry'" with its column, and below its first line the line of the file and a
--- caret, if the file is there.
+-- "promotions/mugs.lua:6: unknown name 'categry'" with its column, the line and a caret below, if the file is there.
 function M.shown(message, folder)
   local file, number, what = message:match("^([%w_./-]+%.lua):(%d+): (.*)$")
   if not file then return message end
   local path = file:match("^lib/") and fastr.setting("scripts", "scripts") .. "/" .. file or folder .. "/" .. file
-  local first, rest = what:match("^([^\n]*)(.*)$")
-  local line
-  line, number = line_of(path, tonumber(number), first)
-  if not line or not line:find("%S") then return message end
-  local from, to = spot(line, first)
-  local margin = (" "):rep(#tostring(number))
-  return ("%s:%d:%d: %s\n  %d | %s\n  %s | %s^%s%s"):format(path, number, from, first, number, line, margin,
-    line:sub(1, from - 1):gsub("[^\t]", " "), ("~"):rep(to - from), rest)
+  return places.shown(path, tonumber(number), what) or message
 end
 
 -- ---- opening ------------------------------------------------------------------------------------------------------
@@ -185,6 +129,12 @@ function M.off(pack)
   local chunk = text and loadstring(text, "=off")
   if not chunk then return {} end
   return setfenv(chunk, {})()
+end
+
+-- The pack with nothing switched off. Specs and golden carts say what rules do when they are on: one that is off for
+-- now is not held against what others expect of it.
+function M.with_all_on(pack)
+  return #M.off(pack) > 0 and pack:with("definitions/off.lua", "return {}") or pack
 end
 
 -- Who asks, for the record.

@@ -1,6 +1,8 @@
 -- tool: `fastr rules VERB ...`. Each verb is a file of tools/, with `usage` (its lines of help) and `main(arguments)`,
 -- which returns whether all went well. Most need nothing but the files on disk.
 
+local near = require "lib.near"
+
 local M = {}
 
 local VERBS = { "new", "check", "decide", "try", "accept", "explain", "watch", "replay", "impact", "status", "activate",
@@ -33,8 +35,11 @@ function M.main(arguments)
     return 0
   end
   if not verb or not is_verb(verb) then
-    if verb then io.stderr:write("fastr rules: there is no '" .. verb .. "'\n") end
-    help(io.stderr, VERBS)
+    if not verb then help(io.stderr, VERBS) end
+    if verb then
+      io.stderr:write(("fastr rules: there is no '%s'%s; fastr rules --help lists what there is\n"):format(verb,
+        near(verb, VERBS)))
+    end
     return 2
   end
   if arguments[1] == "--help" or arguments[1] == "-h" then

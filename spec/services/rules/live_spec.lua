@@ -36,7 +36,9 @@ end
 before_each(function()
   h = host.start { program = program }
   assert(os.execute(("mkdir -p %s/scripts/services && cp -r scripts/services/rules %s/scripts/services/ "
-    .. "&& cp -r scripts/platform %s/scripts/"):format(h.dir, h.dir, h.dir)) == 0)
+    .. "&& cp -r scripts/platform %s/scripts/ && cp -r spec/rules/golden %s/"):format(h.dir, h.dir, h.dir,
+    h.dir)) == 0)
+  h.env = h.env .. " FASTR_RULES_GOLDEN=" .. h.dir .. "/golden"
 end)
 after_each(function() h:stop() end)
 
@@ -104,6 +106,8 @@ it("a promotion of a kind that nobody has thought of is one Lua file, from fastr
     local decision = rules.price { A = { 4, 100 }, B = { 1, 100 }, C = { 5, 9 } }
     assert.equal(5, rules.entry(decision, "prime_quantities").amount)
   end)]])
+  assert.truthy(rules("check", 1):find("prime_quantities", 1, true))
+  rules("accept")
   rules("check")
   rules("activate")
   for _ = 1, 20 do assert.equal(17991, price().total) end -- (20000 - 10) less a tenth
@@ -117,7 +121,7 @@ end)
 it("a pack that does not hold changes nothing, and the line is shown", function()
   edit("value = 10", "value = 'much'")
   local said = rules("activate", 1)
-  assert.truthy(said:find("definitions/promotions.lua:1:", 1, true), said)
+  assert.truthy(said:find("definitions/promotions.lua:6:43: [1].actions[1].value: ", 1, true), said)
   assert.equal(18000, price().total)
 end)
 

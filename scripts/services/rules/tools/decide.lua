@@ -1,5 +1,6 @@
 -- fastr rules decide: facts as JSON in, the decision as JSON out.
 
+local near = require "lib.near"
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
 
@@ -32,6 +33,17 @@ local function decide_lines(pack, given)
   return true
 end
 
+-- nil, or what is wrong with the point.
+local function unknown(pack, point)
+  local points = pack:points()
+  for _, each in ipairs(points) do
+    if each == point then return nil end
+  end
+  table.sort(points)
+  return ("the pack does not decide '%s'%s; it decides %s"):format(point, near(point, points),
+    table.concat(points, ", "))
+end
+
 function M.main(arguments)
   local given, message = options.read(arguments, { "point", "facts" }, { pack = true, explain = true, lines = false })
   if not given then return nil, message end
@@ -40,6 +52,8 @@ function M.main(arguments)
   local pack
   pack, message = packs.open(given.pack)
   if not pack then return false, message end
+  message = unknown(pack, given.point)
+  if message then return nil, message end
   if given.lines then return decide_lines(pack, given) end
   local text, out
   if given.facts == "-" then

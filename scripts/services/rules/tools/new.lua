@@ -1,6 +1,7 @@
 -- fastr rules new: a promotion of one's own to begin with: a rule file with its examples, and its spec; both hold.
 
 local child = require "services.rules.child"
+local near = require "lib.near"
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
 
@@ -78,7 +79,10 @@ local function text_of(name, like)
   if not like then return template(name) end
   local text = like:find("^[%w_]+$") and options.text(("%s/%s.lua"):format(COOKBOOK, like))
   if text then return (text:gsub("^%-%- [%w_]+:", "-- " .. name .. ":", 1)) end
-  return nil, ("--like: there is no %s/%s.lua; %s/README.md lists what there is"):format(COOKBOOK, like, COOKBOOK)
+  local names = {}
+  for i, file in ipairs(fastr.files.list(COOKBOOK) or {}) do names[i] = file:match("^[%w_]+") end
+  return nil, ("--like: there is no %s/%s.lua%s; %s/README.md lists what there is"):format(COOKBOOK, like,
+    near(like, names), COOKBOOK)
 end
 
 local function spec_of(name, like)

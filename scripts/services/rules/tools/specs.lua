@@ -142,11 +142,6 @@ local function run(pack)
   return out
 end
 
--- What was switched off for now is tested as if it were on: its specs say what it does when it comes back.
-local function with_all_on(pack)
-  return pack:files()["definitions/off.lua"] and pack:with("definitions/off.lua", "return {}") or pack
-end
-
 function M.main(arguments)
   local given, message = options.read(arguments, { "source" }, {})
   if not given then return nil, message end
@@ -157,7 +152,7 @@ function M.main(arguments)
     print(fastr.json.encode { missing = "busted" })
     return true
   end
-  print(fastr.json.encode(run(with_all_on(pack))))
+  print(fastr.json.encode(run(packs.with_all_on(pack))))
   return true
 end
 

@@ -2,6 +2,7 @@
 
 local catalogue = require "services.rules.catalogue"
 local golden = require "services.rules.golden"
+local near = require "lib.near"
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
 local recorded = require "services.rules.recorded"
@@ -28,7 +29,10 @@ local array = fastr.json.array
 local function line_of(word)
   local sku, quantity = word:match("^(.-)%*(%d+)$")
   local product = catalogue.find(sku or word)
-  if not product then return nil, "there is no product '" .. (sku or word) .. "' in the catalogue" end
+  if not product then
+    local meant = near((sku or word):upper(), catalogue.skus())
+    return nil, ("there is no product '%s' in the catalogue%s"):format(sku or word, meant)
+  end
   return { sku = product.sku, quantity = tonumber(quantity or 1), unit_price = product.price,
     categories = array(product.categories), tax_category = "standard" }
 end
@@ -95,7 +99,11 @@ local function with_shipping(pack, facts, given)
         tax_category = option.tax_category } })
     end
   end
-  if given.ship then return nil, "no shipping method '" .. given.ship .. "' for this cart" end
+  local methods = {}
+  for i, option in ipairs(answer.options) do methods[i] = option.method end
+  if given.ship then
+    return nil, ("no shipping method '%s' for this cart%s"):format(given.ship, near(given.ship, methods))
+  end
   return copy_with(facts, nil)
 end
 

@@ -15,10 +15,12 @@ local function distance(a, b)
   return row[#b]
 end
 
--- " (did you mean 'NAME'?)" for the key of `names` nearest to the word, or "" if none is near.
+-- " (did you mean 'NAME'?)" for the key of `names` (or the item, where it is a list) nearest to the word, or "" if none
+-- is near.
 return function(word, names)
   local best, least = nil, 1 + math.floor(#tostring(word) / 3)
-  for name in pairs(names) do
+  for key, value in pairs(names) do
+    local name = type(key) == "number" and value or key
     local far = type(name) == "string" and type(word) == "string" and distance(word, name) or 99
     if far < least or (far == least and not best) then best, least = name, far end
   end
