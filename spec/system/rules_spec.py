@@ -49,6 +49,19 @@ class PlacedOrders(unittest.TestCase):
         self.assertRegex(text, r"^[\d,]+ real orders: [\d,]+ change, -\d+\.\d\d GBP")
         self.assertRegex(text, rf"{self.order['number']}  -0\.01 .*penny: takes no part; now applied -0\.01")
 
+    def test_a_cart_is_tried_by_the_draft_beside_what_is_live(self):
+        with copied("scripts/rules") as draft:
+            with open(draft + "/promotions/penny.lua", "w", encoding="utf-8") as file:
+                file.write(PENNY)
+            text = said(0, "try", "84077*6", "85123A", "--at", "2026-11-27T12:00Z", "--with", draft)
+            again = said(0, "try", "--order", self.order["number"], "--at", "2026-11-27T12:00Z", "--with", draft)
+        self.assertRegex(text, r"^ +draft \w{7} +live \w{7}\n")
+        self.assertRegex(text, r"\n  penny +applied -0\.01 +takes no part   <-\n")
+        self.assertRegex(text, r"\ntotal GBP +8\.63 +8\.64   <-\n$")
+        total = self.order["totals"]["total"]["amount"]
+        self.assertIn(f"{total // 100}.{total % 100:02d}   <-", again)
+        self.assertIn("draft and live are the same", said(0, "try", "84077", "--with", self.order["rules"]["pack"]))
+
     def test_the_orders_of_a_version_are_found(self):
         live = said(0, "status").split()[1]
         self.assertRegex(said(0, "impact", live, "--since", self.order["placed_at"]), rf"^[\d,]+ orders were priced by {live}; by {live}:\n[\d,]+ real orders: none changes")

@@ -320,6 +320,27 @@ describe("fastr rules try", function()
     assert.truthy(said:find("total GBP +8.43"), said)
   end)
 
+  it("asks what it would cost at another time, in another group, elsewhere, with a coupon", function()
+    write(folder .. "/promotions/friends.lua", [[return rule { doc = "Friends.", stage = "order",
+      from = "2026-11-27T12:00:00Z", to = "2026-11-28T12:00:00Z", coupon = "FRIEND",
+      when = { customer_in "wholesale", in_zone "DE" },
+      apply = function(cart) cart:order_percent_off { percent = 50 } end,
+      examples = { { "half", cart = { A = { 1, 100 } }, customer = { group = "wholesale" }, zone = "DE",
+        total = 50 } } }]])
+    local words = "try 85123A*2 --at 2026-11-27T12:00Z --as wholesale --zone DE --coupon FRIEND"
+    local code, said = rules(words)
+    assert.equal(0, code, said)
+    assert.truthy(said:find("\n  friends +applied %-2.95\n"), said)
+    assert.truthy(said:find("\ncoupon FRIEND +accepted\n"), said)
+    assert.truthy(said:find("\nshipping international +"), said)
+    for from, to in pairs { ["11%-27T12:00Z"] = "11-27T11:59Z", ["wholesale"] = "retail", ["zone DE"] = "zone GB",
+      ["FRIEND"] = "FREIND" } do
+      code, said = rules((words:gsub(from, to)))
+      assert.equal(0, code, said)
+      assert.truthy(said:find("\n  friends +not applied: "), from .. ": " .. said)
+    end
+  end)
+
   it("refuses what is not in the catalogue, and a time that is none", function()
     assert.same({ 1, true }, { rules("try NOSUCH"), select(2, rules("try NOSUCH")):find("no product 'NOSUCH'") ~= nil })
     assert.truthy(select(2, rules("try 84077 --at tomorrow")):find("--at: a time", 1, true))
