@@ -425,7 +425,7 @@ def run(facts, promotions, blocked):
 def evaluate(facts):
     """Rules 5 to 20 and 26. Returns the cart and the coupons' answers."""
     codes, all_of = facts.get("coupons") or [], facts.get("promotions") or []
-    live = [p for p in all_of if state(p, facts) is None and ("coupon" not in p or p["coupon"] in codes)]
+    live = [p for p in all_of if state(p, facts) is None and p.get("coupon") in [None] + codes]
     blocked = set()
     while True:
         cart, ran, alone, broke = run(facts, live, blocked)

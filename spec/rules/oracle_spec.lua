@@ -12,6 +12,11 @@ describe("price.cart", function()
       shell.must "python3 spec/oracle/invoices.py")
   end)
 
+  it("prices faulty facts or refuses them with a path, and does nothing else", function()
+    assert.equal("3000 faulty facts are priced or refused with a path (seed 20261123)",
+      shell.must "python3 spec/oracle/bad_facts.py 3000 20261123")
+  end)
+
   it("has the properties of a price on 5,000 random carts, changed in several ways", function()
     assert.equal("6 properties hold of 5000 carts (seed 20261123)",
       shell.must "python3 spec/oracle/properties.py 5000 20261123")
