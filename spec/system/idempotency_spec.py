@@ -8,7 +8,7 @@ import unittest
 
 from support.door import api, ask, must, new_key, until
 from support.shop import (ADDRESS, CARD, PASSWORD, authorised, card, cart, customer, new_email, order, owner, product, purchase,
-                          put_product)
+                          put_product, under_review)
 from support.stack import count, main
 
 MUTATING = ("post", "put", "patch", "delete")
@@ -107,6 +107,11 @@ def history_of(bought, status):
 def cancelled_order():
     bought = order()
     return Case(f"/orders/{bought['id']}/cancel", {"reason": "spec"}, {"reason": "another"}, history_of(bought, "cancelled"), owner())
+
+
+def reviewed_order():
+    bought = under_review()
+    return Case(f"/orders/{bought['id']}/review", {"accept": True}, {"accept": False}, history_of(bought, "paid"), owner())
 
 
 def shipped_order():
@@ -289,6 +294,7 @@ MAKERS = {
     "delete /carts/{id}/coupons/{code}": removed_coupon,
     "post /carts/{id}/checkout": checkout,
     "post /orders/{id}/cancel": cancelled_order,
+    "post /orders/{id}/review": reviewed_order,
     "post /orders/{id}/shipments": shipped_order,
     "put /products/{sku}": changed_product,
     "post /products/{sku}/stock": more_stock,

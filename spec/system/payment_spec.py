@@ -3,7 +3,7 @@ import threading
 import unittest
 
 from support.door import api, must, new_key, until
-from support.shop import card, cart, owner, product, purchase, put_product
+from support.shop import card, cart, owner, product, purchase, under_review
 from support.stack import PRIMARY, all_ready, count, instances, kill, main, psql, status, stopped, workers
 
 VISA = "4242424242424242"
@@ -108,7 +108,7 @@ class APaymentThatIsCutOff(unittest.TestCase):
             self.assertEqual((taken(order), booked(order)), (due, due), shown["payments"])
 
     def test_between_a_capture_and_its_note_is_captured_once_and_noted(self):
-        orders = [self.under_review() for _ in range(4)]
+        orders = [under_review() for _ in range(4)]
         threads = [threading.Thread(target=accept, args=(order,)) for order in orders for _ in range(2)]
         for thread in threads:
             thread.start()
@@ -125,13 +125,6 @@ class APaymentThatIsCutOff(unittest.TestCase):
             total = shown["totals"]["total"]["amount"]
             self.assertEqual((taken(order["id"]), booked(order["id"])), (total, total), shown["payments"])
             self.assertEqual([entry["status"] for entry in shown["history"]].count("paid"), 1, shown["history"])
-
-    def under_review(self):
-        put_product("SPEC-REVIEW", 1000000)
-        must(200, "POST", "/products/SPEC-REVIEW/stock", {"delta": 5, "reason": "spec"}, owner(), new_key())
-        order = check_out(cart(sku="SPEC-REVIEW", quantity=3), card(), new_key()).json()
-        self.assertEqual((order["status"], taken(order["id"])), ("placed", 0), order)
-        return order
 
     def test_by_a_provider_that_is_away_is_unknown_and_comes_to_an_end(self):
         shopping, method = cart(), card()

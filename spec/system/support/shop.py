@@ -91,6 +91,17 @@ def order(token=None):
     return must(201, "POST", f"/carts/{shopping['id']}/checkout", purchase(shopping, card(token)), token, new_key())
 
 
+def under_review():
+    """A guest's order that a person is to look at: placed, its money set aside and not taken."""
+    put_product("SPEC-REVIEW", 1000000)
+    must(200, "POST", "/products/SPEC-REVIEW/stock", {"delta": 5, "reason": "spec"}, owner(), new_key())
+    shopping = cart(sku="SPEC-REVIEW", quantity=3)
+    made = must(201, "POST", f"/carts/{shopping['id']}/checkout", purchase(shopping, card()), key=new_key())
+    if made["status"] != "placed":
+        raise AssertionError(f"under review: {made!r}")
+    return made
+
+
 def authorised():
     """The id of a payment of 10.00 that is authorised and not captured, asked for as the service order would."""
     with open(VAR + "/secrets/service_order", encoding="utf-8") as file:
