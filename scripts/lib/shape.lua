@@ -130,6 +130,8 @@ local FORMATS = {
     "must be a currency code of three capitals (ISO 4217), as GBP", "^[A-Z]{3}$" },
   digits = { function(t) return find(t, "^%d+$") ~= nil end, "must be digits only", "^[0-9]+$" },
   hex = { function(t) return find(t, "^%x+$") ~= nil end, "must be hexadecimal digits", "^[0-9A-Fa-f]+$" },
+  sha256 = { function(t) return #t:gsub("^sha256:", "") == 64 and find(t:sub(-64), "^%x+$") ~= nil end,
+    "must be a SHA-256: 64 hexadecimal digits, maybe after sha256:", "^(sha256:)?[0-9A-Fa-f]{64}$" },
   token = { function(t) return find(t, "^[%w_.~-]+$") ~= nil end, "must be letters, digits, and any of _ . ~ -",
     "^[A-Za-z0-9_.~-]+$" },
 }

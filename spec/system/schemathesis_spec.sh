@@ -6,12 +6,12 @@ seconds=200
 token=$(curl -fsS -m 20 "$SHOP_URL/api/v1/auth/tokens" -H 'Content-Type: application/json' \
   -d "{\"email\":\"$ADMIN_EMAIL\",\"password\":\"$ADMIN_PASSWORD\"}" | jq -r .access_token) || { echo "0 passed, 1 failed"; exit 1; }
 
-# Signing out would end the run's own session; a stream of events has no end.
+# Signing out would end the run's own session; a stream of events has no end; a rollback would change the rules under it.
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 timeout "$seconds" schemathesis run "$SHOP_URL/openapi.json" --experimental=openapi-3.1 -H "Authorization: Bearer $token" \
   --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance \
-  --exclude-path-regex '/(auth/tokens|orders/[^/]+/events)$' --hypothesis-max-examples=10 --hypothesis-derandomize \
+  --exclude-path-regex '/(auth/tokens|orders/[^/]+/events|rules/rollback)$' --hypothesis-max-examples=10 --hypothesis-derandomize \
   --hypothesis-deadline=30000 --request-timeout=20000 --workers=2 --no-color >"$log" 2>&1
 status=$?
 cat "$log"

@@ -4,7 +4,7 @@
 local shape = require "lib.shape"
 
 local facts = shape.json_text { doc = "facts of price.cart; the rules refuse unknown fields with their path" }
-local hash = shape.text { min = 64, max = 71, doc = "a pack's SHA-256, 64 hexadecimal digits, maybe after sha256:" }
+local hash = shape.text { format = "sha256", doc = "of a pack" }
 local pack = shape.text { doc = "sha256:HASH" }
 local time = shape.text { format = "date-time" }
 local id = shape.text { format = "uuid" }
