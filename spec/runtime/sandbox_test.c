@@ -340,6 +340,70 @@ static void pairs_has_an_order(void **state) {
     close_pack(&pack);
 }
 
+/* A point whose answer has a shape: { n = integer from 0, list of texts }. */
+static void open_shaped(struct pack *pack, const char *answer) {
+    char source[4096];
+    snprintf(source, sizeof source,
+             "local text = { kind = 'text', max = 5 }\n"
+             "local answer = { kind = 'object', fields = { n = { kind = 'integer', min = 0 },\n"
+             "  list = { kind = 'list', of = text, max = 3, optional = true } } }\n"
+             "local point = { file = 'spec/shaped', answer = answer, needs = { 'past', 'card' },\n"
+             "  decide = function() return %s end }\n"
+             "return { points = { shaped = point, free = { decide = function() return { any = 'thing' } end } } }",
+             answer);
+    open_pack(pack, source);
+    assert_non_null(pack->sandbox);
+}
+
+static void refused_answer(const char *answer, const char *message) {
+    struct pack pack = {0};
+    lua_State *L = luaL_newstate();
+    open_shaped(&pack, answer);
+    assert_int_equal(-1, decide(&pack, L, "shaped", &pack.err));
+    assert_string_equal("rules_error", pack.err.code);
+    assert_string_equal(message, pack.err.text);
+    assert_int_equal(0, decide(&pack, L, "free", &pack.err));
+    lua_close(L);
+    close_pack(&pack);
+}
+
+static void an_answer_of_another_shape_is_refused(void **state) {
+    struct pack pack = {0};
+    lua_State *L = luaL_newstate();
+    open_shaped(&pack, "{ n = 7, list = { 'a', 'b' } }");
+    assert_int_equal(0, decide(&pack, L, "shaped", &pack.err));
+    lua_close(L);
+    close_pack(&pack);
+    refused_answer("{ n = -1 }", "spec/shaped.lua:1: shaped: answer.n: at least 0 is expected, not -1");
+    refused_answer("{ n = 0 / 0 }", "spec/shaped.lua:1: shaped: answer.n: a number within 2^53 - 1 is expected");
+    refused_answer("{ n = 1, list = { 'a', 'too long' } }",
+                   "spec/shaped.lua:1: shaped: answer.list[2]: a text of at most 5 bytes is expected");
+    refused_answer("{ n = 1, m = 1 }", "spec/shaped.lua:1: shaped: answer.m: unknown field (did you mean 'n'?)");
+    refused_answer("{ }", "spec/shaped.lua:1: shaped: answer.n: is missing");
+    refused_answer("nil", "spec/shaped.lua:1: shaped: answer: an object is expected, not a null");
+    refused_answer("setmetatable({}, { __index = { n = 1 } })", "spec/shaped.lua:1: shaped: answer.n: is missing");
+}
+
+static void note(const char *name, void *data) {
+    fastr_buffer_format(data, "%s ", name);
+}
+
+static void what_a_point_needs_is_told(void **state) {
+    struct pack pack = {0};
+    struct fastr_buffer names = {0};
+    open_shaped(&pack, "{ n = 1 }");
+    fastr_sandbox_each_need(pack.sandbox, "shaped", note, &names);
+    assert_string_equal("card past ", names.data);
+    fastr_buffer_free(&names);
+    fastr_sandbox_each_need(pack.sandbox, "free", note, &names);
+    assert_int_equal(0, names.length);
+    close_pack(&pack);
+    open_pack(&pack, "return { points = { p = { needs = { 7 }, decide = function() end } } }");
+    assert_null(pack.sandbox);
+    assert_string_equal("init.lua:1: needs[1] of 'p' is no name", pack.err.text);
+    close_pack(&pack);
+}
+
 static void state_kept_by_a_rule_fails_the_proof(void **state) {
     struct pack pack = {0};
     open_pack(&pack, "local n = 0\nreturn { points = {}, prove = function() n = n + 1 return 1 end }");
@@ -385,6 +449,8 @@ int main(void) {
         cmocka_unit_test(bytecode_is_refused),
         cmocka_unit_test(facts_are_refused_with_their_path),
         cmocka_unit_test(pairs_has_an_order),
+        cmocka_unit_test(an_answer_of_another_shape_is_refused),
+        cmocka_unit_test(what_a_point_needs_is_told),
         cmocka_unit_test(state_kept_by_a_rule_fails_the_proof),
         cmocka_unit_test(a_name_that_no_run_reaches_is_found_all_the_same),
         cmocka_unit_test(errors_name_file_and_line),
