@@ -45,12 +45,12 @@ function M.name()
   return ((fastr.files.read("/proc/sys/kernel/hostname") or "host"):gsub("[^%w_.~-]", ""))
 end
 
--- What the leading master says of the rules: { live, previous, trial }, or nil.
+-- What the leading master says of the rules: { live, by, previous, trial }, or nil.
 local function look()
   local status = host.ask("status")
   for _, line in ipairs(status and status.lines or {}) do
     if line.line == "rules" then
-      return { live = line.live, previous = line.previous ~= "" and line.previous or nil,
+      return { live = line.live, by = line.by, previous = line.previous ~= "" and line.previous or nil,
         trial = line.trial ~= json.null and line.trial or nil }
     end
   end
@@ -94,7 +94,14 @@ local function ask(command)
   return true
 end
 
+-- Was this row the last that changed what is live? An agent that was killed has not noted it, and a rollback that is
+-- done twice goes back too far.
+local function is_done(row, now)
+  return now.by:sub(1, #(OWN .. row.number) + 1) == OWN .. row.number .. "/"
+end
+
 local function follow_live(db, row, now)
+  if is_done(row, now) then return true end
   if row.mode == "rollback" and (not row.pack or row.pack == now.previous) then
     return ask(("rollback rules %s %s"):format(doer(row), one_line(row.reason)))
   end
@@ -124,6 +131,8 @@ local function follow(db, rows, now)
       local done, why = (part == "live" and follow_live or follow_trial)(db, row, now)
       if not done then return nil, row, why end
       fastr.log.info("rules: followed an activation", { activation = row.number, mode = row.mode, pack = row.pack })
+      state.applied = row.number -- whatever becomes of the trial after it
+      remember()
     end
   end
   return true

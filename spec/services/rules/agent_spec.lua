@@ -206,6 +206,28 @@ describe("a host's agent", function()
     host.eventually("the first is live again", function() return live() == before end)
   end)
 
+  it("rolls back once, although the canary that was asked for next is refused for ever", function()
+    local before, after, untrusted = published "one before", published "one after", published "by nobody"
+    activate(before)
+    host.eventually("the first is live", function() return live() == before end)
+    activate(after)
+    host.eventually("the second is live", function() return live() == after end)
+    h:quit()
+    done("rules key forget spec")
+    ask(201, "POST", "/rollback", { reason = "a spec's", hosts = fastr.json.array { NAME } })
+    local row = activate(untrusted, { mode = "canary", share = 500 })
+    h:begin()
+    host.eventually("the canary is refused", function()
+      local refused = record().refused
+      return refused ~= fastr.json.null and refused.activation == row.number
+    end)
+    fastr.time.sleep(2500) -- it is tried again every two seconds
+    assert.equal(before, live())
+    ask(201, "POST", "/activations", { mode = "stop", reason = "enough", hosts = fastr.json.array { NAME } })
+    host.eventually("nothing is refused any more", function() return record().refused == fastr.json.null end)
+    done("rules key trust " .. h.dir .. "/key.pub")
+  end)
+
   it("tries a canary and stops it", function()
     activate(published "7", { mode = "canary", share = 500 })
     local function trial()
