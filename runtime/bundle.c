@@ -60,13 +60,33 @@ static void seal(struct fastr_bundle *bundle)
     fastr_buffer_free(&bytes);
 }
 
+/* Names are shown on terminals and become parts of paths: no part is empty or of dots alone, nothing is invisible. */
+static bool is_name(const char *name)
+{
+    for (const char *part = name;; part++) {
+        size_t length = strcspn(part, "/");
+        if (strspn(part, ".") >= length)
+            return false;
+        for (const char *at = part; at < part + length; at++)
+            if ((unsigned char)*at <= ' ' || *at == 127)
+                return false;
+        part += length;
+        if (!*part)
+            return true;
+    }
+}
+
 static int add_file(struct fastr_bundle *bundle, const char *name, const char *data, size_t length,
                     struct fastr_err *err)
 {
     if (bundle->count == FILES_MAX || (bundle->total += length) > TOTAL_MAX)
         return fastr_fail(err, "invalid", "too much in one bundle, at %s", name);
+    if (length > FILE_MAX_BYTES)
+        return fastr_fail(err, "invalid", "%s is larger than %d bytes", name, FILE_MAX_BYTES);
     if (strpbrk(name, " \t\n"))
         return fastr_fail(err, "invalid", "file name '%s' has a blank in it", name);
+    if (!is_name(name))
+        return fastr_fail(err, "invalid", "file name '%s' is empty in part, leads elsewhere, or has a control character", name);
     bundle->files = fastr_realloc(bundle->files, sizeof *bundle->files * (size_t)(bundle->count + 1));
     bundle->files[bundle->count++] = (struct file){fastr_strdup(name), fastr_strndup(data, length), length};
     return 0;
@@ -197,7 +217,11 @@ static int parse(struct fastr_bundle *bundle, const char *bytes, size_t length, 
         if (!blank || *after != '\n' || end - after < 2 || size > (size_t)(end - after) - 2 || after[1 + size] != '\n')
             return fastr_fail(err, "invalid", "a broken bundle, at byte %zu", (size_t)(at - bytes));
         char *name = fastr_strndup(at, (size_t)(blank - at));
-        int rc = add_file(bundle, name, after + 1, size, err);
+        bool in_order = bundle->count == 0 || strcmp(bundle->files[bundle->count - 1].name, name) < 0;
+        int rc = strlen(name) != (size_t)(blank - at) || !in_order
+                     ? fastr_fail(err, "invalid", "a broken bundle: the name at byte %zu is out of order, or has a zero byte in it",
+                                  (size_t)(at - bytes))
+                     : add_file(bundle, name, after + 1, size, err);
         free(name);
         if (rc)
             return rc;

@@ -11,7 +11,8 @@
 struct fastr_bundle;
 
 /* Every regular, visible file below `dir` (names relative to it, '/' between). Codes: "unavailable" (cannot read),
- * "invalid" (a file over 256 KiB, more than 4,096 files, over 16 MiB in all, a name with a blank). NULL on failure. */
+ * "invalid" (a file over 256 KiB, more than 4,096 files, over 16 MiB in all, a name with a blank or
+ * a control character, or that leads elsewhere). NULL on failure. */
 struct fastr_bundle *fastr_bundle_read(const char *dir, struct fastr_err *err);
 /* The same without what lies below the subfolder `skip` (may be NULL). */
 struct fastr_bundle *fastr_bundle_read_without(const char *dir, const char *skip, struct fastr_err *err);
@@ -20,7 +21,7 @@ int fastr_bundle_add(struct fastr_bundle *bundle, const char *dir, const char *p
 /* A copy in which the file `name` has this text, added if it is not there. The same codes. */
 struct fastr_bundle *fastr_bundle_with(const struct fastr_bundle *bundle, const char *name, const char *text, size_t length,
                                        struct fastr_err *err);
-/* From its stored form; refuses one whose bytes do not have `hash` (NULL: any). */
+/* From its stored form; refuses one whose bytes do not have `hash` (NULL: any), and what fastr_bundle_read would. */
 struct fastr_bundle *fastr_bundle_load(const char *path, const char *hash, struct fastr_err *err);
 /* The same from bytes in memory; `what` they are is named in errors. */
 struct fastr_bundle *fastr_bundle_parse(const char *bytes, size_t length, const char *what, const char *hash,

@@ -2,8 +2,10 @@
 
 local M = {}
 
-local MOST = 4000000 -- cells of the table of a comparison; two files that need more are shown as replaced
-local AROUND = 2     -- lines of what did not change, shown before and after what did
+-- Cells of the tables of all comparisons of two packs, which keep a process from its other requests for a quarter of a
+-- second at most; files that need more are shown as replaced.
+local MOST = 500000
+local AROUND = 2 -- lines of what did not change, shown before and after what did
 
 local function lines_of(text)
   local lines = {}
@@ -31,15 +33,17 @@ local function lengths(a, b, first, last_a, last_b)
   return of, width
 end
 
--- List of { sign, line }: " " both have, "-" the first alone, "+" the second alone.
-local function compare(a, b)
+-- List of { sign, line }: " " both have, "-" the first alone, "+" the second alone. `room`: { cells = what is left }.
+local function compare(a, b, room)
   local first, last_a, last_b, out = 1, #a, #b, {}
   while first <= last_a and first <= last_b and a[first] == b[first] do
     out[#out + 1] = { " ", a[first] }
     first = first + 1
   end
   while last_a >= first and last_b >= first and a[last_a] == b[last_b] do last_a, last_b = last_a - 1, last_b - 1 end
-  local small = (last_a - first + 2) * (last_b - first + 2) <= MOST
+  local cells = (last_a - first + 2) * (last_b - first + 2)
+  local small = cells <= room.cells
+  if small then room.cells = room.cells - cells end
   local i, j, of, width = first, first, nil, nil
   if small then of, width = lengths(a, b, first, last_a, last_b) end
   while i <= last_a or j <= last_b do
@@ -75,23 +79,24 @@ local function shown(list)
   return table.concat(out, "\n")
 end
 
--- The lines that differ between two texts; "" when none do.
-function M.of_texts(before, after)
+-- The lines that differ between two texts; "" when none do. `room`: what several comparisons may take together.
+function M.of_texts(before, after, room)
   if before == after then return "" end
-  return shown(compare(lines_of(before), lines_of(after)))
+  return shown(compare(lines_of(before), lines_of(after), room or { cells = MOST }))
 end
 
 -- What `after` (files, as of bundle.files) changes in `before`: list of { file, change = "added" | "removed" |
 -- "changed", lines }, in the order of names.
 function M.of_files(before, after)
-  local old, new, out = {}, {}, {}
+  local old, new, out, room = {}, {}, {}, { cells = MOST }
   for _, file in ipairs(before) do old[file.name] = file.text end
   for _, file in ipairs(after) do
     new[file.name] = file.text
     if old[file.name] == nil then
-      out[#out + 1] = { file = file.name, change = "added", lines = M.of_texts("", file.text) }
+      out[#out + 1] = { file = file.name, change = "added", lines = M.of_texts("", file.text, room) }
     elseif old[file.name] ~= file.text then
-      out[#out + 1] = { file = file.name, change = "changed", lines = M.of_texts(old[file.name], file.text) }
+      local lines = M.of_texts(old[file.name], file.text, room)
+      out[#out + 1] = { file = file.name, change = "changed", lines = lines }
     end
   end
   for _, file in ipairs(before) do

@@ -55,4 +55,31 @@ describe("a difference", function()
     assert.truthy(select(2, bundle.files("fastr bundle 1\na.lua 9\nx\n")):find("broken at byte 16", 1, true))
     assert.truthy(select(2, bundle.files("fastr bundle 1\nb 1\nx\na 1\nx\n")):find("out of order", 1, true))
   end)
+
+  it("of a pack that no host would take says what is wrong with it", function()
+    for name, wrong in pairs { ["../a.lua"] = "no name", ["/etc/a.lua"] = "no name", ["a//b.lua"] = "no name",
+      ["./a"] = "no name", ["a/.."] = "no name", ["a\0b"] = "no name", ["a\27[2J"] = "no name" } do
+      assert.truthy(select(2, bundle.files(("fastr bundle 1\n%s 1\nx\n"):format(name))):find(wrong, 1, true))
+    end
+    local function refused(text) return select(2, bundle.files("fastr bundle 1\n" .. text)) end
+    assert.truthy(refused("a 01\nx\n"):find("begins with a zero", 1, true))
+    assert.truthy(refused(("a 262145\n%s\n"):format(("x"):rep(262145))):find("more than 262144 bytes", 1, true))
+    local many = {}
+    for i = 1, 5000 do many[i] = ("f%05d 0\n\n"):format(i) end
+    assert.truthy(refused(table.concat(many)):find("more than 4096 files", 1, true))
+    assert.equal(2, #bundle.files("fastr bundle 1\na..b/c-d.lua 0\n\ne 1\nx\n"))
+  end)
+
+  it("of two packs made to take long keeps nobody waiting", function()
+    local before, after, one, other = {}, {}, {}, {}
+    for i = 1, 1990 do one[i], other[i] = "a" .. i % 7, "b" .. i % 5 end
+    for i = 1, 60 do
+      local name = ("f%02d.lua"):format(i)
+      before[i], after[i] = { name = name, text = table.concat(one, "\n") },
+        { name = name, text = table.concat(other, "\n") }
+    end
+    local began = os.clock()
+    assert.equal(60, #difference.of_files(before, after))
+    assert.is_true(os.clock() - began < 5)
+  end)
 end)
