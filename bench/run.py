@@ -1,6 +1,6 @@
 """run: what bin/bench does once the engines are up: starts the contestants, checks that they answer alike, measures them
 in turns, and writes bench/RESULTS.md. Leans on measure.py, for whole checkouts on checkout.py, for decisions by themselves
-on decision.py, for the past on replay.py.
+on decision.py, for the past on replay.py, for rules that change on reload.py.
 
 Takes the rows to run, --quick and --rounds N; the addresses come from the environment of bin/bench."""
 import argparse
@@ -14,6 +14,7 @@ import urllib.request
 import checkout
 import decision
 import measure
+import reload
 import replay
 import report
 from measure import Counted, Failed, Server
@@ -250,6 +251,8 @@ def main():
     text = report.table(figures, counts)
     if "decision" in options.rows:
         text += report.decision(decision.measure_cases(FOLDER, options), decision.CASES)
+    if "reload" in options.rows:
+        text += reload.table(reload.measure_all(FOLDER, start_fastr(), PATHS["quote"], SCRIPTS["quote"], options))
     if "replay" in options.rows:
         text += replay.table(replay.measure_all(FOLDER, options))
     if "checkout" in options.rows:
