@@ -6,6 +6,7 @@ local differences = require "services.rules.difference"
 local fleet = require "services.rules.fleet"
 local outbox = require "platform.outbox"
 local problem = require "lib.problem"
+local statement = require "services.rules.statement"
 local store = require "services.rules.store"
 local view = require "services.rules.view"
 
@@ -125,17 +126,27 @@ local function signer(hash, sealed)
   return nil, problem.new(code, { detail = message })
 end
 
--- What was brought, read: the pack's row, and the key; or nil and the problem.
+local function is_hash(text)
+  return type(text) == "string" and #text == 64 and text:find("^%x+$") ~= nil
+end
+
+-- A member of a statement, if it is a text that a column takes.
+local function said(says, name)
+  return type(says[name]) == "string" and says[name] or nil
+end
+
+-- What was brought, read: the pack's row, the key, and what the signer says; or nil and the problem.
 local function read(body, by)
   local files, wrong = bundle.files(body.bundle)
   if not files then return nil, invalid("bundle", wrong) end
   local hash = bundle.hash(body.bundle)
   local key, refused = signer(hash, body.sealed)
   if key == nil then return nil, refused end
-  local says = key and fastr.json.decode(body.sealed:match("({[^\n]*})\n$")) or {}
-  local parent = says.parent ~= null and says.parent or bare(body.parent)
-  return { hash = hash, parent = parent, author = says.author or body.author or by,
-    message = says.message or body.message, bundle = body.bundle, files = #files, by = by }, key
+  local says = key and statement.parts(body.sealed).says or {}
+  local parent = said(says, "parent") or bare(body.parent)
+  if parent and not is_hash(parent) then return nil, invalid("parent", "is not the hash of a pack") end
+  return { hash = hash, parent = parent, author = said(says, "author") or body.author or by,
+    message = said(says, "message") or body.message, bundle = body.bundle, files = #files, by = by }, key, says
 end
 
 local function add_report(tx, hash, by, kind, green, document)
@@ -143,9 +154,18 @@ local function add_report(tx, hash, by, kind, green, document)
     document = document, by = by })
 end
 
-local function publish(tx, body, by)
-  local row, key = read(body, by)
+-- Who brings a signed pack need not be who signed it: the gate's report must be the one that the statement names. A
+-- host's command line answers for its own.
+local function is_forged(body, says)
+  return body.report and says.report ~= fastr.crypto.sha256(fastr.json.canonical(body.report))
+end
+
+local function publish(tx, body, by, is_host)
+  local row, key, says = read(body, by)
   if not row then return nil, key end
+  if key and not is_host and is_forged(body, says) then
+    return nil, invalid("report", "is not the one that the signed statement names")
+  end
   local is_new = store.add_pack(tx, row)
   if key then store.add_signature(tx, row.hash, key, body.sealed) end
   if body.report then add_report(tx, row.hash, by, "gate", body.report.ok == true, body.report) end
@@ -157,7 +177,7 @@ local function publish(tx, body, by)
 end
 
 function M.publish(ctx) return publish(ctx.tx, ctx.body, ctx.principal.id) end
-function M.publish_for(ctx) return publish(ctx.tx, ctx.body, ctx.body.by) end
+function M.publish_for(ctx) return publish(ctx.tx, ctx.body, ctx.body.by, true) end
 
 function M.reports(ctx)
   local row, missing = find(db(), ctx.params.hash)
@@ -171,6 +191,9 @@ function M.add_report(ctx)
   local row, missing = find(ctx.tx, ctx.params.hash)
   if not row then return nil, missing end
   local body = ctx.body
+  if body.kind == "gate" and fastr.setting("rules.signed", "false") == "true" then
+    return nil, invalid("kind", "the gate's report comes with the signed pack, or nobody answers for it")
+  end
   return 201, view.report(add_report(ctx.tx, row.hash, ctx.principal.id, body.kind, body.green, body.document))
 end
 

@@ -53,6 +53,7 @@ function M.prepare(source, about)
   if is_red then io.stderr:write("the gate is ", reports.line(report), "\n") end
   local pack, message = packs.open(source)
   if not pack then return nil, message end
+  if pack:hash() ~= report.hash then return nil, "the rules were changed while they were checked: try again" end
   local stored
   stored, message = pack:store()
   if not stored then return nil, message end

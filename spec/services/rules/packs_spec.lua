@@ -3,7 +3,9 @@
 local bundle = require "services.rules.bundle"
 local keys = require "services.auth.keys"
 local program = require "spec.support.program"
+local rules_keys = require "services.rules.keys"
 local session = require "platform.session"
+local statement = require "services.rules.statement"
 
 local call = program.of { "rules" }
 local uuid7 = fastr.crypto.uuid7
@@ -78,6 +80,39 @@ describe("a pack", function()
     assert.equal("pack_key_unknown",
       ask(422, "POST", "/packs", AUTHOR, { bundle = text, message = "x", sealed = sealed }).code)
     ask(404, "GET", "/packs/" .. bundle.hash(text), AUTHOR)
+  end)
+
+  -- A statement about a pack, signed with this host's key, which it trusts.
+  local function sealed_with(text, more)
+    local says = { type = "fastr pack 1", pack = bundle.hash(text), abi = fastr.rules.abi, author = "ada",
+      points = fastr.json.array {}, message = "signed" }
+    for point in fastr.setting("rules.points", ""):gmatch("[^;]+") do says.points[#says.points + 1] = point end
+    for name, value in pairs(more) do says[name] = value end
+    local line = rules_keys.own() and select(2, rules_keys.own()).line or assert(rules_keys.new("spec")).line
+    rules_keys.trust(line)
+    return assert(statement.sign(fastr.json.canonical(says)))
+  end
+
+  it("that is signed takes the gate's report that its signer saw, and no other", function()
+    local text = pack_of { "a.lua", "-- " .. uuid7() }
+    local seen = { ok = false, checks = fastr.json.array {}, counts = { files = 1 }, made_at = fastr.time.now() }
+    local sealed = sealed_with(text, { report = fastr.crypto.sha256(fastr.json.canonical(seen)) })
+    local body = { bundle = text, message = "x", sealed = sealed, report = GREEN }
+    local refused = ask(422, "POST", "/packs", AUTHOR, body)
+    assert.equal("report", refused.errors[1].path)
+    body.report = seen
+    local shown = ask(201, "POST", "/packs", AUTHOR, body)
+    assert.same({ "ada", "signed", false }, { shown.author, shown.message, shown.green })
+  end)
+
+  it("is refused with a statement about another pack, and with a parent that is no hash", function()
+    local one, other = pack_of { "a.lua", "-- " .. uuid7() }, pack_of { "a.lua", "-- " .. uuid7() }
+    assert.equal("pack_unfit",
+      ask(422, "POST", "/packs", AUTHOR, { bundle = one, message = "x", sealed = sealed_with(other, {}) }).code)
+    for _, parent in ipairs { ("z"):rep(64), ("a"):rep(70), "sha256:" .. ("a"):rep(60) } do
+      local refused = ask(422, "POST", "/packs", AUTHOR, { bundle = one, message = "x", parent = parent })
+      assert.equal("parent", refused.errors[1].path)
+    end
   end)
 
   it("that there is not, is 404; a name that is no hash is 422", function()
