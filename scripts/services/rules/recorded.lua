@@ -140,15 +140,28 @@ function M.find(number, path)
   return opened(found)
 end
 
--- All of them as a list, with facts and decisions as tables; or nil and why they cannot be read.
-function M.all(path)
+local MOST, MOST_PARTS = 1000, 256
+
+-- How many shares the shop's orders are to be cut into so that one of them is a sample that fits; nil and why not.
+local function shares()
+  local count, message = M.weight {}
+  if not count then return nil, message end
+  return math.min(MOST_PARTS, math.max(1, math.ceil(count / MOST)))
+end
+
+-- Those of a file, or of the shop (about a thousand of them, placed at any time, where there are more), as a list with
+-- facts and decisions as tables, and "one in N of them" if these are not all; or nil and why they cannot be read.
+function M.sample(path)
+  local parts, message = 1, nil
+  if not path then parts, message = shares() end
+  if not parts then return nil, message end
   local orders, wrong = {}, nil
-  local count, message = M.each({ path = path }, function(order)
+  local count, unread = M.each({ path = path, part = 0, parts = parts }, function(order)
     orders[#orders + 1], wrong = opened(order)
     return wrong == nil
   end)
-  if not count or wrong then return nil, wrong or message end
-  return orders
+  if not count or wrong then return nil, wrong or unread end
+  return orders, parts > 1 and ("one in %d of them"):format(parts) or nil
 end
 
 -- The facts of the running shop's cart with this id, now: { facts, version, pack }, or nil and why not.

@@ -56,11 +56,20 @@ local function parted(order, text)
   return first and words.field(first)
 end
 
--- Was the order's total that of its decision?
+-- What the order charges otherwise than its decision says, or nil.
 local function charged(order)
   local decision = fastr.json.decode(order.decision)
-  if decision.total == order.total then return nil end
-  return words.field { field = "total", before = order.total, after = decision.total }
+  for _, name in ipairs { "total", "due" } do
+    if order[name] and decision[name] and decision[name] ~= order[name] then
+      return words.field { field = name, before = order[name], after = decision[name] }
+    end
+  end
+end
+
+-- Does the text of its decision have these very amounts? A look at the text, where most orders end.
+local function says_so(order)
+  local function has(name) return order.decision:find(('"%s":%d,'):format(name, order[name] or -1), 1, true) end
+  return has "total" and has "due"
 end
 
 -- What is wrong with an order's past, or nil. Where all is well, texts are compared and no table is made.
@@ -75,7 +84,7 @@ local function disproved(pack, order)
   if fastr.crypto.sha256(order.facts .. "\n" .. order.decision) ~= order.proof then
     return "its facts or its decision are not those that were stored with it: their SHA-256 is another one"
   end
-  if not order.decision:find(('"total":%d,'):format(order.total), 1, true) then return charged(order) end
+  if not says_so(order) then return charged(order) end
 end
 
 local function prove_with(tell)

@@ -47,7 +47,7 @@ local function take(order, by, seconds)
   return in_tx(function(tx) return store.take(tx, order.id, by, at(seconds + 10), at(seconds)) or false end)
 end
 
--- What a spec makes must not be taken for work that a running shop has left.
+-- What a spec makes must not be taken for work that a running shop has left, nor for an order that rules decided.
 local made = {}
 local function order_of(cart)
   local order = make(cart)
@@ -59,7 +59,7 @@ teardown(function()
   for _, order in ipairs(made) do
     in_tx(function(tx)
       store.set_work(tx, order, nil)
-      tx:query("update orders set status = 'cancelled' where id = $1", order.id)
+      tx:query("update orders set status = 'cancelled', placed_at = null where id = $1", order.id)
       return true
     end)
   end

@@ -123,7 +123,7 @@ describe("fastr rules replay", function()
       return must(("ps -eo pid=,comm=,args= | awk '$2 == \"fastr\" && /--part 2.3 / && index($0, \"%s\") { print $1 }'")
         :format(home))
     end
-    must(("{ %s; echo ended with $?; } >%s/log 2>&1 &"):format(command "replay --jobs 3", home))
+    must(("{ %s; echo exit code $?; } >%s/log 2>&1 &"):format(command "replay --jobs 3", home))
     host.eventually("the process begins", function()
       pid = tonumber(worker())
       return pid
@@ -132,10 +132,31 @@ describe("fastr rules replay", function()
     local log
     host.eventually("the replay ends", function()
       log = assert(fastr.files.read(home .. "/log"))
-      return log:find("ended with", 1, true)
+      return log:find("exit code", 1, true)
     end, 60)
-    assert.truthy(log:find("ended with 1\n", 1, true), log)
+    assert.truthy(log:find("exit code 1\n", 1, true), log)
     assert.truthy(log:find("process 3 of 3 ended with status 137", 1, true), log)
+  end)
+end)
+
+describe("recorded orders", function()
+  local call = require "platform.call"
+  local recorded = require "services.rules.recorded"
+  local real = call.call
+
+  after_each(function() call.call = real end)
+
+  it("are a sample where the shop has many", function()
+    local asked
+    call.call = function(_, op, body) -- luacheck: ignore
+      if op == "recorded_count" then return { count = 12345 } end
+      asked = asked or body
+      return { items = {} }
+    end
+    local list, note = recorded.sample()
+    assert.same({}, list)
+    assert.equal("one in 13 of them", note)
+    assert.same({ 0, 13 }, { asked.part, asked.parts })
   end)
 end)
 

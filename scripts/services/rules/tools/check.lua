@@ -24,7 +24,7 @@ end
 
 local function orders_of(given)
   if not given.shop and not given.orders then return {} end
-  return recorded.all(given.orders)
+  return recorded.sample(given.orders)
 end
 
 local function show(result, given)

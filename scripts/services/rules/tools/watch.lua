@@ -156,7 +156,7 @@ function M.main(arguments)
   parent = packs.open_live()
   if not parent then parent, message = packs.open(folder) end
   if not parent then return false, message end
-  local orders, unread = recorded.all(given.orders)
+  local orders, unread = recorded.sample(given.orders)
   local past = decided_by(parent, orders or {})
   print(("watching %s: live is %s; %s placed orders to compare with%s\n"):format(folder, words.hash(parent:hash()),
     words.count(#past.orders), unread and " (" .. unread .. ")" or ""))
