@@ -29,7 +29,7 @@ describe("a promotion", function()
 
   it("of an unknown type is refused", function()
     refused("promotions", action "{ type = 'order_percentage', value = 10 }",
-      "[1].actions[1].type: there is no action type 'order_percentage'")
+      "[1].actions[1].type: there is no action type 'order_percentage' (did you mean 'order_percent'?)")
     refused("promotions", promotion "level = 'basket'", "[1].level: 'basket' is not one of cart, catalog")
   end)
 
@@ -70,6 +70,26 @@ describe("a promotion", function()
     pack, wrong = shop:with("definitions/promotions.lua", "return {\n  { id = 'a' ]\n}")
     assert.is_nil(pack)
     assert.equal("definitions/promotions.lua:2:", wrong:match("^[^:]+:%d+:"))
+  end)
+end)
+
+describe("a promotion that is a file", function()
+  it("in a currency whose minor units nobody knows is refused", function()
+    local file = "promotions/three_for_two_candles.lua"
+    local text = shop:files()[file]:gsub("stage =", 'currency = "ZZZ", stage =', 1)
+    local pack, wrong = shop:with(file, text)
+    assert.is_nil(pack)
+    assert.equal(file .. ":1: a rule.currency: 'ZZZ' is no currency whose minor units are known", wrong)
+  end)
+end)
+
+describe("what is switched off", function()
+  it("is a promotion that there is", function()
+    refused("off", "{ rule = 'welcom' }", "[1].rule: there is no promotion 'welcom' (did you mean 'welcome'?)")
+    refused("off", "{ rul = 'welcome' }", "[1].rul: unknown field (did you mean 'rule'?)")
+    refused("off", "{ reason = 'for no reason' }", "[1].rule: is missing")
+    refused("off", "7", "[1]: an object is expected, not a number")
+    assert(with("off", "{ rule = 'welcome', reason = 'too dear' }"))
   end)
 end)
 

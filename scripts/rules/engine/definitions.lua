@@ -10,12 +10,13 @@ local MOST = 2000 -- in one file
 
 local function wrong(path, text) error(path .. ": " .. text, 0) end
 
--- The list in FILE.lua, each of the shape `of`. `check`(definition, path) raises for what a shape cannot say.
+-- The list in FILE.lua, each of the shape `of`. `check`(definition, path), if given, raises for what a shape cannot
+-- say.
 function M.read(file, of, check)
   local list = require(file)
   local good, message = pcall(pack.check, shape.list(of, { max = MOST }), list)
   if not good then wrong(file .. ".lua:1", message) end
-  for i, definition in ipairs(list) do check(definition, ("%s.lua:1: [%d]"):format(file, i)) end
+  for i, definition in ipairs(check and list or {}) do check(definition, ("%s.lua:1: [%d]"):format(file, i)) end
   return list
 end
 

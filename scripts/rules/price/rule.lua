@@ -4,6 +4,7 @@
 --   return rule { doc =, stage =, from =, to =, when = { conditions }, apply = function(cart) end, examples = { } }
 
 local conditions = require "price.conditions"
+local definitions = require "engine.definitions"
 local near = require "lib.near"
 local offers = require "price.offers"
 local promotion = require "price.promotion"
@@ -68,6 +69,7 @@ local function check(definition, file)
     error(("%s: '%s' is no stage: item, order or shipping%s"):format(where, definition.stage,
       near(definition.stage, M.stages)), 0)
   end
+  definitions.currency(definition.currency, where .. ": a rule")
   check_conditions(definition.when or {}, where)
   if #definition.examples == 0 then error(where .. ": 'examples' has none: what does a cart cost with it?", 0) end
   for i, example in ipairs(definition.examples) do check_example(example, i, where) end

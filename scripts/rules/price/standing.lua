@@ -7,6 +7,7 @@ local index = require "price.index"
 local near = require "lib.near"
 local promotion = require "price.promotion"
 local rule = require "price.rule"
+local shape = require "engine.shape"
 local tax_rates = require "price.tax_rates"
 
 local M = { promotions = {}, by_id = {}, tax_rates = tax_rates, zone = "GB" }
@@ -33,11 +34,14 @@ local function add_rules()
   end
 end
 
+local OFF = shape.object { rule = shape.text(), reason = shape.optional(shape.text()),
+  by = shape.optional(shape.text()), at = shape.optional(shape.time) }
+
 local function switch_off()
-  for i, entry in ipairs(require "definitions.off") do
+  for i, entry in ipairs(definitions.read("definitions/off", OFF)) do
     local found = rawget(M.by_id, entry.rule)
     if not found then
-      error(("definitions/off.lua:1: [%d]: there is no promotion '%s'%s"):format(i, tostring(entry.rule),
+      error(("definitions/off.lua:1: [%d].rule: there is no promotion '%s'%s"):format(i, entry.rule,
         near(entry.rule, M.by_id)), 0)
     end
     found.off = true
