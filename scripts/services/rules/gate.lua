@@ -138,10 +138,9 @@ check("golden carts", function(state)
   if not tally then return nil, message end
   if tally.changed == 0 and tally.failed == 0 then return words.count(tally.orders) .. " cost what they did" end
   local lines = { report.line(tally, "golden cart") }
-  for _, list in ipairs { tally.dearer, tally.cheaper } do
+  for _, list in ipairs { tally.dearer, tally.cheaper, tally.otherwise } do
     for _, change in ipairs(list) do lines[#lines + 1] = "  " .. report.one(change) end
   end
-  if not lines[2] and tally.worst then lines[2] = "  " .. report.one(tally.worst) end
   lines[#lines + 1] = "if that is meant: fastr rules accept"
   return nil, table.concat(lines, "\n")
 end)

@@ -8,11 +8,12 @@ local M = {}
 
 local KEPT = 10
 
--- { orders, instructions, changed, failed, sums and deltas by currency, dearer, cheaper = the largest changes, worst,
--- failures = the first }
+-- { orders, instructions, changed, failed, sums and deltas by currency, dearer, cheaper = the largest changes,
+-- otherwise = the first that move no money, worst, failures = the first }
 function M.new()
   return { orders = 0, instructions = 0, changed = 0, failed = 0, sums = {}, deltas = {},
-    dearer = fastr.json.array {}, cheaper = fastr.json.array {}, failures = fastr.json.array {} }
+    dearer = fastr.json.array {}, cheaper = fastr.json.array {}, otherwise = fastr.json.array {},
+    failures = fastr.json.array {} }
 end
 
 -- ---- one order ----------------------------------------------------------------------------------------------------
@@ -75,6 +76,7 @@ function M.changed(tally, change)
   add_to(tally.deltas, change.currency, change.delta)
   if change.delta > 0 then M.keep(tally.dearer, change, moves_more, KEPT) end
   if change.delta < 0 then M.keep(tally.cheaper, change, moves_more, KEPT) end
+  if change.delta == 0 then M.keep(tally.otherwise, change, M.earlier, KEPT) end
   if not tally.worst or moves_more(change, tally.worst) then tally.worst = change end
 end
 
@@ -143,6 +145,7 @@ function M.show(tally)
   print(M.line(tally))
   show_each("dearer:", tally.dearer)
   show_each("cheaper:", tally.cheaper)
+  show_each("at the same price, but decided otherwise:", tally.otherwise)
 end
 
 return M
