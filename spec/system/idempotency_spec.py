@@ -138,6 +138,13 @@ def changed_product():
                 lambda: must(200, "GET", "/products/SPEC-IDEMPOTENCY")["version"], owner())
 
 
+def new_price_list():
+    put_product("SPEC-IDEMPOTENCY")
+    return Case("/products/SPEC-IDEMPOTENCY/prices", {"rows": []},
+                {"rows": [{"price": {"amount": 1, "currency": "GBP"}, "customer_group": "nobody"}]},
+                lambda: must(200, "GET", "/products/SPEC-IDEMPOTENCY")["version"], owner())
+
+
 def more_stock():
     put_product("SPEC-IDEMPOTENCY")
     return Case("/products/SPEC-IDEMPOTENCY/stock", {"delta": 1, "reason": "spec"}, {"delta": 2, "reason": "spec"},
@@ -297,6 +304,7 @@ MAKERS = {
     "post /orders/{id}/review": reviewed_order,
     "post /orders/{id}/shipments": shipped_order,
     "put /products/{sku}": changed_product,
+    "put /products/{sku}/prices": new_price_list,
     "post /products/{sku}/stock": more_stock,
     "put /auth/accounts/{id}/roles": new_roles,
     "post /users": registration,

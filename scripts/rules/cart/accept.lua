@@ -13,7 +13,8 @@ for name, field in pairs(facts_shape.price.fields) do fields[name] = field end
 fields.lines = shape.list(shape.object { sku = shape.text(), quantity = shape.integer(),
   unit_price = shape.optional(shape.count()),
   categories = shape.optional(shape.texts), tax_category = shape.optional(shape.text()),
-  floor_price = shape.optional(shape.count()) }, { max = 10000 })
+  floor_price = shape.optional(shape.count()),
+  prices = shape.optional(shape.list(facts_shape.price_row, { max = 1000 })) }, { max = 10000 })
 fields.change = shape.optional(shape.any())
 fields.stock = shape.optional(shape.map(shape.integer()))
 fields.now = shape.optional(shape.time)

@@ -47,7 +47,7 @@ M.tax_rate = object { category = text(), percent = shape.any(), included = optio
   zone = optional(text()),
   from = optional(shape.time), to = optional(shape.time) }
 
-local price_row = object { currency = text(), amount = amount, min_quantity = optional(amount),
+M.price_row = object { currency = text(), amount = amount, min_quantity = optional(amount),
   max_quantity = optional(amount),
   rules = optional(object { customer_group = optional(shape.any()), zone = optional(shape.any()),
     from = optional(shape.time),
@@ -55,7 +55,7 @@ local price_row = object { currency = text(), amount = amount, min_quantity = op
 
 local line = object { sku = text(), quantity = count { min = 1, max = 9999 }, unit_price = optional(amount),
   categories = optional(texts), tax_category = optional(text()), floor_price = optional(amount),
-  prices = optional(list(price_row, { max = 1000 })) }
+  prices = optional(list(M.price_row, { max = 1000 })) }
 
 M.customer = object { id = optional(text()), group = optional(text()), orders_placed = optional(amount) }
 

@@ -100,6 +100,12 @@ local function decide(point, facts, cart, options)
   return nil, problem.new(code, { detail = info })
 end
 
+-- A product's price list, which holds for the customer's group and where the cart is sent; nil: it has none.
+local function rows_of(facts)
+  local rows = given(facts.prices)
+  return rows and array(rows)
+end
+
 -- The facts that all decisions on a cart share; products that are gone are left out and named in the second result.
 local function base_facts(cart, gathered)
   local lines, gone = {}, {}
@@ -107,7 +113,7 @@ local function base_facts(cart, gathered)
     local facts = facts_of(line, gathered)
     if facts then
       lines[#lines + 1] = { sku = line.sku, quantity = line.quantity, unit_price = facts.price,
-        categories = array(facts.categories), tax_category = facts.tax_category }
+        categories = array(facts.categories), tax_category = facts.tax_category, prices = rows_of(facts) }
     else
       gone[#gone + 1] = line.sku
     end

@@ -84,9 +84,11 @@ local function announce_product(tx, product)
 end
 
 -- Once the change is committed, nobody is shown what was cached before it.
-local function forget(tx, sku, currency)
+local function forget(tx, sku, ...)
   local keys = { "product:" .. shop_currency() .. ":" .. sku }
-  if currency ~= shop_currency() then keys[2] = "product:" .. currency .. ":" .. sku end
+  for _, currency in ipairs { ... } do
+    if currency ~= shop_currency() then keys[#keys + 1] = "product:" .. currency .. ":" .. sku end
+  end
   tx.after_commit.cache = function() cache.forget(unpack(keys)) end
 end
 
@@ -123,6 +125,64 @@ function M.put(ctx)
   return old and 200 or 201, items[1], { ETag = request.etag(product.version) }
 end
 
+-- ---- price lists
+
+local function given(value)
+  if value == fastr.json.null then return nil end
+  return value
+end
+
+local function shown_row(row)
+  return { price = { amount = row.amount, currency = row.currency }, min_quantity = given(row.min_quantity),
+    max_quantity = given(row.max_quantity), customer_group = given(row.customer_group), zone = given(row.zone),
+    from = given(row.starts_at), to = given(row.ends_at) }
+end
+
+function M.price_list(ctx)
+  local rows, items = store.price_rows(db(), ctx.params.sku), {}
+  if not rows then return nil, view.not_found(ctx.params.sku) end
+  for i, row in ipairs(rows) do items[i] = shown_row(row) end
+  return 200, { rows = fastr.json.array(items) }
+end
+
+-- Nil, or the problem that pricing has with the rows: what cannot be priced is refused here, with the same words.
+local function unusable(sku, rows)
+  local prices = {}
+  for i, row in ipairs(rows) do
+    prices[i] = { currency = row.price.currency, amount = row.price.amount, min_quantity = row.min_quantity,
+      max_quantity = row.max_quantity, rules = { customer_group = row.customer_group, zone = row.zone,
+      from = row.from, to = row.to } }
+  end
+  local line = { sku = sku, quantity = 1, unit_price = 0, prices = fastr.json.array(prices) }
+  local decision, message, code = fastr.rules.decide("price.cart", { currency = shop_currency(),
+    now = fastr.time.now(), lines = { line } })
+  if decision then return nil end
+  if code ~= "facts_invalid" then return problem.new(code, { detail = message }) end
+  local number, wrong = message:match("^lines%[1%]%.prices%[(%d+)%](.*)$")
+  local detail = number and ("rows[%d]%s"):format(number - 1, (wrong:gsub("%.rules", ""))) or message
+  return problem.new("validation", { detail = detail, errors = fastr.json.array { { ["in"] = "body",
+    path = detail:match("^(.-): ") or "rows", problem = detail:match(": (.*)$") or detail } } })
+end
+
+function M.put_price_list(ctx)
+  local sku, rows = ctx.params.sku, ctx.body.rows
+  local wrong = unusable(sku, rows)
+  if wrong then return nil, wrong end
+  if not store.lock_product(ctx.tx, sku) then return nil, view.not_found(sku) end
+  local kept, currencies = {}, {}
+  for i, row in ipairs(rows) do
+    kept[i] = { currency = row.price.currency, amount = row.price.amount, min_quantity = row.min_quantity,
+      max_quantity = row.max_quantity, customer_group = row.customer_group, zone = row.zone, starts_at = row.from,
+      ends_at = row.to }
+    currencies[i] = row.price.currency
+  end
+  for _, old in ipairs(store.put_price_rows(ctx.tx, sku, kept, fastr.time.now())) do
+    currencies[#currencies + 1] = old.currency
+  end
+  forget(ctx.tx, sku, unpack(currencies))
+  return 200, { rows = rows }
+end
+
 function M.adjust(ctx)
   local sku = ctx.params.sku
   local counts, failed = stock.adjust(ctx.tx, sku, ctx.body.delta, ctx.body.reason, ctx.principal.id)
@@ -138,7 +198,10 @@ end
 function M.facts(ctx)
   local body = ctx.body
   local rows, items = store.facts(db(), body.skus, body.currency, fastr.time.now(), body.fresh), {}
-  for i, row in ipairs(rows) do items[i] = row end -- rows know more than their list, which JSON would not take
+  for i, row in ipairs(rows) do -- rows know more than their list, which JSON would not take
+    row.prices = view.rows(row.prices)
+    items[i] = row
+  end
   return 200, { items = fastr.json.array(items) }
 end
 

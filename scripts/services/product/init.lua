@@ -33,6 +33,19 @@ local facts = shape.object {
   sku = sku, name = shape.text {}, categories = shape.list(category), tax_category = shape.text {},
   price = shape.integer { min = 0, doc = "list price of one unit, minor units" },
   currency = shape.text {}, available = shape.integer {}, version = shape.integer {},
+  prices = shape.optional(shape.any { doc = "rows of the price list, as facts of price.cart" }),
+}
+
+local units = shape.optional(shape.integer { min = 1, max = 9999, doc = "units of the line" })
+local price_list = shape.object {
+  rows = shape.list(shape.object {
+    price = shape.money { min = 0, max = MOST_PRICE, doc = "of one unit" },
+    min_quantity = units, max_quantity = units,
+    customer_group = shape.optional(shape.text { min = 1, max = 60, doc = "only for customers of this group" }),
+    zone = shape.optional(shape.text { min = 1, max = 60, doc = "only where it is sent there" }),
+    from = shape.optional(shape.text { format = "date-time" }),
+    to = shape.optional(shape.text { format = "date-time", doc = "the moment belongs to it" }),
+  }, { max = 200, doc = "of those that fit: most conditions, then highest min_quantity, then lowest price" }),
 }
 
 local stock_event = shape.object {
@@ -80,6 +93,14 @@ return {
         tax_category = shape.optional(shape.text { min = 1, max = 40 }),
       },
       replies = { [200] = product, [201] = product } },
+
+    { method = "GET", path = "/products/{sku}/prices", handler = "price_list", scope = "product:write",
+      doc = "Staff: what the product costs instead of its list price, and to whom",
+      params = { sku = sku }, replies = { [200] = price_list } },
+
+    { method = "PUT", path = "/products/{sku}/prices", handler = "put_price_list", scope = "product:write",
+      doc = "Staff: replaces the product's price list; a row that could not be told from another is refused",
+      idempotency = "transaction", params = { sku = sku }, body = price_list, replies = { [200] = price_list } },
 
     { method = "POST", path = "/products/{sku}/stock", handler = "adjust", scope = "stock:write",
       doc = "Adds to the stock on hand, or takes from it what is not held",

@@ -12,8 +12,14 @@ local function held(now, sku)
     " and h.expires_at > " .. now .. "::timestamptz), 0)::bigint"
 end
 
+-- The product's price list in the currency of $1, as pricing takes its rows; null: it has none.
+local ROWS = [[(select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('currency', r.currency, 'amount', r.amount,
+  'min_quantity', r.min_quantity, 'max_quantity', r.max_quantity, 'rules', jsonb_strip_nulls(jsonb_build_object(
+  'customer_group', r.customer_group, 'zone', r.zone, 'from', r.starts_at, 'to', r.ends_at)))) order by r.place)
+  from price_rows r where r.sku = p.sku and r.currency = $1) as prices]]
+
 local COLUMNS = [[
-  p.sku, p.name, p.description, to_jsonb(p.categories) as categories, p.tax_category, p.version,
+  p.sku, p.name, p.description, to_jsonb(p.categories) as categories, p.tax_category, p.version, ]] .. ROWS .. [[,
   c.amount as price, c.currency, greatest(0, s.on_hand - ]] .. held("$2", "p.sku") .. [[) as available
   from products p join prices c on c.sku = p.sku and c.currency = $1 join stock s on s.sku = p.sku
 ]]
@@ -32,7 +38,8 @@ end
 
 local FACTS = [[
   select p.sku, p.name, to_jsonb(p.categories) as categories, p.tax_category, c.amount as price, c.currency,
-    greatest(0, s.on_hand - ]] .. held("$2", "p.sku") .. [[) as available, p.version
+    greatest(0, s.on_hand - ]] .. held("$2", "p.sku") .. [[) as available, p.version, ]] .. ROWS .. [[
+
   from products p join prices c on c.sku = p.sku and c.currency = $1 join stock s on s.sku = p.sku
   where p.sku = any($3)
 ]]
@@ -96,6 +103,26 @@ end
 function M.lock_product(tx, sku)
   local rows = tx:query("select version from products where sku = $1 for update", sku)
   return rows[1] or false
+end
+
+-- The product's price list in all currencies, as staff gave it; false: there is no such product.
+function M.price_rows(db, sku)
+  if not db:latest("select 1 from products where sku = $1", sku)[1] then return false end
+  return db:latest([[select currency, amount, min_quantity, max_quantity, customer_group, zone, starts_at, ends_at
+    from price_rows where sku = $1 order by place]], sku)
+end
+
+-- Puts `rows` (currency, amount, min_quantity, max_quantity, customer_group, zone, starts_at, ends_at) in the place of
+-- the product's price list. Returns the rows that stood there, with their currency.
+function M.put_price_rows(tx, sku, rows, now)
+  local old = tx:query("delete from price_rows where sku = $1 returning currency", sku)
+  for place, row in ipairs(rows) do
+    tx:query([[insert into price_rows (sku, currency, place, amount, min_quantity, max_quantity, customer_group, zone,
+      starts_at, ends_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)]], sku, row.currency, place, row.amount,
+      row.min_quantity, row.max_quantity, row.customer_group, row.zone, row.starts_at, row.ends_at)
+  end
+  tx:query("update products set version = version + 1, updated_at = $2 where sku = $1", sku, now)
+  return old
 end
 
 -- Creates or replaces a product with its price; `product.category_paths` are the categories with their ancestors.

@@ -32,13 +32,19 @@ local function sentence(product)
   return name .. ", from our " .. M.category_name(category):lower() .. " range."
 end
 
+-- The rows of a price list as facts of price.cart; nil: there is none.
+function M.rows(prices)
+  if not prices or prices == fastr.json.null then return nil end
+  return fastr.json.array(prices)
+end
+
 -- Unit prices after catalogue rules, in one decision: a catalogue rule looks at the line alone, so a page of lines is
 -- priced as that many carts of one.
 local function unit_prices(rows)
   local lines = {}
   for i, row in ipairs(rows) do
     lines[i] = { sku = row.sku, quantity = 1, unit_price = row.price, categories = fastr.json.array(row.categories),
-      tax_category = row.tax_category }
+      tax_category = row.tax_category, prices = M.rows(row.prices) }
   end
   local decision, message, code = fastr.rules.decide("price.cart", { currency = rows[1].currency,
     now = fastr.time.now(), lines = lines })

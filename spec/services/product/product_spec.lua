@@ -47,6 +47,7 @@ teardown(function()
   local db = require("platform.db").open("product")
   for sku in pairs(made) do
     db:write("update products set categories = '{}', category_paths = '{}' where sku = $1", sku)
+    db:write("delete from price_rows where sku = $1", sku)
     db:write("delete from prices where sku = $1", sku)
   end
 end)
@@ -279,5 +280,70 @@ describe("a search", function()
       "🕯️", "\226\128\174abc", ("x"):rep(200), "<script>", "a & !b | c:*" } do
       find(q)
     end
+  end)
+end)
+
+describe("a price list", function()
+  local function money(amount) return { amount = amount, currency = "GBP" } end
+
+  local function put_list(sku, rows, with)
+    return send("PUT", "/api/v1/products/" .. sku .. "/prices", { headers = with or headers(),
+      body = { rows = fastr.json.array(rows) } })
+  end
+
+  local function get_list(sku)
+    return send("GET", "/api/v1/products/" .. sku .. "/prices", { headers = headers() })
+  end
+
+  it("is what staff put last, and leaves the list price alone", function()
+    local sku = sku_of "LIST"
+    put(sku, { price = money(500) })
+    local rows = { { price = money(400), min_quantity = 6, customer_group = "wholesale" },
+      { price = { amount = 450, currency = "EUR" }, zone = "FR", from = "2026-01-01T00:00:00Z" } }
+    assert.equal(200, (put_list(sku, { { price = money(1) } })))
+    assert.equal(200, (put_list(sku, rows)))
+    local status, list = get_list(sku)
+    assert.same({ 200, 2 }, { status, #list.rows })
+    assert.same({ 400, 6, "wholesale" }, { list.rows[1].price.amount, list.rows[1].min_quantity,
+      list.rows[1].customer_group })
+    assert.same({ "EUR", "FR" }, { list.rows[2].price.currency, list.rows[2].zone })
+    local _, product = get(sku)
+    assert.same({ 500, 500 }, { product.price.amount, product.list_price.amount })
+  end)
+
+  it("tells pricing its rows, and shows everybody the price that is for everybody", function()
+    local sku = sku_of "SALE"
+    put(sku, { price = money(500) })
+    put_list(sku, { { price = money(300), from = "2026-01-01T00:00:00Z" },
+      { price = money(200), customer_group = "wholesale", min_quantity = 10 } })
+    local handlers = require "services.product.handlers"
+    local _, facts = handlers.facts { body = { skus = { sku }, currency = "GBP", fresh = true } }
+    assert.same({ { currency = "GBP", amount = 200, min_quantity = 10, rules = { customer_group = "wholesale" } } },
+      { facts.items[1].prices[2] })
+    eventually("the sale's price is shown", function()
+      local _, product = get(sku)
+      return product.price.amount == 300 and product.list_price.amount == 500
+    end)
+    put_list(sku, {})
+    local _, gone = handlers.facts { body = { skus = { sku }, currency = "GBP", fresh = true } }
+    assert.is_nil(gone.items[1].prices)
+  end)
+
+  it("is refused with the row that is wrong, and only staff may see or change it", function()
+    local sku = sku_of "WRONG"
+    put(sku)
+    local function refusal(...)
+      local status, problem = put_list(sku, { ... })
+      assert.equal(422, status)
+      return problem.errors[1].path
+    end
+    assert.equal("rows[1]", refusal({ price = money(1) }, { price = money(1) }))
+    assert.equal("rows[0].max_quantity", refusal { price = money(1), min_quantity = 5, max_quantity = 4 })
+    assert.equal("rows[0].currency", refusal { price = { amount = 1, currency = "XXX" } })
+    assert.equal("rows[0].to", refusal { price = money(1), from = "2027-01-01T00:00:00Z",
+      to = "2026-01-01T00:00:00Z" })
+    assert.equal(404, (put_list(sku_of "NOBODY", { { price = money(1) } })))
+    assert.equal(404, (get_list(sku_of "NOBODY")))
+    assert.equal(401, (put_list(sku, {}, {})))
   end)
 end)
