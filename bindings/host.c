@@ -130,7 +130,7 @@ static struct lead *find_lead(const char *name) {
 }
 
 static int open_lock(const char *name) {
-    char *path = fastr_format("%s/run/%s.lock", fastr_setting("var", "var"), name);
+    char *path = fastr_format("%s/run/%s.lead", fastr_setting("var", "var"), name);
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     free(path);
     if (fd >= 0 && (flock(fd, LOCK_EX | LOCK_NB) || ftruncate(fd, 0))) {

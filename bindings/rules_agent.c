@@ -1,6 +1,6 @@
 /* rules_agent.c: a host that was away catches up before it serves. Where the setting rules.agent says that one process
  * of the host follows what is activated elsewhere, every worker is unready from its start until that process has said,
- * in its lock file VAR/run/rules-agent.lock, where the host stands; or until none has appeared for ten seconds. */
+ * in its file VAR/run/rules-agent.lead, where the host stands; or until none has appeared for ten seconds. */
 #include "bindings/rules_agent.h"
 
 #include <event2/event.h>
@@ -18,7 +18,7 @@ static uint64_t began_us;
 
 /* What the process that leads has said: false while there is none, or it has said nothing. */
 static bool read_word(char word[64]) {
-    char *path = fastr_format("%s/run/rules-agent.lock", fastr_setting("var", "var"));
+    char *path = fastr_format("%s/run/rules-agent.lead", fastr_setting("var", "var"));
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     free(path);
     if (fd < 0)

@@ -38,12 +38,13 @@ describe("a service", function()
     end
   end)
 
-  -- Calls are found in the text of its files: `call("order", "place"`. Public routes, "GET /...", need no token.
+  -- Calls are found in the text of its files: `call("order", "place"`. The operation may have a name; public routes,
+  -- "GET /...", need no token.
   it("has a token for whom it calls, and for nobody else", function()
     for _, caller in ipairs(ALL) do
       local pipe = assert(io.popen("cat scripts/services/" .. caller .. "/*.lua 2>&1"))
       local called = {}
-      for target in pipe:read("*a"):gmatch('call%("(%l+)",%s*"%l') do called[target] = true end
+      for target in pipe:read("*a"):gmatch('call%("(%l+)",%s*"?%l') do called[target] = true end
       pipe:close()
       called[caller] = true
       for _, target in ipairs(ALL) do

@@ -1,6 +1,7 @@
 -- fastr rules status: which rules are live on this host, since when and by whom, what each master runs, and what is
 -- switched off.
 
+local keys = require "services.rules.keys"
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
 local reports = require "services.rules.reports"
@@ -15,6 +16,15 @@ M.usage = {
   "    runs other rules",
 }
 
+-- Who signed a pack: "ID NAME", if this host trusts him; else nil.
+local function signer(hash)
+  local _, sealed = fastr.rules.stored(hash)
+  local id = sealed and fastr.rules.verify(hash, sealed)
+  for _, key in ipairs(id and keys.trusted() or {}) do
+    if key.id == id then return id .. " " .. key.name end
+  end
+end
+
 -- { live, by, since, previous, gate = the report of the live rules, trial, disk, off = list, masters = list of { name,
 -- live } }, or nil and why not.
 local function look()
@@ -28,13 +38,15 @@ local function look()
       workers = status and #status.workers or 0 }
   end
   return { live = live.hash, by = live.by, since = live.since, previous = live.previous,
-    trial = live.trial or fastr.json.null, gate = reports.of(live.hash), disk = fastr.rules.hash(packs.folder()),
+    trial = live.trial or fastr.json.null, gate = reports.of(live.hash),
+    signed_by = signer(live.hash), disk = fastr.rules.hash(packs.folder()),
     off = fastr.json.array(pack and packs.off(pack) or {}), masters = fastr.json.array(masters) }
 end
 
 local function show(report)
   print(("live     %s   by %s, since %s"):format(words.hash(report.live), report.by, report.since))
   print("gate     " .. reports.line(report.gate))
+  print("signed   " .. (report.signed_by and "by " .. report.signed_by or "by nobody whom this host trusts"))
   if report.previous then print(("before   %s   fastr rules rollback"):format(words.hash(report.previous))) end
   if report.disk ~= report.live then
     print(("on disk  %s   fastr rules replay --with %s, then fastr reload rules"):format(
