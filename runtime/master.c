@@ -515,7 +515,7 @@ static void lead_if_nobody_does(void)
         return;
     char text[128];
     int n = snprintf(text, sizeof text, "%s\n", name);
-    if (ftruncate(leader_fd, 0) || pwrite(leader_fd, text, (size_t)n, 0) != n)
+    if (pwrite(leader_fd, text, (size_t)n, 0) != n || ftruncate(leader_fd, n)) /* never empty to who reads meanwhile */
         fastr_log(FASTR_WARN, "cannot write the leader's name: %s", strerror(errno));
 }
 
