@@ -705,7 +705,27 @@ static int build_protected(lua_State *L) {
     return 0;
 }
 
+/* All of a pack is text, what is never run in here (its specs) too: others show it, keep it in PostgreSQL, and load it
+ * where bytecode would be believed. */
+static int check_texts(const struct fastr_bundle *bundle, struct fastr_err *err) {
+    for (int i = 0; i < fastr_bundle_count(bundle); i++) {
+        const char *text = fastr_bundle_data(bundle, i), *end = text + fastr_bundle_length(bundle, i);
+        int line = 1;
+        if (*text == '\033')
+            return fastr_fail(err, "invalid", "%s:1: is bytecode; rules are text", fastr_bundle_name(bundle, i));
+        for (size_t length; text < end; text += length) {
+            length = *text > 0 ? 1 : *text ? fastr_utf8_length(text, end) : 0;
+            if (!length)
+                return fastr_fail(err, "invalid", "%s:%d: is not UTF-8 text", fastr_bundle_name(bundle, i), line);
+            line += *text == '\n';
+        }
+    }
+    return 0;
+}
+
 struct fastr_sandbox *fastr_sandbox_new(const struct fastr_bundle *bundle, struct fastr_err *err) {
+    if (check_texts(bundle, err) != 0)
+        return NULL;
     struct fastr_sandbox *sandbox = fastr_zalloc(sizeof *sandbox);
     struct building building = {sandbox, default_budget};
     sandbox->bundle = bundle;

@@ -309,6 +309,14 @@ static void bytecode_is_refused(void **state) {
     close_pack(&pack);
 }
 
+static void what_is_no_text_is_refused_with_its_line(void **state) {
+    struct pack pack = {0};
+    open_pack(&pack, "-- one\n-- caf\xe9\nreturn {}");
+    assert_null(pack.sandbox);
+    assert_string_equal("init.lua:2: is not UTF-8 text", pack.err.text);
+    close_pack(&pack);
+}
+
 static void facts_are_refused_with_their_path(void **state) {
     struct pack pack = {0};
     lua_State *L = luaL_newstate();
@@ -447,6 +455,7 @@ int main(void) {
         cmocka_unit_test(answers_are_read_raw),
         cmocka_unit_test(hostile_metatables_do_not_run),
         cmocka_unit_test(bytecode_is_refused),
+        cmocka_unit_test(what_is_no_text_is_refused_with_its_line),
         cmocka_unit_test(facts_are_refused_with_their_path),
         cmocka_unit_test(pairs_has_an_order),
         cmocka_unit_test(an_answer_of_another_shape_is_refused),

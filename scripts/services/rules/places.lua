@@ -93,7 +93,7 @@ function M.shown(path, given, message)
   local file = io.open(path, "r")
   if not file then return nil end
   local lines = {}
-  for line in file:lines() do lines[#lines + 1] = line end
+  for line in file:lines() do lines[#lines + 1] = line:gsub("[%z\1-\8\11-\31\127]", "?") end -- a terminal would obey
   file:close()
   local first, rest = message:match("^([^\n]*)(.*)$")
   local number = line_of(lines, given, first)

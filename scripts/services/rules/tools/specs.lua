@@ -33,6 +33,9 @@ local function names(rules)
   end }
   for _, name in ipairs(NAMES) do set[name] = copy_of(_G[name]) end
   set.string.dump = nil
+  function set.getmetatable(value) -- that of texts is this process's own
+    return type(value) ~= "string" and getmetatable(value) or nil
+  end
   return set
 end
 
