@@ -18,10 +18,11 @@
 static const char *user(void)
 {
     const char *name = getenv("SUDO_USER") ? getenv("SUDO_USER") : getenv("USER");
-    const struct passwd *entry = name && *name ? NULL : getpwuid(getuid());
+    bool is_word = name && *name && !strpbrk(name, "# \t\r\n"); /* # begins what a host's agent does */
+    const struct passwd *entry = is_word ? NULL : getpwuid(getuid());
     if (entry)
         name = entry->pw_name;
-    return name && *name ? name : "somebody";
+    return is_word || entry ? name : "somebody";
 }
 
 static int complain(const struct fastr_err *err)

@@ -34,8 +34,9 @@ end
 
 local function recall()
   local text = file.read(STATE)
-  local kept = text and json.decode(text) or {}
-  state = { applied = kept.applied or 0, noted = kept.noted or 0, breach = kept.breach or 0 }
+  local kept = text and json.decode(text)
+  local function number(name) return type(kept) == "table" and tonumber(kept[name]) or 0 end
+  state = { applied = number "applied", noted = number "noted", breach = number "breach" }
 end
 
 -- Of this host, in the service's record: the setting rules.host, or what the machine calls itself.
@@ -176,9 +177,10 @@ local function add_pack(tx, name, hash, by, reason)
   local text, sealed = fastr.rules.stored(hash)
   if not text then return false end
   local parts = sealed and fastr.rules.verify(hash, sealed) and statement.parts(sealed)
-  local says = parts and parts.says or { author = by, message = reason ~= "" and reason or "made live on " .. name }
-  store.add_pack(tx, { hash = hash, parent = says.parent ~= json.null and says.parent or nil, author = says.author,
-    message = says.message, bundle = text, files = #bundle.files(text), by = by })
+  local says = parts and parts.says or {}
+  store.add_pack(tx, { hash = hash, parent = says.parent, author = says.author or by,
+    message = says.message or (reason ~= "" and reason or "made live on " .. name), bundle = text,
+    files = #bundle.files(text), by = by })
   if parts then store.add_signature(tx, hash, parts.key, sealed) end
   return true
 end
@@ -199,14 +201,29 @@ local function write_down(db, name, entry)
   end)
 end
 
+-- What follows the line that was noted last, whatever the clock did since; all of it where that line is not.
+local function unread(text)
+  local at = text:find(('"at_us":%.0f,'):format(state.noted), 1, true)
+  return text:sub(at and (text:find("\n", at, true) or #text) + 1 or 1), at ~= nil
+end
+
+-- The lines of the journal that are not noted, with what was turned over meanwhile; `text`: the journal.
+local function lines_of(path, text)
+  local new, found = unread(text)
+  if found then return new end
+  local old, known = unread(fastr.files.read(path .. ".old") or "")
+  return known and old .. new or new
+end
+
 local function note_journal(db, name)
-  local text = fastr.files.read(fastr.setting("var", "var") .. "/run/journal")
+  local path = fastr.setting("var", "var") .. "/run/journal"
+  local text = fastr.files.read(path)
   if not text or #text == state.read then return end
-  for line in text:gmatch("[^\n]+") do
+  for line in lines_of(path, text):gmatch("[^\n]+") do
     local entry = json.decode(line)
-    if entry and entry.at_us > state.noted then
+    if entry then
       if entry.line == "rules" and entry.by:sub(1, 1) ~= OWN then
-        entry.id, entry.at_ms = tostring(entry.at_us), math.floor(entry.at_us / 1000)
+        entry.id, entry.at_ms = ("%.0f"):format(entry.at_us), math.floor(entry.at_us / 1000)
         write_down(db, name, entry)
       end
       state.noted = entry.at_us

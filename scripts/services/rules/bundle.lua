@@ -12,7 +12,9 @@ end
 
 -- What is wrong with a file of the stored form, which comes after `before` (a name, or nil); nil if nothing is.
 local function refused(name, size, before, number)
-  if name:find("%c") or ("/" .. name .. "/"):find("/%.*/") then return name:gsub("%c", "?") .. " is no name of a file" end
+  if name:find("%c") or ("/" .. name .. "/"):find("/%.*/") then
+    return name:gsub("%c", "?") .. " is no name of a file"
+  end
   if before and before >= name then return name .. " is out of order" end
   if tonumber(size) > FILE_MOST then return ("%s has more than %d bytes"):format(name, FILE_MOST) end
   if size:find("^0.") then return name .. ": its size begins with a zero" end

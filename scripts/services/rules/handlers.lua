@@ -130,11 +130,6 @@ local function is_hash(text)
   return type(text) == "string" and #text == 64 and text:find("^%x+$") ~= nil
 end
 
--- A member of a statement, if it is a text that a column takes.
-local function said(says, name)
-  return type(says[name]) == "string" and says[name] or nil
-end
-
 -- What was brought, read: the pack's row, the key, and what the signer says; or nil and the problem.
 local function read(body, by)
   local files, wrong = bundle.files(body.bundle)
@@ -143,10 +138,10 @@ local function read(body, by)
   local key, refused = signer(hash, body.sealed)
   if key == nil then return nil, refused end
   local says = key and statement.parts(body.sealed).says or {}
-  local parent = said(says, "parent") or bare(body.parent)
+  local parent = says.parent or bare(body.parent)
   if parent and not is_hash(parent) then return nil, invalid("parent", "is not the hash of a pack") end
-  return { hash = hash, parent = parent, author = said(says, "author") or body.author or by,
-    message = said(says, "message") or body.message, bundle = body.bundle, files = #files, by = by }, key, says
+  return { hash = hash, parent = parent, author = says.author or body.author or by,
+    message = says.message or body.message, bundle = body.bundle, files = #files, by = by }, key, says
 end
 
 local function add_report(tx, hash, by, kind, green, document)

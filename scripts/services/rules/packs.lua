@@ -137,9 +137,10 @@ function M.with_all_on(pack)
   return #M.off(pack) > 0 and pack:with("definitions/off.lua", "return {}") or pack
 end
 
--- Who asks, for the record.
+-- Who asks, for the record: one word, which is not mistaken for the host's agent (its begin with #).
 function M.user()
-  return os.getenv("SUDO_USER") or os.getenv("USER") or "somebody"
+  local name = (os.getenv("SUDO_USER") or os.getenv("USER") or ""):gsub("[^%w@._+-]", "")
+  return name ~= "" and name:sub(1, 40) or "somebody"
 end
 
 -- The text to keep beside a pack that becomes live here: a signed statement where one is needed, none lies there that

@@ -33,12 +33,24 @@ function M.text(key, signature, statement)
   return ("%skey %s\nsignature %s\n%s\n"):format(HEAD, key, signature, statement)
 end
 
--- The parts of such a text, unverified: { key, signature, statement (text), says (what it says) }, or nil.
+-- What of a statement is of use: a trusted key can sign nonsense, too.
+local function read(says)
+  local out = {}
+  for _, name in ipairs { "author", "message", "report" } do
+    out[name] = type(says[name]) == "string" and says[name] ~= "" and says[name] or nil
+  end
+  local parent = type(says.parent) == "string" and says.parent or ""
+  if #parent == 64 and not parent:find("[^0-9a-f]") then out.parent = parent end
+  return out
+end
+
+-- The parts of such a text, unverified: { key, signature, statement (text), says (the author, message, report and
+-- parent that it names, each a text or nil) }, or nil.
 function M.parts(text)
   local key, signature, statement = text:match("^fastr signed pack 1\nkey (%x+)\nsignature (%S+)\n([^\n]*)\n$")
   local says = statement and json.decode(statement)
   if type(says) ~= "table" then return nil end
-  return { key = key, signature = signature, statement = statement, says = says }
+  return { key = key, signature = signature, statement = statement, says = read(says) }
 end
 
 return M

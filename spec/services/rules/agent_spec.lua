@@ -196,6 +196,24 @@ describe("a host's agent", function()
     assert.equal(now, live())
   end)
 
+  it("writes down what was done under a clock that went back, and by whoever says he is the agent", function()
+    h:quit()
+    h:write("var/run/rules-agent", (text_of(h.dir .. "/var/run/rules-agent"):gsub('"noted":%d+',
+      ('"noted":%.0f'):format(fastr.time.unix_ms() * 1000 + 86400e6))))
+    h:begin()
+    local hash = published "under a clock"
+    activate(hash)
+    host.eventually("it is live", function() return live() == hash end)
+    local env_before = h.env
+    h.env = h.env .. " 'USER=#1/x y' 'SUDO_USER=#1/x y'"
+    done("rules rollback --reason \"caf$(printf '\\351')\"")
+    h.env = env_before
+    host.eventually("the service knows", function()
+      local newest = history()[1]
+      return newest.done_on == NAME and newest.reason:find("^caf") and newest.by:find("^%w+@")
+    end)
+  end)
+
   it("rolls back by the service, to what the host had before", function()
     local before, hash = published "5", published "6"
     activate(before)
