@@ -2,6 +2,7 @@
 
 local access = require "platform.access"
 local database = require "platform.db"
+local explain = require "services.order.explain"
 local problem = require "lib.problem"
 local place = require "services.order.place"
 local returns = require "services.order.returns"
@@ -46,9 +47,16 @@ end
 
 -- ---- reading ------------------------------------------------------------------------------------------------------
 
+-- Staff may ask for every rule that was looked at, not only those that applied.
 function M.show(ctx)
   local order, failed = own_order(ctx)
   if not order then return nil, failed end
+  if ctx.query.explain ~= "full" then return 200, view.order(order) end
+  if not is_staff(ctx.principal) then
+    return nil, problem.new("forbidden", { detail = "explain=full needs the scope order:manage" })
+  end
+  order.trace, failed = explain.trace(db(), order)
+  if not order.trace then return nil, failed end
   return 200, view.order(order)
 end
 

@@ -42,7 +42,9 @@ return {
 
     { method = "GET", path = "/orders/{id}", handler = "show", scope = "order:read",
       doc = "One order: its customer's, staff's, or whoever's that has its token (Fastr-Order)",
-      params = params, headers = { "Fastr-Order" }, replies = { [200] = order } },
+      params = params, headers = { "Fastr-Order" }, replies = { [200] = order },
+      query = shape.object { explain = shape.optional(shape.enum { "full",
+        doc = "every rule that was looked at, for staff" }) } },
 
     { method = "GET", path = "/orders/{id}/events", handler = "watch", scope = "order:read", stream = true,
       timeout_ms = 5000,

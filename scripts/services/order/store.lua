@@ -42,7 +42,12 @@ function M.load(db, id)
   return db:latest(WHOLE, id)[1]
 end
 
--- The same within a transaction.
+-- What its price was decided from.
+function M.facts(db, id)
+  return db:read("select facts from orders where id = $1", id)[1].facts
+end
+
+-- The same as load within a transaction.
 function M.load_in(tx, id)
   return tx:query(WHOLE, id)[1]
 end

@@ -4,7 +4,7 @@
 local M = {}
 
 -- For who runs what others wrote: seconds of CPU, kilobytes of memory, no file is written, few are open.
-M.LIMITS = "ulimit -t 20; ulimit -v 524288; ulimit -f 0; ulimit -n 64; "
+M.LIMITS = "ulimit -t 10; ulimit -v 524288; ulimit -f 0; ulimit -n 64; "
 
 -- A text as one word of the shell.
 function M.quoted(text)

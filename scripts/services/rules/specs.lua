@@ -6,7 +6,7 @@ local packs = require "services.rules.packs"
 local M = {}
 
 local function ended(code)
-  if code == 137 or code == 152 then return "they took more than 20 s of CPU" end -- KILL, XCPU
+  if code == 137 or code == 152 then return "they took more than 10 s of CPU" end -- KILL, XCPU
   if code > 128 then return ("their process was ended by signal %d"):format(code - 128) end
   return ("their process ended with %d"):format(code)
 end

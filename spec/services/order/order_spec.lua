@@ -57,6 +57,22 @@ describe("an order", function()
     for _, bad in ipairs { "paid", "cancelled", 1 } do assert.equal(422, (ship(order.id, bad))) end
   end)
 
+  it("says what it saved, and to staff every rule that was looked at when it was priced", function()
+    local order, mine = shopper.buy { [shopper.product(20000, 5)] = 1 }
+    local shown = shopper.order(order.id, mine)
+    assert.equal("ten_off_over_150", shown.discounts[1].promotion)
+    assert.truthy(shown.discounts[1].detail:find("^You saved 20%.00: 10 %% off"))
+    assert.same({ 1, shown.totals.discount }, { #shown.rules.trace, shown.discounts[1].amount })
+    local path = "/api/v1/orders/" .. order.id .. "?explain=full"
+    assert.equal(403, (send("GET", path, { headers = mine })))
+    local status, whole = send("GET", path, { headers = STAFF })
+    assert.equal(200, status)
+    local outcomes = {}
+    for _, entry in ipairs(whole.rules.trace) do outcomes[entry.rule] = entry.outcome end
+    assert.same({ "applied", "not_applied" }, { outcomes.ten_off_over_150, outcomes.welcome })
+    assert.equal(422, (send("GET", "/api/v1/orders/" .. order.id .. "?explain=much", { headers = STAFF })))
+  end)
+
   it("shipped by two at once is shipped by one", function()
     local order = shopper.buy { [shopper.product(1000, 5)] = 1 }
     local good = 0
