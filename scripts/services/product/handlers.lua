@@ -145,10 +145,30 @@ function M.price_list(ctx)
   return 200, { rows = fastr.json.array(items) }
 end
 
+local YEAR_1, YEAR_10000 = -62135596800000, 253402300800000 -- milliseconds since 1970
+
+-- The same moment by UTC's clock, which every reader of the table takes; nil stays nil, false is beyond the years 1 to
+-- 9999.
+local function utc(time)
+  if time == nil then return nil end
+  local ms = fastr.text.time(time)
+  return ms ~= nil and ms >= YEAR_1 and ms < YEAR_10000 and fastr.time.iso(ms)
+end
+
+local function refused(path, text)
+  return problem.new("validation", { detail = path .. ": " .. text, errors = fastr.json.array { {
+    ["in"] = "body", path = path, problem = text } } })
+end
+
 -- Nil, or the problem that pricing has with the rows: what cannot be priced is refused here, with the same words.
 local function unusable(sku, rows)
   local prices = {}
   for i, row in ipairs(rows) do
+    for _, name in ipairs { "from", "to" } do
+      if utc(row[name]) == false then
+        return refused(("rows[%d].%s"):format(i - 1, name), "is beyond the years 1 to 9999")
+      end
+    end
     prices[i] = { currency = row.price.currency, amount = row.price.amount, min_quantity = row.min_quantity,
       max_quantity = row.max_quantity, rules = { customer_group = row.customer_group, zone = row.zone,
       from = row.from, to = row.to } }
@@ -158,10 +178,9 @@ local function unusable(sku, rows)
     now = fastr.time.now(), lines = { line } })
   if decision then return nil end
   if code ~= "facts_invalid" then return problem.new(code, { detail = message }) end
-  local number, wrong = message:match("^lines%[1%]%.prices%[(%d+)%](.*)$")
-  local detail = number and ("rows[%d]%s"):format(number - 1, (wrong:gsub("%.rules", ""))) or message
-  return problem.new("validation", { detail = detail, errors = fastr.json.array { { ["in"] = "body",
-    path = detail:match("^(.-): ") or "rows", problem = detail:match(": (.*)$") or detail } } })
+  local number, field, text = message:match("^lines%[1%]%.prices%[(%d+)%]([^:]*): (.*)$")
+  if not number then return problem.new("validation", { detail = message }) end
+  return refused(("rows[%d]%s"):format(number - 1, (field:gsub("%.rules", ""))), text)
 end
 
 function M.put_price_list(ctx)
@@ -172,8 +191,8 @@ function M.put_price_list(ctx)
   local kept, currencies = {}, {}
   for i, row in ipairs(rows) do
     kept[i] = { currency = row.price.currency, amount = row.price.amount, min_quantity = row.min_quantity,
-      max_quantity = row.max_quantity, customer_group = row.customer_group, zone = row.zone, starts_at = row.from,
-      ends_at = row.to }
+      max_quantity = row.max_quantity, customer_group = row.customer_group, zone = row.zone, starts_at = utc(row.from),
+      ends_at = utc(row.to) }
     currencies[i] = row.price.currency
   end
   for _, old in ipairs(store.put_price_rows(ctx.tx, sku, kept, fastr.time.now())) do

@@ -342,6 +342,8 @@ describe("a price list", function()
     assert.equal("rows[0].currency", refusal { price = { amount = 1, currency = "XXX" } })
     assert.equal("rows[0].to", refusal { price = money(1), from = "2027-01-01T00:00:00Z",
       to = "2026-01-01T00:00:00Z" })
+    assert.equal("rows[0].from", refusal { price = money(1), from = "0001-01-01T00:00:00+14:00" })
+    assert.equal(200, (put_list(sku, { { price = money(1), from = "2026-01-01T00:00:00+23:59" } })))
     assert.equal(404, (put_list(sku_of "NOBODY", { { price = money(1) } })))
     assert.equal(404, (get_list(sku_of "NOBODY")))
     assert.equal(401, (put_list(sku, {}, {})))
