@@ -7,9 +7,9 @@ local M = {}
 
 local HEAD = [[# Events
 
-Printed by `bin/fastr run platform.events` from the services' declarations. Events are CloudEvents 1.0 in JSON, on the Kafka
-topic that is named here, in order for each key; consumers take each once. What a consumer cannot work on is parked in
-`TOPIC.dlq`.
+Printed by `bin/fastr run platform.events` from the services' declarations. Events are CloudEvents 1.0 in JSON, on the
+Kafka topic that is named here, in order for each key; consumers take each once. What a consumer cannot work on is parked
+in `TOPIC.dlq`.
 ]]
 
 local function sorted(map)
@@ -43,8 +43,8 @@ function M.markdown(names)
   for _, service in ipairs(services) do
     for _, topic in ipairs(sorted(service.produces)) do
       local entry = service.produces[topic]
-      out[#out + 1] = ("## %s\n\n%s. Told by `%s`; key: %s.\n\n| event | who acts on it | fields |\n|---|---|---|"):format(
-        topic, entry.doc, service.name, entry.key)
+      out[#out + 1] = ("## %s\n\n%s. Told by `%s`; key: %s.\n"):format(topic, entry.doc, service.name, entry.key)
+      out[#out + 1] = "| event | who acts on it | fields |\n|---|---|---|"
       for _, event in ipairs(sorted(entry.events)) do
         out[#out + 1] = ("| `%s` | %s | %s |"):format(event, consumers(services, topic, event),
           fields(entry.events[event]))
