@@ -4,7 +4,12 @@
 local M = {}
 
 -- For who runs what others wrote: seconds of CPU, kilobytes of memory, no file is written, few are open.
-M.LIMITS = "ulimit -t 10; ulimit -v 524288; ulimit -f 0; ulimit -n 64; "
+local LIMITS = "ulimit -t %d; ulimit -v 524288; ulimit -f 0; ulimit -n 64"
+
+-- The same command line under these limits, which are not those of who waits for it and says how it ended.
+function M.limited(command, seconds)
+  return ("(%s; exec %s)"):format(LIMITS:format(seconds), command)
+end
 
 -- A text as one word of the shell.
 function M.quoted(text)

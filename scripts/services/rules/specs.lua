@@ -5,8 +5,8 @@ local packs = require "services.rules.packs"
 
 local M = {}
 
-local function ended(code)
-  if code == 137 or code == 152 then return "they took more than 10 s of CPU" end -- KILL, XCPU
+local function ended(code, seconds)
+  if code == 137 or code == 152 then return ("they took more than %d s of CPU"):format(seconds) end -- KILL, XCPU
   if code > 128 then return ("their process was ended by signal %d"):format(code - 128) end
   return ("their process ended with %d"):format(code)
 end
@@ -26,9 +26,10 @@ end
 -- Runs the specs of the pack at `source` (a folder or a hash): how many tests hold, and in how many files; or nil and
 -- what is wrong, shown with file and line.
 function M.run(source)
-  local text, code = child.run(child.LIMITS .. child.command { "specs", source })
+  local seconds = tonumber(fastr.setting("rules.spec_seconds", "10"))
+  local text, code = child.run(child.limited(child.command { "specs", source }, seconds))
   local found = fastr.json.decode(text)
-  if type(found) ~= "table" then return nil, ended(code) end
+  if type(found) ~= "table" then return nil, ended(code, seconds) end
   if found.missing then return nil, "busted is not installed: apt-get install lua-busted" end
   if #found.failures > 0 then return nil, failed(found, source) end
   return found.held, found.files

@@ -260,6 +260,14 @@ describe("the gate", function()
     assert.equal(0, code, said)
   end)
 
+  it("ends specs that do not end, and says so", function()
+    spec "it('loops', function() while true do end end)"
+    local code, said = run(("FASTR_RULES_SPEC_SECONDS=1 FASTR_VAR=%s FASTR_RULES_DIR=%s bin/fastr rules check")
+      :format(home, folder))
+    assert.equal(1, code)
+    assert.truthy(said:find("FAIL  specs\nthey took more than 1 s of CPU", 1, true), said)
+  end)
+
   it("refuses a rule to which the order of the lines matters, with the cart that shows it", function()
     write(folder .. "/promotions/first.lua", [[return rule { doc = "The first line is free.", stage = "item",
       coupon = "nonsense", apply = function(cart) local first = cart:lines()[1] cart:line_off(first, first.total) end,
