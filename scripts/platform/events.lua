@@ -8,8 +8,8 @@ local M = {}
 local HEAD = [[# Events
 
 Printed by `bin/fastr run platform.events` from the services' declarations. Events are CloudEvents 1.0 in JSON, on the
-Kafka topic that is named here, in order for each key; consumers take each once. What a consumer cannot work on is parked
-in `TOPIC.dlq`.
+Kafka topic that is named here, in order for each key; consumers take each once. What a consumer cannot work on is
+parked in `TOPIC.dlq`.
 ]]
 
 local function sorted(map)
