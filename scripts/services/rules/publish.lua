@@ -79,7 +79,8 @@ local function ask(op, body)
   fastr.task.set("service", "rules")
   local reply, failed = call.call("rules", op, body, { timeout_ms = 10000, key = fastr.crypto.uuid7() })
   if reply then return reply end
-  return nil, failed.detail or failed.title or failed.code, AWAY[failed.code] or false
+  if AWAY[failed.code] then return nil, failed.title, true end
+  return nil, failed.detail or failed.title or failed.code, false
 end
 
 -- Brings a prepared pack to the service: true; or nil, why not, and whether the service cannot be reached.
