@@ -137,9 +137,17 @@ function M.with_all_on(pack)
   return #M.off(pack) > 0 and pack:with("definitions/off.lua", "return {}") or pack
 end
 
+-- What the system calls who asks: in a container there is no variable that says so.
+local function system_user()
+  local pipe = io.popen("id -un 2>/dev/null")
+  local name = pipe and pipe:read("*l")
+  if pipe then pipe:close() end
+  return name
+end
+
 -- Who asks, for the record: one word, which is not mistaken for the host's agent (its begin with #).
 function M.user()
-  local name = (os.getenv("SUDO_USER") or os.getenv("USER") or ""):gsub("[^%w@._+-]", "")
+  local name = (os.getenv("SUDO_USER") or os.getenv("USER") or system_user() or ""):gsub("[^%w@._+-]", "")
   return name ~= "" and name:sub(1, 40) or "somebody"
 end
 
