@@ -103,9 +103,51 @@ static int push_decision(lua_State *L, const struct fastr_decision *decision, co
 static int failed_decision(lua_State *L, const char *point, const struct fastr_err *err) {
     bool facts = strcmp(err->code, "invalid") == 0;
     count_decision(point, facts ? "facts_invalid" : err->code);
-    if (!facts)
-        fastr_log(FASTR_ERROR, "rules: %s: %s: %s", point, err->code, err->text);
     return fastr_push_error(L, facts ? "facts_invalid" : err->code, "%s", err->text);
+}
+
+enum { LOGGED_FACTS = 16384, TELL_AGAIN_US = 1000000 };
+
+/* The file with which the text of a rule's error begins, or "": of a pack's files, so there are not many. */
+static void rule_of(const struct fastr_err *err, char *rule, size_t size) {
+    size_t length = strcspn(err->text, ": ");
+    bool file = length > 4 && err->text[length] == ':' && strncmp(err->text + length - 4, ".lua", 4) == 0;
+    snprintf(rule, size, "%.*s", file ? (int)length : 0, err->text);
+}
+
+/* Appends the facts at the index 2, a table or a JSON text, if they are not too long for a log. */
+static void add_facts(lua_State *L, struct fastr_buffer *fields) {
+    struct fastr_buffer facts = {0};
+    struct fastr_err err;
+    size_t length = 0;
+    const char *text = lua_type(L, 2) == LUA_TSTRING ? lua_tolstring(L, 2, &length) : NULL;
+    if (text)
+        fastr_buffer_add(&facts, text, length);
+    else if (fastr_json_encode(L, 2, true, &facts, &err) != 0)
+        facts.length = 0;
+    if (facts.length > 0 && facts.length <= LOGGED_FACTS && !memchr(facts.data, '\n', facts.length))
+        fastr_buffer_format(fields, ",\"facts\":%.*s", (int)facts.length, facts.data);
+    fastr_buffer_free(&facts);
+}
+
+/* A rule failed: counted by its file, and logged with the facts that show it (`fastr rules decide POINT FILE`), these once a
+ * second at most. Facts hold no name, address or card. */
+static void tell_failure(lua_State *L, const char *point, const char *hash, const struct fastr_err *err) {
+    static uint64_t told_us;
+    struct fastr_buffer fields = {0};
+    char rule[80], labels[200], message[700];
+    rule_of(err, rule, sizeof rule);
+    snprintf(labels, sizeof labels, "point=\"%.40s\",code=\"%.20s\",rule=\"%.80s\"", point, err->code, rule);
+    fastr_metric_add(fastr_counter("fastr_rules_failures_total", labels, "Decisions that a rule failed, by its file"), 1);
+    fastr_buffer_format(&fields, "\"point\":\"%.40s\",\"pack\":\"%s\",\"code\":\"%s\",\"rule\":", point, hash, err->code);
+    fastr_json_string(&fields, rule, strlen(rule));
+    if (fastr_clock_us() - told_us > TELL_AGAIN_US) {
+        told_us = fastr_clock_us();
+        add_facts(L, &fields);
+    }
+    snprintf(message, sizeof message, "rules: %.40s: %s: %.600s", point, err->code, err->text);
+    fastr_log_fields(FASTR_ERROR, message, fields.data);
+    fastr_buffer_free(&fields);
 }
 
 static struct fastr_sandbox *pinned(const char *wanted, const char **hash) {
@@ -164,28 +206,6 @@ static int decide(lua_State *L, struct question *question, struct fastr_err *err
     return 0;
 }
 
-/* rules.decide(point, facts, {pack = hash, key = text, compare = "money" | "answer", explain = "none" | "applied" (the
- * default) | "full"}) -> decision, info {pack, abi, trace, instructions}. Pure: the same facts and pack give the same
- * decision. The decision also carries `pack`. key: what the decision is about, a cart's id; while a canary runs, the
- * candidate decides for its share of the keys, always the same ones; without a key, and with `pack`, it never does.
- * compare: the decision matters (a price that somebody is shown or pays), so while a trial runs the other version
- * decides it too, after the reply, and the difference of the totals ("money": the answer has `total` in minor units and
- * `currency`) is counted, or that it is another answer. Returns nil, message, code: "facts_invalid" (facts refused,
- * with the path; or the pack does not decide the point), "rules_error" (a rule raised or answered nonsense),
- * "rules_budget" (it took too much), "rules_version_gone" (the pack asked for is no longer warm), "unavailable" (no
- * pack is live). Raises for arguments of other types. */
-static int l_decide(lua_State *L) {
-    const char *point = luaL_checkstring(L, 1);
-    luaL_checktype(L, 2, LUA_TTABLE);
-    struct fastr_err err = {{0}, {0}};
-    struct question question = ask(L);
-    if (!question.sandbox)
-        return no_pack(L, &question);
-    if (decide(L, &question, &err) != 0)
-        return failed_decision(L, point, &err);
-    return push_decision(L, &question.decision, question.hash);
-}
-
 /* Decides on the facts at the index `at`, a JSON text: pushes the decision as JSON, with `pack`, and its info; 2, or -1
  * with `err`. */
 static int push_text(lua_State *L, int at, struct fastr_sandbox *sandbox, struct fastr_decision *decision, const char *hash,
@@ -203,6 +223,72 @@ static int push_text(lua_State *L, int at, struct fastr_sandbox *sandbox, struct
         fastr_buffer_free(&answer);
     push_info(L, decision, hash);
     return 2;
+}
+
+/* The answer on the top, as JSON with `pack`, and its info. */
+static int answer_as_text(lua_State *L, struct question *question) {
+    struct fastr_buffer out = {0};
+    struct fastr_err err;
+    lua_pushfstring(L, "sha256:%s", question->hash);
+    lua_setfield(L, -2, "pack");
+    int rc = fastr_json_encode(L, -1, true, &out, &err);
+    if (rc == 0)
+        lua_pushlstring(L, out.data, out.length);
+    fastr_buffer_free(&out);
+    if (rc == 0)
+        push_info(L, &question->decision, question->hash);
+    return rc;
+}
+
+static bool is_failure(const struct fastr_err *err) {
+    return strcmp(err->code, "rules_error") == 0 || strcmp(err->code, "rules_budget") == 0;
+}
+
+/* The live version's decision has failed. Past its budget, the pack says what follows: nothing (-1), the version before is
+ * asked, once, or a standing answer is given: 0 with that on the top. `as_text`: as JSON. */
+static int after_failure(lua_State *L, struct question *question, bool as_text, struct fastr_err *err) {
+    struct fastr_err why;
+    const char *hash;
+    if (!is_failure(err))
+        return -1;
+    tell_failure(L, question->decision.point, question->hash, err);
+    if (question->wanted || strcmp(err->code, "rules_budget") != 0)
+        return -1;
+    enum fastr_sandbox_breach breach = fastr_sandbox_breach(question->sandbox, L, question->decision.point);
+    if (breach == FASTR_BREACH_ANSWER)
+        return as_text ? answer_as_text(L, question) : 0;
+    struct fastr_sandbox *before = breach == FASTR_BREACH_PREVIOUS ? fastr_before("rules", &hash) : NULL;
+    if (!before || before == question->sandbox)
+        return -1;
+    int rc = as_text ? push_text(L, 2, before, &question->decision, hash, &why)
+                     : fastr_sandbox_decide(before, L, 2, &question->decision, &why);
+    if (rc < 0)
+        return -1;
+    count_decision(question->decision.point, "by_previous");
+    question->hash = hash;
+    return 0;
+}
+
+/* rules.decide(point, facts, {pack = hash, key = text, compare = "money" | "answer", explain = "none" | "applied" (the
+ * default) | "full"}) -> decision, info {pack, abi, trace, instructions}. Pure: the same facts and pack give the same
+ * decision. The decision also carries `pack`. key: what the decision is about, a cart's id; while a canary runs, the
+ * candidate decides for its share of the keys, always the same ones; without a key, and with `pack`, it never does.
+ * compare: the decision matters (a price that somebody is shown or pays), so while a trial runs the other version
+ * decides it too, after the reply, and the difference of the totals ("money": the answer has `total` in minor units and
+ * `currency`) is counted, or that it is another answer. Returns nil, message, code: "facts_invalid" (facts refused,
+ * with the path; or the pack does not decide the point), "rules_error" (a rule raised or answered nonsense),
+ * "rules_budget" (it took too much), "rules_version_gone" (the pack asked for is no longer warm), "unavailable" (no
+ * pack is live). Raises for arguments of other types. */
+static int l_decide(lua_State *L) {
+    const char *point = luaL_checkstring(L, 1);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    struct fastr_err err = {{0}, {0}};
+    struct question question = ask(L);
+    if (!question.sandbox)
+        return no_pack(L, &question);
+    if (decide(L, &question, &err) != 0 && after_failure(L, &question, false, &err) != 0)
+        return failed_decision(L, point, &err);
+    return push_decision(L, &question.decision, question.hash);
 }
 
 /* `decide` for facts and decision that are texts; they are not compared. 2, or -1 with `err`. */
@@ -232,7 +318,7 @@ static int l_decide_text(lua_State *L) {
     struct question question = ask(L);
     if (!question.sandbox)
         return no_pack(L, &question);
-    if (decide_text(L, &question, &err) >= 0)
+    if (decide_text(L, &question, &err) >= 0 || after_failure(L, &question, true, &err) == 0)
         return 2;
     return strcmp(err.code, "json") == 0 ? fastr_push_error(L, "json", "%s", err.text) : failed_decision(L, point, &err);
 }

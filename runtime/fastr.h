@@ -229,6 +229,8 @@ void fastr_drop_candidate(const char *line);
 struct fastr_trial *fastr_trial_of(const char *line, uint64_t *live);
 /* A version that is still warm (live, or one of the two before), by its hash; NULL if it has gone. */
 void *fastr_warm(const char *line, const char *hash);
+/* What a rollback of the line would make live, as built (which may take a moment), with its hash. NULL if there is none. */
+void *fastr_before(const char *line, const char **hash);
 
 /* One per Lua module: bindings/NAME.c defines `const struct fastr_binding fastr_binding_NAME`; bindings.c lists them.
  * `open` pushes the module's table (it becomes fastr.NAME); it runs for every Lua state built, also outside a worker. The

@@ -15,6 +15,7 @@
  *                                in basis points; limits that are not given are those of the settings LINE.trial
  *   stop LINE BY REASON          the trial ends at once
  * What these four did is added to the journal (journal.h).
+ *   pardon LINE HASH             a version in quarantine may be activated again
  *   drain                        finish and exit
  */
 #include "runtime/master.h"
@@ -45,7 +46,7 @@
 #include "runtime/slots.h"
 #include "runtime/worker.h"
 
-enum { PREPARE_TIMEOUT_S = 5, MESSAGE_MAX = 1024, REASON_MAX = 512, BACKOFF_MAX_MS = 5000 };
+enum { KILLS_MAX = 2, PREPARE_TIMEOUT_S = 5, MESSAGE_MAX = 1024, REASON_MAX = 512, BACKOFF_MAX_MS = 5000 };
 
 struct child {
     int slot;
@@ -490,6 +491,44 @@ static void take_back(struct child *child)
     child->adopted_by = -1;
 }
 
+/* The last resort for rules: a version that got two workers stuck is undone, and stays so until it is pardoned. */
+static void blame(const struct fastr_slot *slot)
+{
+    static char blamed[sizeof slot->pack];
+    static int times;
+    struct fastr_line *line = fastr_line_find("rules");
+    struct fastr_err err;
+    char hash[65], by[48];
+    times = strcmp(blamed, slot->pack) ? 1 : times + 1;
+    snprintf(blamed, sizeof blamed, "%s", slot->pack);
+    if (times < KILLS_MAX || !line || !fastr_line_live(line, hash) || strncmp(hash, slot->pack, strlen(slot->pack)))
+        return;
+    snprintf(by, sizeof by, "stuck in %.22s: quarantine", slot->point);
+    if (fastr_line_quarantine(line, by, hash, &err)) {
+        fastr_log(FASTR_ERROR, "rules %s get workers stuck in %s, and cannot be undone: %s", slot->pack, slot->point, err.text);
+        return;
+    }
+    fastr_log(FASTR_ERROR, "rules %s got %d workers stuck in %s: in quarantine, and %.12s is live again", slot->pack, times,
+              slot->point, hash);
+    note("rules", "rollback", hash, "fastr", by, 0);
+}
+
+static void watch_rule(struct child *child)
+{
+    static uint64_t most_us;
+    struct fastr_slot *slot = fastr_slot_at(child->slot);
+    if (!most_us)
+        most_us = 1000 * (uint64_t)fastr_setting_int("limits.rule_ms", 2000, 100, 3600000);
+    uint64_t since = slot->deciding_us, now = fastr_clock_us();
+    if (!child->pid || !since || now < since || now - since < most_us)
+        return;
+    fastr_log(FASTR_ERROR, "worker %d (pid %d) has been stuck in %s of rules %s for %llu ms: killed", child->slot,
+              (int)child->pid, slot->point, slot->pack, (unsigned long long)((now - since) / 1000));
+    slot->deciding_us = 0;
+    kill(child->pid, SIGKILL);
+    blame(slot);
+}
+
 static void watch(struct child *child, uint64_t stuck_ms)
 {
     struct fastr_slot *slot = fastr_slot_at(child->slot);
@@ -526,12 +565,32 @@ static void on_watch(evutil_socket_t fd, short what, void *data)
         stuck_ms = fastr_stuck_ms();
     fastr_versions_look(true);
     fastr_versions_keep(false);
-    for (int i = 0; i < worker_count && !ending; i++)
+    for (int i = 0; i < worker_count && !ending; i++) {
+        watch_rule(&children[i]);
         watch(&children[i], stuck_ms);
+    }
     lead_if_nobody_does();
 }
 
 /* ---- control ---- */
+
+/* What is on its way, and whose answer it waits for. */
+static void describe_operations(struct fastr_buffer *out)
+{
+    fastr_buffer_text(out, "],\"preparing\":[");
+    for (struct operation *operation = operations; operation; operation = operation->next) {
+        fastr_buffer_format(out, "%s{\"hash\":\"%s\",\"masters\":%d,\"workers\":[", operation == operations ? "" : ",",
+                            operation->hash, operation->masters);
+        const char *comma = "";
+        for (int i = 0; i < worker_count; i++) {
+            if (!(operation->workers >> i & 1))
+                continue;
+            fastr_buffer_format(out, "%s%d", comma, i);
+            comma = ",";
+        }
+        fastr_buffer_text(out, "]}");
+    }
+}
 
 static void describe(struct fastr_buffer *out)
 {
@@ -550,6 +609,7 @@ static void describe(struct fastr_buffer *out)
         fastr_buffer_text(out, i ? "," : "");
         fastr_line_describe(fastr_line_at(i), out);
     }
+    describe_operations(out);
     fastr_buffer_text(out, "]}\n");
 }
 
@@ -628,6 +688,18 @@ static void command_stop(struct bufferevent *client, const char *line_name, cons
     note(line_name, "stop", "", by, reason, 0);
 }
 
+/* What --force means: the version may be activated after all. */
+static void command_pardon(struct bufferevent *client, const char *line_name, const char *hash)
+{
+    struct fastr_line *line = fastr_line_find(line_name);
+    struct fastr_err err = {"invalid", "no such line"};
+    struct fastr_buffer ok = {"{\"ok\":true}\n", 12, 13};
+    if (!line || fastr_line_pardon(line, hash, &err))
+        answer_error(client, err.text);
+    else
+        answer(client, &ok);
+}
+
 static void begin_end(void);
 
 static void obey(struct bufferevent *client, const char *command)
@@ -651,6 +723,8 @@ static void obey(struct bufferevent *client, const char *command)
         command_trial(client, line, hash, command + at);
     } else if (sscanf(command, "stop %79s %47s %n", line, by, &at) == 2 && at && command[at]) {
         command_stop(client, line, by, command + at);
+    } else if (sscanf(command, "pardon %79s %71s", line, hash) == 2) {
+        command_pardon(client, line, hash);
     } else if (!strcmp(command, "drain")) {
         answer(client, &(struct fastr_buffer){"{\"ok\":true}\n", 12, 13});
         begin_end();

@@ -12,6 +12,7 @@
 #include "runtime/json.h"
 #include "runtime/sandbox_env.h"
 #include "runtime/shape.h"
+#include "runtime/slots.h"
 
 enum { HOOK_STEP = 1000, DEPTH_MAX = 32 };
 enum { CLASS_STEP = 16, SMALL_BYTES = 512, CHUNK_BYTES = 65536, GARBAGE_BYTES = 2048 * 1024, HELD_MUCH = 64 * 1024 };
@@ -19,6 +20,8 @@ enum { STACK_BYTES = 256 * 1024, POINT_MAX = 96 };
 
 const char fastr_sandbox_export_key = 'x';
 static const char killed_sentinel = 'k';
+
+#define BREACH "fastr.breach" /* in the registry: what the pack says of breaches */
 
 struct budget {
     int64_t instructions, per_value, us, values;
@@ -67,6 +70,8 @@ struct fastr_sandbox {
 
 static const struct budget load_budget = {20000000, 0, 2000000, 0, 64 << 20};
 static const struct budget default_budget = {500000, 4000, 50000, 200000, 16 << 20};
+
+static void note_place(struct fastr_sandbox *sandbox, lua_State *L);
 
 /* ---- memory: small blocks from free lists by size, all of it counted -------------------------------------------- */
 
@@ -123,6 +128,12 @@ static void release(struct fastr_sandbox *sandbox, void *block, size_t old) {
         free(block);
 }
 
+static void run_out(struct fastr_sandbox *sandbox) {
+    if (!sandbox->out_of_memory && sandbox->running)
+        note_place(sandbox, sandbox->L);
+    sandbox->out_of_memory = true;
+}
+
 static void *sandbox_alloc(void *data, void *block, size_t old, size_t size) {
     struct fastr_sandbox *sandbox = data;
     if (size == 0) {
@@ -131,7 +142,7 @@ static void *sandbox_alloc(void *data, void *block, size_t old, size_t size) {
     }
     old = block ? old : 0;
     if (size > old && sandbox->used + sandbox->held + (size - old) > sandbox->limit) {
-        sandbox->out_of_memory = true;
+        run_out(sandbox);
         return NULL;
     }
     void *fresh = block;
@@ -141,6 +152,8 @@ static void *sandbox_alloc(void *data, void *block, size_t old, size_t size) {
         fresh = move_block(sandbox, block, old, size);
     if (fresh)
         sandbox->used += size - old;
+    else
+        run_out(sandbox); /* of the machine's memory */
     return fresh;
 }
 
@@ -185,7 +198,8 @@ static void note_place(struct fastr_sandbox *sandbox, lua_State *L) {
 static void breach(struct fastr_sandbox *sandbox, lua_State *L, const char *which) {
     if (!sandbox->breach) {
         sandbox->breach = which;
-        note_place(sandbox, L);
+        if (!sandbox->out_of_memory || !sandbox->place[0])
+            note_place(sandbox, L);
     }
     lua_sethook(L, count_hook, LUA_MASKCOUNT, 1);
     rethrow(L);
@@ -496,9 +510,11 @@ static int run_call(struct call *call, struct fastr_err *err) {
     int top = lua_gettop(call->from), result = 0;
     if (!lua_checkstack(call->from, 8))
         return fastr_fail(err, "rules_error", "no room on the caller's stack");
+    fastr_slot_decides(call->decision->point, fastr_sandbox_hash(sandbox));
     arm(sandbox, &budget, 0, call->decision->exact);
     int status = lua_cpcall(sandbox->L, decide_protected, call);
     disarm(sandbox);
+    fastr_slot_decided();
     call->decision->limit = sandbox->allowed;
     call->decision->instructions = sandbox->allowed - sandbox->left;
     if (status != 0) {
@@ -560,6 +576,39 @@ static int l_check_example(lua_State *L) {
     else
         check_answer(sandbox, L, point, lua_gettop(L), 3);
     return 0;
+}
+
+struct breach_call {
+    struct fastr_sandbox *sandbox;
+    lua_State *from;
+    const char *point;
+    enum fastr_sandbox_breach is;
+};
+
+static int breach_protected(lua_State *L) {
+    struct breach_call *call = lua_touserdata(L, 1);
+    struct copy copy = {call->sandbox, L, call->from, 10000};
+    lua_getfield(L, LUA_REGISTRYINDEX, BREACH);
+    lua_pushstring(L, call->point);
+    lua_rawget(L, -2);
+    if (lua_istable(L, -1)) {
+        copy_out(&copy, lua_gettop(L), 0);
+        call->is = FASTR_BREACH_ANSWER;
+    } else if (lua_type(L, -1) == LUA_TSTRING && strcmp(lua_tostring(L, -1), "previous") == 0) {
+        call->is = FASTR_BREACH_PREVIOUS;
+    }
+    return 0;
+}
+
+enum fastr_sandbox_breach fastr_sandbox_breach(struct fastr_sandbox *sandbox, lua_State *from, const char *point) {
+    struct breach_call call = {sandbox, from, point, FASTR_BREACH_REFUSE};
+    int top = lua_gettop(from);
+    if (!lua_checkstack(from, 8) || lua_cpcall(sandbox->L, breach_protected, &call) != 0) {
+        lua_settop(from, top);
+        call.is = FASTR_BREACH_REFUSE;
+    }
+    lua_settop(sandbox->L, 0);
+    return call.is;
 }
 
 static int prove_protected(lua_State *L) {
@@ -686,6 +735,28 @@ static void read_points(lua_State *L, struct fastr_sandbox *sandbox) {
     sandbox->points = luaL_ref(L, LUA_REGISTRYINDEX);
 }
 
+/* `breach` names points, and for each a word or an answer. */
+static void read_breach(lua_State *L, struct fastr_sandbox *sandbox) {
+    lua_getfield(L, -1, "breach");
+    if (lua_isnil(L, -1))
+        lua_newtable(L);
+    else if (!lua_istable(L, -1))
+        luaL_error(L, "init.lua:1: breach is a table by point");
+    lua_rawgeti(L, LUA_REGISTRYINDEX, sandbox->points);
+    for (lua_pushnil(L); lua_next(L, -3); lua_pop(L, 1)) {
+        const char *word = lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "";
+        lua_pushvalue(L, -2);
+        lua_rawget(L, -4);
+        if (lua_type(L, -3) != LUA_TSTRING || lua_isnil(L, -1))
+            luaL_error(L, "init.lua:1: breach names a point that the pack has not");
+        lua_pop(L, 1);
+        if (!lua_istable(L, -1) && strcmp(word, "refuse") != 0 && strcmp(word, "previous") != 0)
+            luaL_error(L, "init.lua:1: breach of '%s': \"refuse\", \"previous\" or an answer is expected", lua_tostring(L, -2));
+    }
+    lua_pop(L, 1);
+    lua_setfield(L, LUA_REGISTRYINDEX, BREACH);
+}
+
 struct building {
     struct fastr_sandbox *sandbox;
     struct budget budget;
@@ -700,7 +771,10 @@ static int build_protected(lua_State *L) {
     read_budget(L, &building->budget);
     lua_getfield(L, -1, "prove");
     lua_setfield(L, LUA_REGISTRYINDEX, "fastr.prove");
+    lua_pushvalue(L, -1);
     read_points(L, building->sandbox);
+    lua_settop(L, 2);
+    read_breach(L, building->sandbox);
     sandbox_seal(L);
     return 0;
 }

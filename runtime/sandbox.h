@@ -46,6 +46,11 @@ int fastr_sandbox_decide_text(struct fastr_sandbox *sandbox, lua_State *from, co
 void fastr_sandbox_each_need(const struct fastr_sandbox *sandbox, const char *point, void (*tell)(const char *name, void *data),
                              void *data);
 
+/* What the pack's `breach` says of a point whose decision went past its budget: nothing is answered; the version before is
+ * asked; or a standing answer, which is pushed on `from`. */
+enum fastr_sandbox_breach { FASTR_BREACH_REFUSE, FASTR_BREACH_PREVIOUS, FASTR_BREACH_ANSWER };
+enum fastr_sandbox_breach fastr_sandbox_breach(struct fastr_sandbox *sandbox, lua_State *from, const char *point);
+
 /* Runs the pack's examples, and verifies that no state was kept by them. The number of examples, or -1 with file:line. */
 int fastr_sandbox_prove(struct fastr_sandbox *sandbox, struct fastr_err *err);
 

@@ -444,6 +444,8 @@ static void run_file(lua_State *L, const char *file) {
     if (at < 0)
         luaL_error(L, "the pack has no file '%s'", file);
     snprintf(chunk, sizeof chunk, "@%s", file);
+    if (fastr_bundle_data(bundle, at)[0] == LUA_SIGNATURE[0])
+        luaL_error(L, "%s:1: bytecode is no rule: a text is expected", file);
     if (luaL_loadbufferx(L, fastr_bundle_data(bundle, at), fastr_bundle_length(bundle, at), chunk, "t") != 0)
         lua_error(L);
     check_names(L, file, lua_gettop(L) - 1);

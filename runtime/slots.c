@@ -31,6 +31,9 @@ void fastr_slot_take(int worker)
     memset(mine->health, 0, sizeof mine->health);
     memset(mine->versions, 0, sizeof mine->versions);
     mine->ready = 0;
+    mine->deciding_us = 0;
+    memset(mine->point, 0, sizeof mine->point);
+    memset(mine->pack, 0, sizeof mine->pack);
     mine->pulse_us = mine->started_us = fastr_clock_us();
     mine->pid = (int)getpid();
 }
@@ -38,6 +41,21 @@ void fastr_slot_take(int worker)
 struct fastr_slot *fastr_slot_mine(void)
 {
     return mine;
+}
+
+void fastr_slot_decides(const char *point, const char *hash)
+{
+    if (!mine)
+        return;
+    strncpy(mine->point, point, sizeof mine->point - 1);
+    memcpy(mine->pack, hash, 12);
+    mine->deciding_us = fastr_clock_us();
+}
+
+void fastr_slot_decided(void)
+{
+    if (mine)
+        mine->deciding_us = 0;
 }
 
 void fastr_health(const char *name, bool ok, bool required, const char *detail)

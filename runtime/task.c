@@ -685,6 +685,15 @@ void *fastr_warm(const char *name, const char *hash)
     return version ? fastr_version_built(version) : NULL;
 }
 
+void *fastr_before(const char *name, const char **hash)
+{
+    struct fastr_line *line = fastr_line_find(name);
+    struct fastr_version *version = line ? fastr_line_before(line) : NULL;
+    if (version)
+        *hash = fastr_version_hash(version);
+    return version ? fastr_version_built(version) : NULL;
+}
+
 /* ---- tasks begun from C ---- */
 
 struct spawned {

@@ -17,6 +17,7 @@
 
 enum { LINES = 128, SLOTS = 8, LOCAL_LINES = 8, WARM = 3, TRIAL_ROOM = 4096 };
 enum { DRAIN_US = 60 * 1000000 };
+enum { UNDONE = 1, QUARANTINED = 2 };
 
 /* ---- the activation file ---- */
 
@@ -25,7 +26,7 @@ struct slot {
     char by[48];
     int64_t at_us;
     uint64_t sequence; /* when it became live for the first time; 0: never used */
-    uint32_t undone;   /* rolled back: never the target of a rollback */
+    uint32_t undone;   /* 1: rolled back, never the target of a rollback; 2: nor activated, until it is pardoned */
     uint32_t admitted; /* the builder looked at it when it became live */
 };
 
@@ -365,7 +366,10 @@ int fastr_line_admitted(struct fastr_line *line, struct fastr_err *err)
 static struct fastr_bundle *load(const char *hash, struct fastr_err *err)
 {
     char *path = fastr_format("%s/%s", store, hash);
-    struct fastr_bundle *bundle = fastr_bundle_load(path, hash, err);
+    struct fastr_err why;
+    struct fastr_bundle *bundle = fastr_bundle_load(path, hash, &why);
+    if (!bundle)
+        fastr_fail(err, why.code, "version %.12s as it is stored here: %s", hash, why.text);
     free(path);
     return bundle;
 }
@@ -609,9 +613,18 @@ static void make_live(struct entry *entry, int slot)
     msync(file, sizeof *file, MS_ASYNC);
 }
 
+static bool is_quarantined(const struct entry *entry, const char *hash)
+{
+    int slot = slot_of_hash(entry, hash);
+    return slot >= 0 && entry->slots[slot].undone == QUARANTINED;
+}
+
 int fastr_line_activate(struct fastr_line *line, const char *hash, const char *by, struct fastr_err *err)
 {
     struct entry *entry = line->entry;
+    if (is_quarantined(entry, hash))
+        return fastr_fail(err, "invalid", "version %.12s of %s is in quarantine, as it got workers stuck: activate it with --force",
+                          hash, entry->name);
     int admitted = check_stored(line, hash, err) == 0 ? ask_builder(line, hash, err) : -1;
     if (admitted < 0)
         return -1;
@@ -651,7 +664,7 @@ static int slot_before(const struct entry *entry, uint64_t live)
     return best;
 }
 
-int fastr_line_rollback(struct fastr_line *line, const char *by, char hash[65], struct fastr_err *err)
+static int roll_back(struct fastr_line *line, const char *by, uint32_t undone, char hash[65], struct fastr_err *err)
 {
     struct entry *entry = line->entry;
     lock_file();
@@ -663,7 +676,7 @@ int fastr_line_rollback(struct fastr_line *line, const char *by, char hash[65], 
     }
     if (back >= 0) {
         /* The older slot keeps its own place in the sequence, so that a second rollback goes further back. */
-        entry->slots[live & 0xff].undone = 1;
+        entry->slots[live & 0xff].undone = undone;
         atomic_store(&entry->live, ((live >> 8) + 1) << 8 | (uint64_t)back);
         snprintf(entry->slots[back].by, sizeof entry->slots[back].by, "%s (rollback)", by);
         entry->slots[back].at_us = fastr_wall_us();
@@ -673,6 +686,38 @@ int fastr_line_rollback(struct fastr_line *line, const char *by, char hash[65], 
     }
     unlock_file();
     return back >= 0 ? 0 : fastr_fail(err, "invalid", "there is no earlier version of %s to go back to", entry->name);
+}
+
+int fastr_line_rollback(struct fastr_line *line, const char *by, char hash[65], struct fastr_err *err)
+{
+    return roll_back(line, by, UNDONE, hash, err);
+}
+
+int fastr_line_quarantine(struct fastr_line *line, const char *by, char hash[65], struct fastr_err *err)
+{
+    return roll_back(line, by, QUARANTINED, hash, err);
+}
+
+int fastr_line_pardon(struct fastr_line *line, const char *hash, struct fastr_err *err)
+{
+    lock_file();
+    bool pardoned = is_quarantined(line->entry, hash);
+    if (pardoned)
+        line->entry->slots[slot_of_hash(line->entry, hash)].undone = UNDONE;
+    unlock_file();
+    return pardoned ? 0 : fastr_fail(err, "invalid", "version %.12s of %s is not in quarantine", hash, line->entry->name);
+}
+
+struct fastr_version *fastr_line_before(struct fastr_line *line)
+{
+    struct fastr_err err;
+    uint64_t live = atomic_load(&line->entry->live);
+    int back = live ? slot_before(line->entry, live) : -1;
+    if (back < 0)
+        return NULL;
+    const char *hash = line->entry->slots[back].hash;
+    struct fastr_version *version = fastr_line_warm(line, hash);
+    return version ? version : build(line, hash, &err);
 }
 
 /* Under the lock: may this trial begin beside what is live? */
@@ -784,5 +829,13 @@ void fastr_line_describe(const struct fastr_line *line, struct fastr_buffer *out
     fastr_buffer_format(out, ",\"at_ms\":%lld,\"previous\":\"%s\",\"trial\":",
                         slot ? (long long)(slot->at_us / 1000) : 0, back >= 0 ? entry->slots[back].hash : "");
     fastr_trial_describe(line->trial, live >> 8, out);
-    fastr_buffer_text(out, "}");
+    fastr_buffer_text(out, ",\"quarantined\":[");
+    const char *comma = "";
+    for (int i = 0; i < SLOTS; i++) {
+        if (entry->slots[i].undone != QUARANTINED)
+            continue;
+        fastr_buffer_format(out, "%s\"%s\"", comma, entry->slots[i].hash);
+        comma = ",";
+    }
+    fastr_buffer_text(out, "]}");
 }

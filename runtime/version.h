@@ -70,6 +70,12 @@ int fastr_line_admitted(struct fastr_line *line, struct fastr_err *err);
 int fastr_line_activate(struct fastr_line *line, const char *hash, const char *by, struct fastr_err *err);
 /* Makes the version before the live one live again; fills `hash` with it. Code "invalid" if there is none. */
 int fastr_line_rollback(struct fastr_line *line, const char *by, char hash[65], struct fastr_err *err);
+/* The version that a rollback would make live, built if need be; not pinned, so for use now only. NULL if there is none. */
+struct fastr_version *fastr_line_before(struct fastr_line *line);
+/* A rollback for a version that has harmed workers: it is not activated again until it is pardoned. */
+int fastr_line_quarantine(struct fastr_line *line, const char *by, char hash[65], struct fastr_err *err);
+/* Code "invalid" if no such version is in quarantine. */
+int fastr_line_pardon(struct fastr_line *line, const char *hash, struct fastr_err *err);
 /* Begins a trial of a stored bundle, which the caller has proved everywhere, beside what is live now (`plan->against` is
  * filled in). One of the same candidate is replaced, its counters begin at 0; code "busy" if another one's runs. */
 int fastr_line_try(struct fastr_line *line, struct fastr_trial_plan *plan, struct fastr_err *err);

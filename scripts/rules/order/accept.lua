@@ -55,6 +55,8 @@ local BAD = { placed = 3, cancelled = 2, returned = 1, spent = 900000 }
 
 return {
   doc = "Is an order taken? verdict accept, review or reject.", file = "order/accept",
+  breach = { verdict = "review", code = "undecided", reason = "The rules could not decide in time", hold_s = HOLD_S,
+    open_s = OPEN_S },
   facts = shape.object { currency = shape.text(), total = shape.count(), now = shape.optional(shape.time),
     lines = shape.optional(shape.count()), units = shape.optional(shape.count()),
     country = shape.optional(shape.text()), customer = shape.optional(facts_shape.customer),

@@ -54,6 +54,7 @@ return {
     now = shape.optional(shape.time),
     order = shape.optional(shape.object { total = shape.count(), currency = shape.text(),
       placed_at = shape.optional(shape.time), review = shape.optional(shape.boolean()) }) },
+  breach = { allow = false, reason = "The rules could not decide in time" },
   answer = shape.object { allow = shape.boolean(), reason = shape.optional(shape.text()),
     via = shape.optional(shape.list(shape.text(), { max = 5 })) },
   decide = decide,

@@ -161,13 +161,14 @@ local function seal(pack, reason)
 end
 
 -- Makes an opened pack live on this host: in all workers, or nil and which worker, file and line refused it. `reason`
--- may be nil.
-function M.activate(pack, reason)
+-- may be nil. `force`: also if it is in quarantine here.
+function M.activate(pack, reason, force)
   local stored, message = pack:store()
   if not stored then return nil, message end
   reason = (reason or ""):gsub("%c", " ")
   local sealed = seal(pack, reason)
   if sealed then pack:store(sealed) end
+  if force then M.ask_leader("pardon rules " .. pack:hash():sub(8)) end
   return M.ask_leader(("activate rules %s %s %s"):format(pack:hash():sub(8), M.user(), reason))
 end
 

@@ -12,7 +12,8 @@ local M = {}
 M.usage = {
   "fastr rules activate [DIR|sha256:HASH] [--reason TEXT] [--force REASON] [--here]",
   "    makes the rules on disk, or a stored version, live, in all workers of a host or in none; on every host that",
-  "    follows the rules service, unless --here or the service is away; --force: although the gate refuses it",
+  "    follows the rules service, unless --here or the service is away; --force: although the gate refuses it,",
+  "    or it is in quarantine",
   "fastr rules activate [DIR|sha256:HASH] --canary 5% [--drift 2%] [--errors 1] [--after 20]",
   "    it prices that share of the carts, beside what is live; a difference of more than 2 % of the money, once 20",
   "    prices were compared, ends the trial, and so does an error; `fastr rules status` tells how it goes",
@@ -36,7 +37,9 @@ end
 -- On this host alone: true, or false and why not.
 local function go_here(pack, plan, given, note)
   local done, message
-  if plan then done, message = trials.begin(pack, plan) else done, message = packs.activate(pack, given.reason) end
+  if plan then done, message = trials.begin(pack, plan) else
+    done, message = packs.activate(pack, given.reason, given.force)
+  end
   if not done then return false, message end
   return say(pack:hash(), plan, note)
 end
