@@ -242,6 +242,8 @@ describe("the gate", function()
       "(number) 200", "2 |         assert.equal(1, rules.price({ A = { 2, 100 } }).total)")
     spec "it('is cut"
     failing("specs", "spec/mine_spec.lua:1")
+    spec(string.dump(function() end))
+    failing("syntax, names, manifest", "is bytecode; rules are text")
   end)
 
   it("gives specs no file, no process, no socket, no code to load, and no more memory than its limit", function()

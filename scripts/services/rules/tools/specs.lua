@@ -126,7 +126,7 @@ local function add_files(busted, pack, out)
   end
   table.sort(files)
   for _, name in ipairs(files) do
-    local chunk, message = loadstring(pack:files()[name], "@" .. name)
+    local chunk, message = loadstring(pack:files()[name], "@" .. name, "t")
     if chunk then
       busted.executors.file(name, setmetatable({ getTrace = trace }, { __call = chunk }))
     else
