@@ -69,13 +69,19 @@ static int parse(struct sealed *sealed, const char *text, size_t length, struct 
 
 /* ---- the keys --------------------------------------------------------------------------------------------*/
 
-/* The key of a line "ed25519 BASE64URL NAME" if its id is `id`; NULL. */
+/* Is the line "ed25519 BASE64URL NAME", and all of it? What `fastr rules key list` does not show is not trusted either. */
+static bool read_key(const char *line, char text[64]) {
+    char name[LINE_MAX_BYTES], more;
+    return strchr(line, '\n') && sscanf(line, " ed25519 %63s %511s %c", text, name, &more) == 2;
+}
+
+/* The key of a line if its id is `id`; NULL. */
 static struct evp_pkey_st *key_of_line(const char *line, const char *id) {
     char text[64], hex[65];
     unsigned char digest[32];
     struct fastr_buffer raw = {0};
     struct evp_pkey_st *key = NULL;
-    if (sscanf(line, "ed25519 %63s", text) == 1 && fastr_unbase64url(&raw, text, strlen(text)) == 0) {
+    if (read_key(line, text) && fastr_unbase64url(&raw, text, strlen(text)) == 0) {
         fastr_sha256(digest, raw.data, raw.length, "", 0);
         fastr_hex(hex, digest, sizeof digest);
         if (memcmp(hex, id, 16) == 0)

@@ -91,6 +91,20 @@ describe("a host with rules.signed", function()
     assert.equal(hash, live())
   end)
 
+  it("trusts no line of its list that is not wholly a key", function()
+    local path = h.dir .. "/var/secrets/rules_trusted"
+    local good = text_of(path)
+    edit "trusted in part"
+    publish()
+    for _, bad in ipairs { ada:match("^(ed25519 %S+)") .. "\n", ada .. " and more\n", ada, "# " .. ada .. "\n",
+      ada:sub(1, -8) .. "\n", ("x"):rep(512) .. ada .. "\n", "\27\0garbage\n" } do
+      h:write("var/secrets/rules_trusted", bad)
+      refused("reload rules", "which this host does not trust")
+    end
+    h:write("var/secrets/rules_trusted", good)
+    done("reload rules")
+  end)
+
   it("signs on the way what is activated there, and what is switched off", function()
     local before = live()
     edit "on the way"
