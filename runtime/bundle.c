@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FILE_MAX_BYTES = 256 * 1024, FILES_MAX = 4096, TOTAL_MAX = 16 * 1024 * 1024 };
+enum { FILE_MAX_BYTES = 256 * 1024, FILES_MAX = 4096, TOTAL_MAX = 16 * 1024 * 1024, NAME_MAX_BYTES = 255 };
 static const char magic[] = "fastr bundle 1\n";
 
 struct file {
@@ -83,6 +83,8 @@ static int add_file(struct fastr_bundle *bundle, const char *name, const char *d
         return fastr_fail(err, "invalid", "too much in one bundle, at %s", name);
     if (length > FILE_MAX_BYTES)
         return fastr_fail(err, "invalid", "%s is larger than %d bytes", name, FILE_MAX_BYTES);
+    if (strlen(name) > NAME_MAX_BYTES)
+        return fastr_fail(err, "invalid", "file name '%.40s...' is longer than %d bytes", name, NAME_MAX_BYTES);
     if (strpbrk(name, " \t\n"))
         return fastr_fail(err, "invalid", "file name '%s' has a blank in it", name);
     if (!is_name(name))
@@ -128,8 +130,10 @@ static int read_entry(struct fastr_bundle *bundle, const char *path, const char 
                       struct fastr_err *err)
 {
     struct stat st;
-    if (stat(path, &st))
+    if (lstat(path, &st))
         return errno == ENOENT ? 0 : fastr_fail(err, "unavailable", "cannot read %s: %s", path, strerror(errno));
+    if (S_ISLNK(st.st_mode)) /* it may lead in circles, or to a secret that would be published */
+        return fastr_fail(err, "invalid", "%s is a symbolic link: a version is made of files", path);
     if (S_ISDIR(st.st_mode))
         return skip && !strcmp(name, skip) ? 0 : read_folder(bundle, path, name, skip, err);
     if (!S_ISREG(st.st_mode))
@@ -275,6 +279,8 @@ int fastr_bundle_store_bytes(const char *dir, const char *name, const char *byte
         rc = fastr_fail(err, "unavailable", "cannot write %s: %s", path, strerror(errno));
     if (fd >= 0)
         close(fd);
+    if (rc != 0)
+        unlink(temporary); /* or a full disk would stay full */
     free(path);
     free(temporary);
     return rc;

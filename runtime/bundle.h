@@ -12,7 +12,7 @@ struct fastr_bundle;
 
 /* Every regular, visible file below `dir` (names relative to it, '/' between). Codes: "unavailable" (cannot read),
  * "invalid" (a file over 256 KiB, more than 4,096 files, over 16 MiB in all, a name with a blank or
- * a control character, or that leads elsewhere). NULL on failure. */
+ * a control character, or that leads elsewhere; a symbolic link). NULL on failure. */
 struct fastr_bundle *fastr_bundle_read(const char *dir, struct fastr_err *err);
 /* The same without what lies below the subfolder `skip` (may be NULL). */
 struct fastr_bundle *fastr_bundle_read_without(const char *dir, const char *skip, struct fastr_err *err);

@@ -89,3 +89,38 @@ describe("fastr.rules", function()
       stock = { A = 1 } }).accept)
   end)
 end)
+
+describe("a pack that is opened", function()
+  local shell = require "spec.support.shell"
+  local dir
+
+  before_each(function()
+    dir = shell.must("mktemp -d"):match("%S+")
+    shell.must(("cp -r scripts/rules %s/rules && mkdir %s/rules/deep"):format(dir, dir))
+  end)
+  after_each(function() shell.must("rm -rf " .. dir) end)
+
+  local function refused(what)
+    local pack, message, code = rules.open(dir .. "/rules")
+    assert.is_nil(pack)
+    assert.equal("invalid", code)
+    assert.truthy(message:find(what, 1, true), message)
+  end
+
+  it("has no links, which lead in circles or to a secret", function()
+    for _, target in ipairs { "/etc/passwd", ".", "../../nowhere" } do
+      shell.must(("ln -sfn %s %s/rules/deep/link.lua"):format(target, dir))
+      refused("deep/link.lua is a symbolic link")
+    end
+  end)
+
+  it("has no files whose names a terminal would obey", function()
+    shell.must(("touch \"%s/rules/deep/$(printf 'a\\033b').lua\""):format(dir))
+    refused("has a control character")
+  end)
+
+  it("is text, specs included", function()
+    shell.must(("mkdir -p %s/rules/spec && printf '\\033LJ' >%s/rules/spec/a_spec.lua"):format(dir, dir))
+    refused("spec/a_spec.lua:1: is bytecode")
+  end)
+end)

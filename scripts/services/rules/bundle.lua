@@ -3,7 +3,7 @@
 local M = {}
 
 local HEAD = "fastr bundle 1\n"
-local FILES_MOST, FILE_MOST = 4096, 256 * 1024 -- as in runtime/bundle.c: a host would not take more
+local FILES_MOST, FILE_MOST, NAME_MOST = 4096, 256 * 1024, 255 -- as in runtime/bundle.c: a host would not take more
 
 -- Without "sha256:".
 function M.hash(text)
@@ -12,8 +12,8 @@ end
 
 -- What is wrong with a file of the stored form, which comes after `before` (a name, or nil); nil if nothing is.
 local function refused(name, size, before, number)
-  if name:find("%c") or ("/" .. name .. "/"):find("/%.*/") then
-    return name:gsub("%c", "?") .. " is no name of a file"
+  if #name > NAME_MOST or name:find("%c") or ("/" .. name .. "/"):find("/%.*/") then
+    return name:sub(1, 40):gsub("%c", "?") .. " is no name of a file"
   end
   if before and before >= name then return name .. " is out of order" end
   if tonumber(size) > FILE_MOST then return ("%s has more than %d bytes"):format(name, FILE_MOST) end
