@@ -51,13 +51,8 @@ end
 
 local function write(cart)
   local path = path_of(cart.name)
-  local file, message = io.open(path, "w")
-  if not file then return nil, message end
-  file:write(pretty({ facts = cart.facts, decision = cart.decision }, ""), "\n")
-  local done
-  done, message = file:close()
-  if not done then return nil, path .. ": " .. message end
-  return path
+  local done, message = options.write(path, pretty({ facts = cart.facts, decision = cart.decision }, "") .. "\n")
+  return done and path, message
 end
 
 local function read(name)

@@ -1,6 +1,8 @@
 -- reports: what the gate found, kept under the pack's hash (var/packs/HASH.report.json), and shown as text and as
 -- JUnit's XML. The JSON form is the one that gate.run returns; docs/rules.md describes it.
 
+local options = require "services.rules.options"
+
 local M = {}
 
 local function path_of(hash)
@@ -11,12 +13,7 @@ end
 function M.keep(result)
   if not result.hash then return nil, "the rules do not build" end
   local path = path_of(result.hash)
-  local file, message = io.open(path .. ".new", "w")
-  if not file then return nil, message end
-  file:write(fastr.json.canonical(result), "\n")
-  file:close()
-  local done
-  done, message = os.rename(path .. ".new", path)
+  local done, message = options.write(path, fastr.json.canonical(result) .. "\n")
   return done and path, message
 end
 

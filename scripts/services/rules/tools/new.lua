@@ -118,11 +118,7 @@ end
 
 local function write(path, text)
   os.execute("mkdir -p " .. child.quoted(path:match("^(.*)/")))
-  local file, message = io.open(path, "w")
-  if not file then return nil, message end
-  file:write(text)
-  file:close()
-  return true
+  return options.write(path, text)
 end
 
 local function next_steps(path, spec, name)

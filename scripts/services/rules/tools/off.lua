@@ -25,14 +25,6 @@ local function text_of(list)
   return table.concat(out, "\n")
 end
 
-local function write(path, text)
-  local file, message = io.open(path .. ".new", "w")
-  if not file then return nil, message end
-  file:write(text)
-  file:close()
-  return os.rename(path .. ".new", path)
-end
-
 -- Makes the live pack with another list of what is off live, for that reason; `change(list)` gives that list, or nil
 -- and why not.
 function M.switch(change, reason)
@@ -48,7 +40,7 @@ function M.switch(change, reason)
   done, message = packs.activate(derived, reason)
   if not done then return false, message end
   if on_disk then
-    done, message = write(packs.folder() .. "/" .. FILE, text)
+    done, message = options.write(packs.folder() .. "/" .. FILE, text)
     if not done then return false, "it is live, but not on disk: " .. message end
   end
   print(("live as %s%s   undo: fastr rules rollback"):format(words.hash(derived:hash()),
