@@ -702,6 +702,15 @@ static void command_pardon(struct bufferevent *client, const char *line_name, co
 
 static void begin_end(void);
 
+/* Does it name a version by something else than its hash? That becomes part of a path. */
+static bool names_no_hash(const char *command)
+{
+    char verb[10], hash[80];
+    bool takes_one = sscanf(command, "%9[a-z] %*79s %71s", verb, hash) == 2 &&
+                     (!strcmp(verb, "prepare") || !strcmp(verb, "activate") || !strcmp(verb, "trial"));
+    return takes_one && (strlen(hash) != 64 || strspn(hash, "0123456789abcdef") != 64);
+}
+
 static void obey(struct bufferevent *client, const char *command)
 {
     char line[80], hash[80], by[48];
@@ -711,6 +720,8 @@ static void obey(struct bufferevent *client, const char *command)
         describe(&out);
         answer(client, &out);
         fastr_buffer_free(&out);
+    } else if (names_no_hash(command)) {
+        answer_error(client, "HASH is 64 hexadecimal digits in small letters");
     } else if (sscanf(command, "prepare %79s %71s", line, hash) == 2 && fastr_line_find(line)) {
         prepare_everywhere(begin_operation(client, PREPARE, line, hash, ""));
     } else if (sscanf(command, "activate %79s %71s %47s %n", line, hash, by, &at) == 3 && fastr_line_find(line)) {

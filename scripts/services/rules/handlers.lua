@@ -126,10 +126,6 @@ local function signer(hash, sealed)
   return nil, problem.new(code, { detail = message })
 end
 
-local function is_hash(text)
-  return type(text) == "string" and #text == 64 and text:find("^%x+$") ~= nil
-end
-
 -- What was brought, read: the pack's row, the key, and what the signer says; or nil and the problem.
 local function read(body, by)
   local files, wrong = bundle.files(body.bundle)
@@ -139,7 +135,6 @@ local function read(body, by)
   if key == nil then return nil, refused end
   local says = key and statement.parts(body.sealed).says or {}
   local parent = says.parent or bare(body.parent)
-  if parent and not is_hash(parent) then return nil, invalid("parent", "is not the hash of a pack") end
   return { hash = hash, parent = parent, author = says.author or body.author or by,
     message = says.message or body.message, bundle = body.bundle, files = #files, by = by }, key, says
 end

@@ -234,7 +234,16 @@ describe("a canary", function()
     kill_workers()
     assert.equal(18000, price("a").total)
     assert.is_true(trial().breach)
-    assert.truthy(trial().reason:find("^the candidate failed: .*" .. hash), trial().reason)
+    assert.truthy(trial().reason:find("^the candidate failed: .*" .. hash:sub(1, 12)), trial().reason)
+  end)
+
+  it("is of a version that is named by its hash, which is no path", function()
+    for _, command in ipairs { "trial rules ../run/leader canary 10 me", "activate rules ../run/leader me",
+      "prepare rules " .. ("A"):rep(64) } do
+      local reply = h:ask(command)
+      assert.is_false(reply.ok)
+      assert.truthy(reply.error:find("64 hexadecimal digits", 1, true))
+    end
   end)
 
   it("is one for all masters of the host: what one counts stops it for the other", function()
