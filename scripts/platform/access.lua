@@ -1,39 +1,10 @@
--- access: who may do what. Roles give scopes; a route names the one scope it needs; this is the only table of both.
--- A scope is "area:verb"; a grant of "area:*" covers every verb of its area. Leans on lib/problem only.
---
--- Guests are people without a token: they shop, and open what they hold a capability for (a cart's id, an order's
--- token). What belongs to an account ("self:...") needs a sign-in.
+-- access: who may do what. Roles give scopes; a route names the one scope it needs. The tables are the shop's
+-- (scripts/shop.lua). Leans on lib/problem only.
 
 local problem = require "lib.problem"
+local shop = require "shop"
 
 local M = {}
-
-local GUEST = { "catalog:read", "cart:*", "checkout:*", "order:read", "order:own", "payment_method:*", "payment:own",
-  "pricing:quote", "user:register" }
-
-local ROLES = {
-  customer = { "self:*", "account:self" },
-  support = { "account:read", "user:*", "coupon:read", "order:*", "payment:*", "notification:read", "stock:read" },
-  catalogue = { "product:*", "stock:*", "category:*", "coupon:*" },
-  rule_author = { "rules:read", "rules:write", "rules:test" },
-  rule_approver = { "rules:*" },
-  operator = { "ops:*", "notification:*", "events:*", "stock:read", "order:read", "payment:read", "rules:read",
-    "rules:rollback" },
-}
-
--- Which services each service calls. Its token for one of them carries every internal operation of that one; it gets
--- no token for the rest. Only what is called is listed: so order alone can move money. (Public routes need no token.)
-local CALLS = {
-  auth = {},
-  user = { "auth" },
-  product = {},
-  cart = { "product", "order", "user" },
-  order = { "product", "cart", "payment" },
-  payment = {},
-  notification = {},
-  rules = { "order", "cart" },
-  storefront = {},
-}
 
 local function set_of(...)
   local set = {}
@@ -43,12 +14,12 @@ local function set_of(...)
   return set
 end
 
-local GUEST_SET = set_of(GUEST)
+local GUEST_SET = set_of(shop.guest)
 
 -- The owner has every role's scopes.
 local function owner_scopes()
-  local set = set_of(GUEST)
-  for _, scopes in pairs(ROLES) do
+  local set = set_of(shop.guest)
+  for _, scopes in pairs(shop.roles) do
     for _, scope in ipairs(scopes) do set[scope] = true end
   end
   set["owner:*"], set["account:*"] = true, true
@@ -61,10 +32,10 @@ local sets = {} -- "customer,support" -> set; roles are few, so this stays small
 function M.scopes(roles)
   local key = table.concat(roles, ",")
   if sets[key] then return sets[key] end
-  local set = set_of(GUEST)
+  local set = set_of(shop.guest)
   for _, role in ipairs(roles) do
     if role == "owner" then set = owner_scopes() end
-    for _, scope in ipairs(ROLES[role] or {}) do set[scope] = true end
+    for _, scope in ipairs(shop.roles[role] or {}) do set[scope] = true end
   end
   sets[key] = set
   return set
@@ -76,8 +47,8 @@ end
 
 -- May `caller` get a token for `target`? Both are names of services. A service may always call itself.
 function M.may_call(caller, target)
-  if caller == target then return CALLS[caller] ~= nil end
-  for _, name in ipairs(CALLS[caller] or {}) do
+  if caller == target then return shop.calls[caller] ~= nil end
+  for _, name in ipairs(shop.calls[caller] or {}) do
     if name == target then return true end
   end
   return false
@@ -85,20 +56,20 @@ end
 
 -- The services that `caller` calls, in the order of the table.
 function M.callees(caller)
-  return CALLS[caller] or {}
+  return shop.calls[caller] or {}
 end
 
 -- All roles that an account can be given.
 function M.roles()
   local list = { "owner" }
-  for role in pairs(ROLES) do list[#list + 1] = role end
+  for role in pairs(shop.roles) do list[#list + 1] = role end
   table.sort(list)
   return list
 end
 
 -- Is this role one of the staff's?
 function M.is_staff(role)
-  return role == "owner" or (ROLES[role] ~= nil and role ~= "customer")
+  return role == "owner" or (shop.roles[role] ~= nil and role ~= "customer")
 end
 
 -- Is the scope covered by a set of grants?

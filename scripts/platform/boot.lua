@@ -15,16 +15,12 @@ local openapi = require "platform.openapi"
 local outbox = require "platform.outbox"
 local request = require "platform.request"
 local session = require "platform.session"
+local shop = require "shop"
 
 local M = {}
 
 local task = fastr.task
 local NOTHING = {}
-
--- Every service of the house, in the order in which they are listed.
-local ALL = { "auth", "user", "product", "cart", "order", "payment", "notification", "rules", "storefront" }
--- What stands for somebody else's machine: served only where it is named, and in no document of ours.
-local APART = { "provider" }
 
 -- ---- one request ---------------------------------------------------------------------------------------------------
 
@@ -189,7 +185,7 @@ end
 -- All services that the bundle has.
 function M.names()
   local names = {}
-  for _, name in ipairs(ALL) do
+  for _, name in ipairs(shop.services) do
     if declaration.exists(name) then names[#names + 1] = name end
   end
   return names
@@ -224,7 +220,7 @@ end
 -- The program of a process that serves `names` (nil or empty: all).
 function M.program(names)
   if not names or #names == 0 then
-    M.services(APART) -- a check of everything is one of these, too
+    M.services(shop.apart) -- a check of everything is one of these, too
     names = M.names()
   end
   local program = { routes = {}, consumers = {}, schedules = {} }

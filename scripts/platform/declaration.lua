@@ -88,7 +88,7 @@ local function check_scope(say, where, service, route)
       say(where, string.format('scope "%s": an internal route\'s scope begins with "%s:"', route.scope, service))
     end
   elseif not access.is_granted(route.scope) then
-    say(where, string.format('scope "%s" is granted by no role in platform/access.lua', route.scope))
+    say(where, string.format('scope "%s" is granted by no role in scripts/shop.lua', route.scope))
   end
 end
 

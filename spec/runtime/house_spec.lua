@@ -121,9 +121,9 @@ describe("a script", function()
     check_pure("scripts/lib")
   end)
 
-  it("of the platform leans on lib and platform; declaration.lua alone loads services", function()
+  it("of the platform leans on lib, platform and the page shop.lua; declaration.lua alone loads services", function()
     check_requires("scripts/platform", function(path)
-      return { "lib.", "platform.", path:find("declaration%.lua$") and "services." or "lib." }
+      return { "lib.", "platform.", "shop", path:find("declaration%.lua$") and "services." or "lib." }
     end)
   end)
 

@@ -117,7 +117,7 @@ function M.service_token(ctx)
   end
   if not access.may_call(wanted.client_id, wanted.audience) then
     return nil, problem.new("forbidden", { detail = wanted.client_id .. " has no business with " .. wanted.audience
-      .. "; platform/access.lua lists who calls whom." })
+      .. "; scripts/shop.lua lists who calls whom." })
   end
   local claims = { kind = "service", sub = wanted.client_id, aud = wanted.audience, scope = wanted.audience .. ":*" }
   return 200, { access_token = keys.sign(claims, SERVICE_S), token_type = "Bearer", expires_in = SERVICE_S }, NO_STORE
