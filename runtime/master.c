@@ -594,6 +594,7 @@ static void describe_operations(struct fastr_buffer *out)
 
 static void describe(struct fastr_buffer *out)
 {
+    fastr_versions_look(true);
     fastr_buffer_format(out, "{\"ok\":true,\"name\":\"%s\",\"pid\":%d,\"listen\":\"%s\",\"up_s\":%llu,\"services\":[", name,
                         (int)getpid(), fastr_setting("listen", ""),
                         (unsigned long long)((fastr_clock_us() - started_us) / 1000000));

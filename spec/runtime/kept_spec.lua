@@ -82,7 +82,7 @@ describe("under a running shop", function()
 
   it("stored packs can vanish or be broken: workers that are born run what is live, and it is stored again", function()
     local live = line().live
-    for _, command in ipairs { "rm -r packs", "truncate -s 100 packs/" .. live,
+    for _, command in ipairs { "mv packs gone", "rm -r gone; truncate -s 100 packs/" .. live,
       "printf X | dd of=packs/" .. live .. " bs=1 seek=200 conv=notrunc status=none" } do
       local before = h:pids()
       does(command)
