@@ -56,6 +56,12 @@ function host.start(options)
   return self
 end
 
+--- Gives it what the commands of `fastr rules` are made of.
+function host:add_tools()
+  must(("mkdir -p %s/scripts/services && cp -r scripts/services/rules %s/scripts/services/ "
+    .. "&& cp -r scripts/platform scripts/shop.lua %s/scripts/"):format(self.dir, self.dir, self.dir))
+end
+
 --- Starts the master (again); waits until every worker serves.
 function host:begin()
   self:serve()

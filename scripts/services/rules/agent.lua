@@ -114,7 +114,8 @@ end
 
 local function follow_trial(db, row, now)
   if row.mode == "stop" then
-    if not (now.trial and now.trial.running) then return true end
+    local running = now.trial and now.trial.running and now.trial.hash
+    if not running or row.pack and row.pack ~= running then return true end
     return ask(("stop rules %s %s"):format(doer(row), one_line(row.reason)))
   end
   local fetched, why = fetch(db, row.pack)
@@ -194,7 +195,8 @@ local function write_down(db, name, entry)
     local mode = entry.mode == "live" and entry.reason:find("^off ") and "off" or entry.mode
     if hash or mode == "rollback" or mode == "stop" then
       store.activate(tx, { id = fastr.crypto.uuid7(), mode = mode, pack = hash, reason = entry.reason, by = who,
-        share = entry.share > 0 and entry.share or nil, hosts = { name }, origin = name .. "/" .. entry.id,
+        share = entry.share > 0 and entry.share or nil, hosts = not entry.everywhere and { name } or nil,
+        origin = name .. "/" .. entry.id,
         at = time.iso(entry.at_ms) })
     end
     return true
@@ -233,12 +235,12 @@ local function note_journal(db, name)
   state.read = #text
 end
 
--- A trial that ended itself has no command.
+-- A trial that ended itself has no command, and what one host saw of the candidate ends it on all.
 local function note_breach(db, name, now)
   local trial = now.trial
   if not trial or trial.running or not trial.breach or trial.ended_ms <= state.breach then return end
-  write_down(db, name, { mode = "stop", hash = "", by = "guard", reason = trial.reason, share = 0,
-    id = "trial-" .. trial.ended_ms, at_ms = trial.ended_ms })
+  write_down(db, name, { mode = "stop", hash = trial.hash, everywhere = true, by = "guard", reason = trial.reason,
+    share = 0, id = "trial-" .. trial.ended_ms, at_ms = trial.ended_ms })
   state.breach = trial.ended_ms
   remember()
 end

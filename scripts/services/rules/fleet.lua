@@ -19,15 +19,23 @@ function M.before(rows)
   end
 end
 
+local TRIES = { canary = true, shadow = true, stop = true }
+
+-- A stop that names a pack came late if another is tried by now.
+local function is_late(row, trial)
+  return row.mode == "stop" and row.pack and trial and trial.pack ~= row.pack
+end
+
 -- What a host is to do after these activations, oldest first, to be where they end: { live = row, trial = row or nil };
--- `trial` with mode "stop" ends the host's. What is made live or undone ends a trial by itself.
+-- `trial` with mode "stop" ends the host's, or, if it names a pack, only that pack's. What is made live or undone ends
+-- a trial by itself.
 function M.wanted(rows)
   local wanted = {}
   for _, row in ipairs(rows) do
-    if row.mode == "canary" or row.mode == "shadow" or row.mode == "stop" then
-      wanted.trial = row
-    else
+    if not TRIES[row.mode] then
       wanted.live, wanted.trial = row, nil
+    elseif not is_late(row, wanted.trial) then
+      wanted.trial = row
     end
   end
   return wanted

@@ -86,10 +86,10 @@ function M.newest(db)
 end
 
 -- What concerns `host` and came after the activation `after`, up to `newest`, in order. What was done on a host itself
--- is not among it.
+-- is not among it, but for what ended a trial everywhere.
 function M.since(db, host, after, newest)
-  return db:latest("select " .. ACTIVATION .. [[ from activations where number > $2 and number <= $3 and origin is null
-    and (hosts is null or $1 = any(hosts)) order by number]], host, after, newest)
+  return db:latest("select " .. ACTIVATION .. [[ from activations where number > $2 and number <= $3
+    and (origin is null or hosts is null) and (hosts is null or $1 = any(hosts)) order by number]], host, after, newest)
 end
 
 -- The last activations that made something live on all hosts, newest first: list of { mode, pack }.

@@ -19,8 +19,13 @@ local OTHER = NAME .. "-b"
 -- What the shop's processes are told, for a host that serves only its agent and what tells the live pack.
 local PROGRAM = [[
   local jobs = require "services.rules.jobs"
-  return { routes = { { method = "GET", path = "/pack", handle = function()
-      return 200, { pack = fastr.rules.pack() or fastr.json.null } end } },
+  return { routes = {
+      { method = "GET", path = "/pack", handle = function()
+        return 200, { pack = fastr.rules.pack() or fastr.json.null } end },
+      { method = "GET", path = "/price", handle = function()
+        return 200, (fastr.rules.decide("price.cart", { currency = "GBP", now = "2026-11-25T12:00:00Z",
+          lines = { { sku = "A", quantity = 10, unit_price = 2000 } } }, { key = "a cart", compare = "money" }))
+      end } },
     schedules = { { name = "rules.follow", every_ms = 50, one = true, handle = function()
       fastr.task.set("service", "rules")
       return jobs.follow()
@@ -98,8 +103,7 @@ describe("a host's agent", function()
   -- A host called `name` that demands signatures and trusts the key of the first: "" for the first itself.
   local function begin(name)
     local new = host.make { program = PROGRAM, workers = 1 }
-    shell.must(("mkdir -p %s/scripts/services && cp -r scripts/services/rules %s/scripts/services/ "
-      .. "&& cp -r scripts/platform %s/scripts/"):format(new.dir, new.dir, new.dir))
+    new:add_tools()
     shell.must(("mkdir -p %s/var/packs %s/var/secrets %s/var/run"):format(new.dir, new.dir, new.dir))
     for variable, value in pairs(base_env) do new.env = new.env .. (" %s='%s'"):format(variable, value) end
     new.env = new.env .. " FASTR_RULES_AGENT=true FASTR_RULES_HOST=" .. name
@@ -255,6 +259,34 @@ describe("a host's agent", function()
     host.eventually("the canary runs", function() return trial() and trial().running end)
     ask(201, "POST", "/activations", { mode = "stop", reason = "enough", hosts = fastr.json.array { NAME } })
     host.eventually("it has ended", function() return trial() and not trial().running end)
+  end)
+
+  it("ends a canary everywhere when it stopped itself on one host, and no other one", function()
+    local promotions = "scripts/rules/definitions/promotions.lua"
+    local cheap = text_of(h.dir .. "/" .. promotions)
+    h:write(promotions, (cheap:gsub('"order_percent", value = 10', '"order_percent", value = 5')))
+    local hash = published "dearer"
+    h:write(promotions, cheap)
+    local later = published "another"
+    local both = { mode = "canary", share = 10000, hosts = fastr.json.array { NAME, OTHER },
+      limits = { drift = 100, errors = 1, after = 1 } }
+    activate(hash, both)
+    local function trial(name)
+      local of = record(name).trial
+      return of ~= fastr.json.null and of or nil
+    end
+    local function runs(name) return trial(name) and trial(name).running and "sha256:" .. trial(name).hash == hash end
+    host.eventually("it runs on both", function() return runs(NAME) and runs(OTHER) end)
+    assert.equal(200, h:get("/price").status)
+    host.eventually("it has ended on both", function() return not runs(NAME) and not runs(OTHER) end, 15)
+    assert.is_true(trial(NAME).breach)
+    assert.is_false(trial(OTHER).breach)
+    local stop = history()[1]
+    assert.same({ "stop", hash, NAME, fastr.json.null }, { stop.mode, stop.pack, stop.done_on, stop.hosts })
+    activate(later, both)
+    host.eventually("the next one runs", function() return trial(OTHER).running end)
+    ask(201, "POST", "/activations", { mode = "stop", reason = "enough", hosts = fastr.json.array { NAME, OTHER } })
+    host.eventually("it has ended", function() return not trial(NAME).running and not trial(OTHER).running end)
   end)
 
   it("needs no database to roll back, and writes it down afterwards", function()

@@ -26,6 +26,10 @@ it("what is made live ends a trial; a trial after it is kept", function()
   assert.same({ live = live }, fleet.wanted { canary, live })
   assert.same({ live = live, trial = canary }, fleet.wanted { live, canary })
   assert.same({ trial = stop }, fleet.wanted { canary, stop })
+  local late, first = { mode = "stop", pack = "1" }, { mode = "canary", pack = "1" }
+  local second = { mode = "canary", pack = "2" }
+  assert.same({ trial = late }, fleet.wanted { first, late })
+  assert.same({ trial = second }, fleet.wanted { first, second, late })
 end)
 
 describe("a difference", function()

@@ -35,9 +35,8 @@ end
 
 before_each(function()
   h = host.start { program = program }
-  assert(os.execute(("mkdir -p %s/scripts/services && cp -r scripts/services/rules %s/scripts/services/ "
-    .. "&& cp -r scripts/platform %s/scripts/ && cp -r spec/rules/golden %s/"):format(h.dir, h.dir, h.dir,
-    h.dir)) == 0)
+  h:add_tools()
+  assert(os.execute(("cp -r spec/rules/golden %s/"):format(h.dir)) == 0)
   h.env = h.env .. " FASTR_RULES_GOLDEN=" .. h.dir .. "/golden"
 end)
 after_each(function() h:stop() end)

@@ -51,8 +51,7 @@ describe("a host with rules.signed", function()
   lazy_setup(function()
     h = host.start { program = PROGRAM }
     h.env = h.env .. " FASTR_RULES_SIGNED=true 'FASTR_RULES_POINTS=price.cart;notify.select'"
-    shell.must(("mkdir -p %s/scripts/services && cp -r scripts/services/rules %s/scripts/services/ "
-      .. "&& cp -r scripts/platform %s/scripts/"):format(h.dir, h.dir, h.dir))
+    h:add_tools()
   end)
   lazy_teardown(function() h:stop() end)
 
