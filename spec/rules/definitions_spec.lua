@@ -73,6 +73,29 @@ describe("a promotion", function()
   end)
 end)
 
+describe("an offer", function()
+  local OFFER = "{ id = 'a', actions = { { type = 'buy_x_get_y', value = 100, buy_quantity = 2, get_quantity = 1%s } } }"
+
+  local function taken_off_nine(more)
+    local pack = assert(with("promotions", OFFER:format(more)))
+    return assert(pack:decide("price.cart", { currency = "GBP", now = "2026-11-23T12:00:00Z", zone = "GB",
+      lines = { { sku = "A", quantity = 9, unit_price = 100 } } })).discount_total
+  end
+
+  it("is given once, so many times, or, with `unlimited`, as often as it fits", function()
+    assert.equal(100, taken_off_nine "")
+    assert.equal(200, taken_off_nine ", times = 2")
+    assert.equal(300, taken_off_nine ", times = unlimited")
+  end)
+
+  it("of no times at all, or of a word that nobody knows, is refused", function()
+    refused("promotions", OFFER:format ", times = 0", "[1].actions[1].times: at least 1 is expected, not 0")
+    refused("promotions", OFFER:format ", times = 'unlimited'",
+      "[1].actions[1].times: an integer is expected, not a string")
+    refused("promotions", OFFER:format ", times = unlimted", "unknown name 'unlimted' (did you mean 'unlimited'?)")
+  end)
+end)
+
 describe("a promotion that is a file", function()
   it("in a currency whose minor units nobody knows is refused", function()
     local file = "promotions/three_for_two_candles.lua"
