@@ -513,6 +513,22 @@ static void blame(const struct fastr_slot *slot)
     note("rules", "rollback", hash, "fastr", by, 0);
 }
 
+/* A candidate is not given another worker to get stuck: its trial ends, and the live version decides alone. */
+static void end_trial(const struct fastr_slot *slot)
+{
+    struct fastr_trial_plan plan;
+    struct fastr_line *line = fastr_line_find("rules");
+    struct fastr_trial *trial = line ? fastr_line_trial(line) : NULL;
+    uint64_t word = trial ? fastr_trial_read(trial, &plan) : 0;
+    if (!word || strncmp(plan.hash, slot->pack, strlen(slot->pack)) || !fastr_trial_stuck(trial, word, slot->point))
+        return;
+    struct fastr_buffer fields = {0};
+    fastr_buffer_format(&fields, "\"candidate\":\"%.12s\",\"reason\":", plan.hash);
+    fastr_json_string(&fields, trial->reason, strlen(trial->reason)); /* a point's name is the pack's */
+    fastr_log_fields(FASTR_ERROR, "rules: a trial has stopped itself; the live version decides alone", fields.data);
+    fastr_buffer_free(&fields);
+}
+
 static void watch_rule(struct child *child)
 {
     static uint64_t most_us;
@@ -525,6 +541,7 @@ static void watch_rule(struct child *child)
     fastr_log(FASTR_ERROR, "worker %d (pid %d) has been stuck in %s of rules %s for %llu ms: killed", child->slot,
               (int)child->pid, slot->point, slot->pack, (unsigned long long)((now - since) / 1000));
     slot->deciding_us = 0;
+    end_trial(slot);
     kill(child->pid, SIGKILL);
     blame(slot);
 }

@@ -186,6 +186,17 @@ bool fastr_trial_failed(struct fastr_trial *trial, uint64_t word, bool is_budget
     return fastr_trial_end(trial, word, reason, true);
 }
 
+bool fastr_trial_stuck(struct fastr_trial *trial, uint64_t word, const char *point)
+{
+    char reason[sizeof trial->reason];
+    if (!fastr_trial_runs(trial, word))
+        return false;
+    add(&trial->kills, 1);
+    add(&trial->errors, 1);
+    snprintf(reason, sizeof reason, "the candidate got a worker stuck in %.80s", point);
+    return fastr_trial_end(trial, word, reason, true);
+}
+
 /* The sums of a currency. NULL when there are more of them than places. */
 static struct fastr_trial_money *money_of(struct fastr_trial *trial, const char *currency)
 {

@@ -96,6 +96,8 @@ int fastr_trial_bucket(const char *hash, const char *key);
  * then `reason` says why. */
 void fastr_trial_answered(struct fastr_trial *trial, uint64_t word, bool by_candidate);
 bool fastr_trial_failed(struct fastr_trial *trial, uint64_t word, bool is_budget, const char *what);
+/* The candidate was in `point` when the master killed the worker that it kept: once is enough, whatever the limits are. */
+bool fastr_trial_stuck(struct fastr_trial *trial, uint64_t word, const char *point);
 bool fastr_trial_compared(struct fastr_trial *trial, uint64_t word, const struct fastr_trial_pair *pair);
 /* An answer that is no money, as whether an order is taken. `what` is the decision; drift is looked at as for money. */
 bool fastr_trial_judged(struct fastr_trial *trial, uint64_t word, bool is_same, const char *what);

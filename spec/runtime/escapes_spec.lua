@@ -7,7 +7,7 @@ local problem = require "lib.problem"
 return { routes = {
   { method = "POST", path = "/decide/{point}", handle = function(req)
     local facts = req:body() ~= "" and fastr.json.decode(req:body()) or {}
-    local decision, message, code = fastr.rules.decide(req.params.point, facts)
+    local decision, message, code = fastr.rules.decide(req.params.point, facts, { key = req.query.key })
     if decision then return 200, decision end
     local refused = problem.new(code, { detail = message })
     return refused.status, { code = code, detail = message }
@@ -96,9 +96,10 @@ local function pack(bodies, breach, ms, frame)
 end
 
 local function activate(files) return h:ask("activate rules " .. store(files) .. " spec") end
-local function decide(point, facts)
+local function decide(point, facts, key)
   local body = fastr.json.encode(facts or {})
-  local reply = h:get("/decide/" .. point, { method = "POST", body = body, timeout_ms = 9000 })
+  local path = "/decide/" .. point .. (key and "?key=" .. key or "")
+  local reply = h:get(path, { method = "POST", body = body, timeout_ms = 9000 })
   return reply.status, fastr.json.decode(reply.body)
 end
 
@@ -175,6 +176,27 @@ describe("a hostile rule in a worker that serves", function()
     assert.truthy(reply.error:find("is in quarantine", 1, true), reply.error)
     assert.is_true(h:ask("pardon rules " .. hash).ok)
     assert.is_true(activate(files).ok)
+  end)
+
+  it("that gets one worker stuck while it is on trial is on trial no more", function()
+    local live = activate(pack({ "return { fine = true }" })).hash
+    local hash = store(pack({ "while true do end" }, nil, 10000, (FRAME:gsub("400000", "1000000000"))))
+    assert.is_true(h:ask("trial rules " .. hash .. " canary 10000 spec 200 100 20").ok)
+    local pids = h:pids()
+    pcall(decide, "evil.1", nil, "cart-1")
+    host.eventually("another worker serves", function()
+      local status = h:ready()
+      return status and status.workers[1].pid ~= pids[1]
+    end)
+    local line = h:ask("status").lines[2]
+    assert.same({ live, {} }, { line.live, line.quarantined })
+    local trial = line.trial
+    assert.same({ false, true, 1, 1 }, { trial.running, trial.breach, trial.errors, trial.kills })
+    assert.equal("the candidate got a worker stuck in evil.1", trial.reason)
+    assert.truthy(h:log():find("a trial has stopped itself", 1, true))
+    pids = h:pids()
+    assert.same({ 200, { fine = true, pack = "sha256:" .. live } }, { decide("evil.1", nil, "cart-1") })
+    assert.same(pids, h:pids())
   end)
 
   it("that charges nonsense is refused by name, with the cart that shows it", function()

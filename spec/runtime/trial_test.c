@@ -140,6 +140,17 @@ static void as_many_errors_as_allowed_end_it(void **state) {
     assert_int_equal(1, trial->kills);
 }
 
+static void one_worker_stuck_ends_it_whatever_the_limits(void **state) {
+    uint64_t word = begin(200, 100, 20);
+    assert_true(fastr_trial_stuck(trial, word, "price.cart"));
+    assert_true(trial->is_breach);
+    assert_string_equal("the candidate got a worker stuck in price.cart", trial->reason);
+    assert_int_equal(1, trial->errors);
+    assert_int_equal(1, trial->kills);
+    assert_false(fastr_trial_stuck(trial, word, "price.cart")); /* the next one: it is over */
+    assert_int_equal(1, trial->kills);
+}
+
 static void other_answers_than_the_live_ones_end_it(void **state) {
     uint64_t word = begin(200, 1, 20);
     for (int i = 0; i < 50; i++)
@@ -240,6 +251,7 @@ int main(void) {
         TEST(a_base_of_nothing_allows_nothing),
         TEST(currencies_are_counted_apart_and_too_many_are_dropped),
         TEST(as_many_errors_as_allowed_end_it),
+        TEST(one_worker_stuck_ends_it_whatever_the_limits),
         TEST(other_answers_than_the_live_ones_end_it),
         TEST(the_ten_worst_are_kept_each_once),
         TEST(a_dead_holder_is_passed_by),
