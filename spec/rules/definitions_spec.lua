@@ -74,7 +74,8 @@ describe("a promotion", function()
 end)
 
 describe("an offer", function()
-  local OFFER = "{ id = 'a', actions = { { type = 'buy_x_get_y', value = 100, buy_quantity = 2, get_quantity = 1%s } } }"
+  local OFFER = [[{ id = 'a',
+    actions = { { type = 'buy_x_get_y', value = 100, buy_quantity = 2, get_quantity = 1%s } } }]]
 
   local function taken_off_nine(more)
     local pack = assert(with("promotions", OFFER:format(more)))
@@ -92,7 +93,8 @@ describe("an offer", function()
     refused("promotions", OFFER:format ", times = 0", "[1].actions[1].times: at least 1 is expected, not 0")
     refused("promotions", OFFER:format ", times = 'unlimited'",
       "[1].actions[1].times: an integer is expected, not a string")
-    refused("promotions", OFFER:format ", times = unlimted", "unknown name 'unlimted' (did you mean 'unlimited'?)")
+    local _, wrong = with("promotions", OFFER:format ", times = unlimted")
+    assert.equal("definitions/promotions.lua:2: unknown name 'unlimted' (did you mean 'unlimited'?)", wrong)
   end)
 end)
 

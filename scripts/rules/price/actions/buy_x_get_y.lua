@@ -1,6 +1,6 @@
 -- buy_x_get_y: buy some units, get others for less. The bought ones are set aside, dearest first; then the percentage
 -- goes to as many other units as are given, dearest first or (pick) cheapest. Nothing at all if too few are left.
--- `times` repeats it on untouched units; null in facts, which is 0 here, and `unlimited` in a file: as often as it fits.
+-- `times` repeats it on untouched units; as often as it fits with null in facts, 0 here, or `unlimited` in a file.
 
 local function once(cart, action, bought, lines)
   local ledger = cart.ledger
