@@ -14,6 +14,7 @@ local keys = require "services.rules.keys"
 local problem = require "lib.problem"
 local statement = require "services.rules.statement"
 local store = require "services.rules.store"
+local who = require "services.rules.who"
 
 local M = {}
 
@@ -37,13 +38,6 @@ local function recall()
   local kept = text and json.decode(text)
   local function number(name) return type(kept) == "table" and tonumber(kept[name]) or 0 end
   state = { applied = number "applied", noted = number "noted", breach = number "breach" }
-end
-
--- Of this host, in the service's record: the setting rules.host, or what the machine calls itself.
-function M.name()
-  local name = fastr.setting("rules.host", "")
-  if name ~= "" then return name end
-  return ((fastr.files.read("/proc/sys/kernel/hostname") or "host"):gsub("[^%w_.~-]", ""))
 end
 
 -- What the leading master says of the rules: { live, by, previous, trial }, or nil.
@@ -71,11 +65,8 @@ end
 -- Is the pack on disk, with a signature that holds here where one is needed? Fetches it if not. True, or nil and why
 -- not.
 local function fetch(db, hash)
-  local text, sealed = fastr.rules.stored(hash)
-  if text and (sealed and fastr.rules.verify(hash, sealed) or fastr.setting("rules.signed", "false") ~= "true") then
-    return true
-  end
-  text = store.bundle(db, hash)
+  if fastr.rules.stored(hash) and (statement.kept(hash) or not statement.is_needed()) then return true end
+  local text = store.bundle(db, hash)
   if not text then return nil, "the pack is not in the service's record" end
   local why
   for _, row in ipairs(store.signatures(db, hash)) do
@@ -175,9 +166,10 @@ end
 -- A stored pack that the service has not got is written down with what it became live by.
 local function add_pack(tx, name, hash, by, reason)
   if store.pack(tx, hash) then return true end
-  local text, sealed = fastr.rules.stored(hash)
+  local text = fastr.rules.stored(hash)
   if not text then return false end
-  local parts = sealed and fastr.rules.verify(hash, sealed) and statement.parts(sealed)
+  local sealed = statement.kept(hash)
+  local parts = sealed and statement.parts(sealed)
   local says = parts and parts.says or {}
   store.add_pack(tx, { hash = hash, parent = says.parent, author = says.author or by,
     message = says.message or (reason ~= "" and reason or "made live on " .. name), bundle = text,
@@ -187,14 +179,14 @@ local function add_pack(tx, name, hash, by, reason)
 end
 
 local function write_down(db, name, entry)
-  local who = entry.by .. "@" .. name
+  local by = entry.by .. "@" .. name
   return db:transaction(function(tx)
     store.lock(tx)
     local hash = entry.hash ~= "" and entry.hash or nil
-    if hash and not add_pack(tx, name, hash, who, entry.reason) then hash = nil end
+    if hash and not add_pack(tx, name, hash, by, entry.reason) then hash = nil end
     local mode = entry.mode == "live" and entry.reason:find("^off ") and "off" or entry.mode
     if hash or mode == "rollback" or mode == "stop" then
-      store.activate(tx, { id = fastr.crypto.uuid7(), mode = mode, pack = hash, reason = entry.reason, by = who,
+      store.activate(tx, { id = fastr.crypto.uuid7(), mode = mode, pack = hash, reason = entry.reason, by = by,
         share = entry.share > 0 and entry.share or nil, hosts = not entry.everywhere and { name } or nil,
         origin = name .. "/" .. entry.id,
         at = time.iso(entry.at_ms) })
@@ -257,14 +249,14 @@ local function tell(db, name, now)
   local ids = {}
   for i, key in ipairs(keys.trusted() or {}) do ids[i] = key.id end
   store.see_host(db, { name = name, live = now.live, before = now.previous, trial = now.trial, applied = state.applied,
-    refused = state.refused, signed = fastr.setting("rules.signed", "false") == "true", keys = ids })
+    refused = state.refused, signed = statement.is_needed(), keys = ids })
   state.told_ms, state.told = time.unix_ms(), now.live
 end
 
 -- ---- a round --------------------------------------------------------------------------------------------------------
 
 local function round()
-  local db, name, now = database.open("rules"), M.name(), look()
+  local db, name, now = database.open("rules"), who.host(), look()
   if not now then return "the leading master does not answer" end
   if catch_up(db, name, now) then now = look() or now end
   note_journal(db, name)

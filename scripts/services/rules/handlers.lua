@@ -117,7 +117,7 @@ end
 -- The key that signed the pack, false where nobody did and nobody needs to; or nil and the problem.
 local function signer(hash, sealed)
   if not sealed then
-    if fastr.setting("rules.signed", "false") ~= "true" then return false end
+    if not statement.is_needed() then return false end
     return nil, problem.new("pack_unsigned")
   end
   local key, message, code = fastr.rules.verify(hash, sealed)
@@ -181,7 +181,7 @@ function M.add_report(ctx)
   local row, missing = find(ctx.tx, ctx.params.hash)
   if not row then return nil, missing end
   local body = ctx.body
-  if body.kind == "gate" and fastr.setting("rules.signed", "false") == "true" then
+  if body.kind == "gate" and statement.is_needed() then
     return nil, invalid("kind", "the gate's report comes with the signed pack, or nobody answers for it")
   end
   return 201, view.report(add_report(ctx.tx, row.hash, ctx.principal.id, body.kind, body.green, body.document))

@@ -4,6 +4,7 @@
 local call = require "platform.call"
 local places = require "services.rules.places"
 local statement = require "services.rules.statement"
+local who = require "services.rules.who"
 
 local M = {}
 
@@ -137,27 +138,11 @@ function M.with_all_on(pack)
   return #M.off(pack) > 0 and pack:with("definitions/off.lua", "return {}") or pack
 end
 
--- What the system calls who asks: in a container there is no variable that says so.
-local function system_user()
-  local pipe = io.popen("id -un 2>/dev/null")
-  local name = pipe and pipe:read("*l")
-  if pipe then pipe:close() end
-  return name
-end
-
--- Who asks, for the record: one word, which is not mistaken for the host's agent (its begin with #).
-function M.user()
-  local name = (os.getenv("SUDO_USER") or os.getenv("USER") or system_user() or ""):gsub("[^%w@._+-]", "")
-  return name ~= "" and name:sub(1, 40) or "somebody"
-end
-
 -- The text to keep beside a pack that becomes live here: a signed statement where one is needed, none lies there that
 -- holds, and this host has a key; else nil.
 local function seal(pack, reason)
-  if fastr.setting("rules.signed", "false") ~= "true" then return nil end
-  local _, kept = fastr.rules.stored(pack:hash())
-  if kept and fastr.rules.verify(pack:hash(), kept) then return nil end
-  return (statement.sign(statement.of(pack, { author = M.user(), message = reason })))
+  if not statement.is_needed() or statement.kept(pack:hash()) then return nil end
+  return (statement.sign(statement.of(pack, { author = who.user(), message = reason })))
 end
 
 -- Makes an opened pack live on this host: in all workers, or nil and which worker, file and line refused it. `reason`
@@ -169,7 +154,7 @@ function M.activate(pack, reason, force)
   local sealed = seal(pack, reason)
   if sealed then pack:store(sealed) end
   if force then M.ask_leader("pardon rules " .. pack:hash():sub(8)) end
-  return M.ask_leader(("activate rules %s %s %s"):format(pack:hash():sub(8), M.user(), reason))
+  return M.ask_leader(("activate rules %s %s %s"):format(pack:hash():sub(8), who.user(), reason))
 end
 
 return M

@@ -6,6 +6,7 @@ local gate = require "services.rules.gate"
 local packs = require "services.rules.packs"
 local reports = require "services.rules.reports"
 local statement = require "services.rules.statement"
+local who = require "services.rules.who"
 
 local M = {}
 
@@ -15,10 +16,6 @@ local AWAY = { unavailable = true, timeout = true, busy = true, too_many_request
 -- Is this host one of those that follow the rules service?
 function M.follows()
   return fastr.setting("rules.agent", "false") == "true"
-end
-
-local function must_sign()
-  return fastr.setting("rules.signed", "false") == "true"
 end
 
 -- ---- checked and signed -------------------------------------------------------------------------------------------
@@ -35,34 +32,47 @@ end
 -- The signed statement of a pack: what lies beside it and holds here, or a new one. Nil, why not, and code "missing"
 -- where this host has no key.
 local function sealed_of(pack, report, about)
-  local _, kept = fastr.rules.stored(pack:hash())
-  if kept and fastr.rules.verify(pack:hash(), kept) then return kept end
-  return statement.sign(statement.of(pack, { author = packs.user(), message = about.message, parent = report.parent,
+  local kept = statement.kept(pack:hash())
+  if kept then return kept end
+  return statement.sign(statement.of(pack, { author = who.user(), message = about.message, parent = report.parent,
     report = fastr.crypto.sha256(fastr.json.canonical(report)) }))
 end
 
--- Checks, signs and stores the rules of a folder, or a stored pack. `about`: message, and `force`: why, although the
--- gate refuses it. In development (rules.signed is false) a red report stops nobody: it is said, and shows everywhere.
--- { pack (opened), hash, report, sealed (nil where nobody can sign, and nobody has to) }; or nil and why not.
-function M.prepare(source, about)
-  local report = report_of(source)
-  local is_red = not report.ok
-  if not report.hash or is_red and must_sign() and not about.force then
+-- The pack that the gate reported on, opened; or nil and why it goes no further. In development (no signature is
+-- needed) a red report stops nobody: it is said, and shows everywhere.
+local function passed(source, report, force)
+  if not report.hash or not report.ok and statement.is_needed() and not force then
     return nil, "the gate refuses it: " .. reports.line(report) .. (report.hash and "   (--force REASON)" or "")
   end
-  if is_red then io.stderr:write("the gate is ", reports.line(report), "\n") end
+  if not report.ok then io.stderr:write("the gate is ", reports.line(report), "\n") end
   local pack, message = packs.open(source)
   if not pack then return nil, message end
   if pack:hash() ~= report.hash then return nil, "the rules were changed while they were checked: try again" end
-  local stored
-  stored, message = pack:store()
+  return pack
+end
+
+-- Signs and stores a pack: true and its signed statement (nil where nobody can sign, and nobody has to); or nil and why
+-- not.
+local function store(pack, report, about)
+  local stored, message = pack:store()
   if not stored then return nil, message end
-  local sealed, _, code = sealed_of(pack, report, about)
-  if not sealed and must_sign() then
-    return nil, code == "missing" and "this host has no key to sign with: fastr rules key new" or _
+  local sealed, why, code = sealed_of(pack, report, about)
+  if sealed then
+    stored, message = pack:store(sealed)
+    return stored and true, stored and sealed or message
   end
-  stored, message = pack:store(sealed)
-  if not stored then return nil, message end
+  if not statement.is_needed() then return true end
+  return nil, code == "missing" and "this host has no key to sign with: fastr rules key new" or why
+end
+
+-- Checks, signs and stores the rules of a folder, or a stored pack. `about`: message, and `force`: why, although the
+-- gate refuses it. { pack (opened), hash, report, sealed (as above) }; or nil and why not.
+function M.prepare(source, about)
+  local report = report_of(source)
+  local pack, message = passed(source, report, about.force)
+  if not pack then return nil, message end
+  local stored, sealed = store(pack, report, about)
+  if not stored then return nil, sealed end
   return { pack = pack, hash = pack:hash(), report = report, sealed = sealed }
 end
 
@@ -70,8 +80,7 @@ end
 
 -- Who asks, for the service's record.
 local function by()
-  local name = fastr.files.read("/proc/sys/kernel/hostname") or "host"
-  return (packs.user() .. "@" .. name:gsub("[^%w_.~-]", ""))
+  return who.user() .. "@" .. who.host()
 end
 
 -- Asks the service: its reply; or nil, why not, and whether it cannot be reached.
@@ -87,7 +96,7 @@ end
 function M.send(made, about)
   local bundle = fastr.rules.stored(made.hash)
   local reply, message, away = ask("publish_for", { bundle = bundle, message = about.message, sealed = made.sealed,
-    parent = made.report.parent, report = made.report, by = by(), author = packs.user() })
+    parent = made.report.parent, report = made.report, by = by(), author = who.user() })
   return reply and true, message, away
 end
 

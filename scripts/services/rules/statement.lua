@@ -9,6 +9,18 @@ local json, null = fastr.json, fastr.json.null
 
 local HEAD = "fastr signed pack 1\n"
 
+-- Does this host take only packs that were signed with a key it trusts?
+function M.is_needed()
+  return fastr.setting("rules.signed", "false") == "true"
+end
+
+-- The signed text beside a stored pack and the id of the trusted key that signed it; nil if none lies there that holds.
+function M.kept(hash)
+  local _, sealed = fastr.rules.stored(hash)
+  local key = sealed and fastr.rules.verify(hash, sealed)
+  if key then return sealed, key end
+end
+
 -- What is said of an opened pack: `about` has author, message, and maybe parent and report (the SHA-256 of the gate's).
 function M.of(pack, about)
   local points = pack:points()

@@ -2,6 +2,7 @@
 -- line, and what is said of it.
 
 local packs = require "services.rules.packs"
+local who = require "services.rules.who"
 local words = require "services.rules.words"
 
 local M = {}
@@ -62,12 +63,12 @@ function M.begin(pack, plan)
   if not stored then return nil, message end
   local limits = plan.limits
   return packs.ask_leader(("trial rules %s %s %d %s %d %d %d"):format(pack:hash():sub(8), plan.mode, plan.share,
-    packs.user(), limits.drift, limits.errors, limits.after))
+    who.user(), limits.drift, limits.errors, limits.after))
 end
 
 -- Ends the trial on this host; nil and why not.
 function M.stop(reason)
-  return packs.ask_leader(("stop rules %s %s"):format(packs.user(), reason:gsub("%c", " ")))
+  return packs.ask_leader(("stop rules %s %s"):format(who.user(), reason:gsub("%c", " ")))
 end
 
 -- ---- in words -----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ local options = require "services.rules.options"
 local packs = require "services.rules.packs"
 local publish = require "services.rules.publish"
 local trials = require "services.rules.trials"
+local who = require "services.rules.who"
 local words = require "services.rules.words"
 
 local M = {}
@@ -46,7 +47,7 @@ end
 
 -- On all hosts, or on this one if the service is away.
 local function go(pack, source, plan, given)
-  local about = { message = given.reason or "activated by " .. packs.user(), reason = given.force or given.reason,
+  local about = { message = given.reason or "activated by " .. who.user(), reason = given.force or given.reason,
     force = given.force }
   local made, message = publish.prepare(source, about)
   if not made then return false, message end

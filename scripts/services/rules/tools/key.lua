@@ -2,7 +2,7 @@
 
 local keys = require "services.rules.keys"
 local options = require "services.rules.options"
-local packs = require "services.rules.packs"
+local who = require "services.rules.who"
 
 local M = {}
 
@@ -13,7 +13,7 @@ M.usage = {
 }
 
 local function made(name)
-  local key, message = keys.new(name or packs.user())
+  local key, message = keys.new(name or who.user())
   if not key then return false, message end
   print(key.line)
   io.stderr:write(("made the key %s; on hosts that are to trust it: fastr rules key trust FILE, with this line in it\n")

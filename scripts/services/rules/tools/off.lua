@@ -3,6 +3,7 @@
 
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
+local who = require "services.rules.who"
 local words = require "services.rules.words"
 
 local M = {}
@@ -57,7 +58,7 @@ function M.main(arguments)
     for _, entry in ipairs(list) do
       if entry.rule == given.rule then return nil, given.rule .. " is off already: " .. entry.reason end
     end
-    list[#list + 1] = { rule = given.rule, reason = given.reason, by = packs.user(), at = fastr.time.now() }
+    list[#list + 1] = { rule = given.rule, reason = given.reason, by = who.user(), at = fastr.time.now() }
     return list
   end, ("off %s: %s"):format(given.rule, given.reason))
 end

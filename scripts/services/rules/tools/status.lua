@@ -5,6 +5,7 @@ local keys = require "services.rules.keys"
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
 local reports = require "services.rules.reports"
+local statement = require "services.rules.statement"
 local trials = require "services.rules.trials"
 local words = require "services.rules.words"
 
@@ -18,8 +19,7 @@ M.usage = {
 
 -- Who signed a pack: "ID NAME", if this host trusts him; else nil.
 local function signer(hash)
-  local _, sealed = fastr.rules.stored(hash)
-  local id = sealed and fastr.rules.verify(hash, sealed)
+  local _, id = statement.kept(hash)
   for _, key in ipairs(id and keys.trusted() or {}) do
     if key.id == id then return id .. " " .. key.name end
   end
