@@ -26,6 +26,23 @@ function M.traces(before, after, words)
   end
 end
 
+local function has_rule(trace, rule)
+  for _, entry in ipairs(trace) do
+    if entry.rule == rule then return true end
+  end
+  return false
+end
+
+-- A difference of traces, told of the rule that one of them lacks rather than of two rules that have nothing to do with
+-- each other.
+local function of_one_rule(found, before, after)
+  local old, new = found.before, found.after
+  if not old or not new or old.rule == new.rule then return found end
+  if not has_rule(before, new.rule) then return { index = found.index, after = new } end
+  if not has_rule(after, old.rule) then return { index = found.index, before = old } end
+  return found
+end
+
 -- ---- field by field -----------------------------------------------------------------------------------------------
 
 -- The fields by name; those that hold more come first, for they say more closely what is other.
@@ -97,6 +114,7 @@ function M.decisions(before, after)
   local trace = M.traces(before.trace, after.trace)
   local first = not trace and M.fields(but_pack(before), but_pack(after)) or nil
   if not trace and not first then return nil end
+  trace = trace and of_one_rule(trace, before.trace, after.trace)
   return { delta = after.total - before.total, lines = lines(before, after), trace = trace, first = first }
 end
 

@@ -119,19 +119,20 @@ end
 
 -- "431 real orders: 31 change, -212.40 GBP (-0.9 %)"; `what` for things of another kind, "golden cart".
 function M.line(tally, what)
-  local text = ("%s %ss: "):format(words.count(tally.orders), what or "real order")
+  local text = words.many(tally.orders, what or "real order") .. ": "
   if tally.failed > 0 then
     local first = tally.failures[1]
     text = text .. ("%s FAIL, %s %s: %s; "):format(words.count(tally.failed), what or "order", first.number,
       first.message)
   end
   if tally.changed == 0 then return text .. "none changes" end
-  return text .. ("%s change, %s"):format(words.count(tally.changed), money(tally))
+  return text .. ("%s %s, %s"):format(words.count(tally.changed), tally.changed == 1 and "changes" or "change",
+    money(tally))
 end
 
 -- "2 golden carts accepted, -1.20 GBP (-0.3 %)"
 function M.accepted(tally)
-  return ("%s golden carts accepted, %s"):format(words.count(tally.changed), money(tally))
+  return ("%s accepted, %s"):format(words.many(tally.changed, "golden cart"), money(tally))
 end
 
 local function show_each(title, list)

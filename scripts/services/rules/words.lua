@@ -21,6 +21,11 @@ function M.count(n)
   return head .. tail:gsub("%d%d%d", ",%0")
 end
 
+-- "1 order", "4,200 orders"
+function M.many(n, what)
+  return ("%s %s%s"):format(M.count(n), what, n == 1 and "" or "s")
+end
+
 function M.hash(text)
   return text:gsub("^sha256:", ""):sub(1, 7)
 end

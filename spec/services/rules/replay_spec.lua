@@ -184,9 +184,19 @@ describe("fastr rules impact", function()
     assert.equal(61, #rows)
   end)
 
+  it("tells of the rule that one version lacks, not of two that have nothing to do with each other", function()
+    local compare, words = require "services.rules.compare", require "services.rules.words"
+    local old = { total = 900, lines = {}, trace = { { rule = "ten_off", outcome = "applied", amount = 100 } } }
+    local new = { total = 890, lines = {}, trace = {
+      { rule = "mugs", outcome = "applied", amount = 10 }, old.trace[1] } }
+    local function reason(before, after) return words.parting(compare.decisions(before, after).trace, "GBP") end
+    assert.equal("mugs: takes no part; now applied -0.10", reason(old, new))
+    assert.equal("mugs: applied -0.10; now takes no part", reason(new, old))
+  end)
+
   it("finds none for a version that priced none, and refuses what is no hash", function()
     save(orders)
-    assert.truthy(promise(0, "impact abcdef --against " .. folder):find("^0 orders were priced by abcdef"))
+    assert.truthy(promise(0, "impact abcdef --against " .. folder):find("^no placed order was priced by abcdef"))
     assert.truthy(promise(2, "impact yesterday --against " .. folder):find("'yesterday' is no hash", 1, true))
   end)
 end)

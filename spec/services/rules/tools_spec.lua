@@ -364,7 +364,7 @@ describe("fastr rules replay", function()
     save_orders(orders)
     local code, said = rules("replay --orders " .. home .. "/orders")
     assert.equal(0, code, said)
-    assert.truthy(said:find(#orders .. " orders by 1 packs: every one as it was", 1, true), said)
+    assert.truthy(said:find(#orders .. " orders by 1 pack: every one as it was", 1, true), said)
   end)
 
   it("exits with 1 and names the order when one digit of its stored facts is another", function()

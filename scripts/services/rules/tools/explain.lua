@@ -52,8 +52,10 @@ end
 
 -- ---- the explanation ----------------------------------------------------------------------------------------------
 
--- What spending more would give: free delivery, then promotions.
-local function thresholds(pack, facts, decision)
+-- What spending more would give: free delivery, then promotions. Nothing of an order: it is placed.
+local function thresholds(subject, pack, decision)
+  if subject.kind == "order" then return array {} end
+  local facts = subject.facts
   local list, chosen = array {}, facts.shipping and facts.shipping[1]
   local answer = pack:decide("shipping.options", facts)
   local option = answer and explain.free_option(answer.options, chosen and chosen.method)
@@ -80,7 +82,7 @@ local function explained(subject, pack)
     tax_included_total = decision.tax_included_total, lines = array(decision.lines),
     shipping = array(decision.shipping), coupons = array(decision.coupons),
     discounts = array(explain.discounts(decision.trace, decision.currency)),
-    thresholds = thresholds(pack, subject.facts, decision), rules = rules }
+    thresholds = thresholds(subject, pack, decision), rules = rules }
 end
 
 -- ---- in words -----------------------------------------------------------------------------------------------------

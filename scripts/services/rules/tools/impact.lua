@@ -47,8 +47,9 @@ local function show(given, tally, list)
     tally.every = list
     return print(fastr.json.encode(tally))
   end
-  print(("%s orders were priced by %s; by %s:"):format(words.count(tally.orders), words.hash(given.hash),
-    words.hash(tally.pack)))
+  if tally.orders == 0 then return print("no placed order was priced by " .. words.hash(given.hash)) end
+  print(("%s %s priced by %s; by %s:"):format(words.many(tally.orders, "order"), tally.orders == 1 and "was" or "were",
+    words.hash(given.hash), words.hash(tally.pack)))
   report.show(tally)
 end
 

@@ -50,8 +50,8 @@ local function show_proof(proof)
     io.stderr:write(("%s of %s orders are not as they were\n"):format(words.count(proof.failed),
       words.count(proof.orders)))
   else
-    print(("%s orders by %d packs: every one as it was, bit for bit   %s"):format(words.count(proof.orders),
-      #proof.packs, speed(proof.orders, proof.ms)))
+    print(("%s by %s: every one as it was, bit for bit   %s"):format(words.many(proof.orders, "order"),
+      words.many(#proof.packs, "pack"), speed(proof.orders, proof.ms)))
   end
 end
 

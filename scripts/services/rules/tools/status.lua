@@ -45,7 +45,8 @@ end
 
 local function show(report)
   print(("live     %s   by %s, since %s"):format(words.hash(report.live), report.by, report.since))
-  print("gate     " .. reports.line(report.gate))
+  local checks = report.disk == report.live and "" or " " .. report.live
+  print("gate     " .. (report.gate and reports.line(report.gate) or "not checked yet: fastr rules check" .. checks))
   print("signed   " .. (report.signed_by and "by " .. report.signed_by or "by nobody whom this host trusts"))
   if report.previous then print(("before   %s   fastr rules rollback"):format(words.hash(report.previous))) end
   if report.disk ~= report.live then
@@ -59,7 +60,7 @@ local function show(report)
     print(("off      %s: %s   fastr rules on %s"):format(entry.rule, entry.reason, entry.rule))
   end
   for _, master in ipairs(report.masters) do
-    print(("  %-16s %d workers   %s%s"):format(master.name, master.workers,
+    print(("  %-16s %s   %s%s"):format(master.name, words.many(master.workers, "worker"),
       master.live == fastr.json.null and "does not answer" or words.hash(master.live),
       master.live ~= report.live and "   DIFFERS" or ""))
   end
