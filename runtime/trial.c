@@ -35,6 +35,7 @@ uint64_t fastr_trial_begin(struct fastr_trial *trial, const struct fastr_trial_p
 {
     uint64_t sequence = trial->sequence + 1;
     atomic_store(&trial->word, 0);
+    atomic_thread_fence(memory_order_release); /* who sees any of what follows sees that the word is another */
     memset(trial, 0, sizeof *trial);
     trial->size = sizeof *trial;
     trial->plan = *plan;
@@ -61,6 +62,7 @@ uint64_t fastr_trial_read(const struct fastr_trial *trial, struct fastr_trial_pl
     do { /* the plan is only written while the word is 0, and no word comes twice */
         word = atomic_load(&trial->word);
         *plan = trial->plan;
+        atomic_thread_fence(memory_order_acquire); /* the plan is read before the word is looked at again */
     } while (word != atomic_load(&trial->word));
     return word;
 }

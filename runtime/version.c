@@ -219,8 +219,12 @@ const char *fastr_versions_store(void)
 
 static struct entry *find_entry(const char *name, struct fastr_err *err)
 {
-    flock(file_fd, LOCK_EX);
     struct entry *found = NULL;
+    if (strlen(name) >= sizeof found->name) { /* cut, it would be found nowhere, and take every place */
+        fastr_fail(err, "invalid", "the name %.40s... is longer than %zu bytes", name, sizeof found->name - 1);
+        return NULL;
+    }
+    flock(file_fd, LOCK_EX);
     for (int i = 0; i < LINES && !found; i++) {
         struct entry *entry = &file->entries[i];
         if (!entry->name[0])
@@ -318,6 +322,7 @@ uint64_t fastr_line_live(const struct fastr_line *line, char hash[65])
     do { /* a slot is only ever rewritten after `live` has moved on, so an unmoved word means an unmixed hash */
         live = atomic_load(&line->entry->live);
         snprintf(hash, 65, "%.64s", live ? line->entry->slots[live & 0xff].hash : "");
+        atomic_thread_fence(memory_order_acquire);
     } while (live != atomic_load(&line->entry->live));
     return live >> 8;
 }
@@ -450,7 +455,7 @@ static void meet_candidate(struct fastr_line *line)
     line->trial_seen = fastr_trial_read(line->trial, &plan);
     line->against = plan.against;
     line->candidate = NULL;
-    if (!line->trial_seen)
+    if (!line->trial_seen || !fastr_trial_is_sound(line->trial)) /* overwritten, and about to be healed: see kept.h */
         return;
     line->candidate = fastr_line_warm(line, plan.hash);
     if (!line->candidate)
@@ -521,7 +526,9 @@ static void tidy_line(struct fastr_line *line, void (*cancel)(struct fastr_versi
         if (version->refs && version->left_us && now - version->left_us > DRAIN_US) {
             fastr_log(FASTR_WARN, "%d tasks still use version %.12s of %s after 60 s: cancelled", version->refs,
                       fastr_version_hash(version), line->entry->name);
-            cancel(version); /* whose replies may let others begin, and they catch up */
+            cancel(version); /* whose replies may let others begin, and they catch up: then the list is another */
+            if (*at != version)
+                return; /* the rest is tidied the next time */
         }
         if (kept >= WARM && version != line->current && version != line->candidate && version->refs == 0) {
             *at = version->next;
@@ -711,11 +718,12 @@ int fastr_line_pardon(struct fastr_line *line, const char *hash, struct fastr_er
 struct fastr_version *fastr_line_before(struct fastr_line *line)
 {
     struct fastr_err err;
+    char hash[65]; /* of its own: the slot is shared with who may write it */
     uint64_t live = atomic_load(&line->entry->live);
-    int back = live ? slot_before(line->entry, live) : -1;
+    int back = live && is_sound(line->entry) ? slot_before(line->entry, live) : -1;
     if (back < 0)
         return NULL;
-    const char *hash = line->entry->slots[back].hash;
+    snprintf(hash, sizeof hash, "%.64s", line->entry->slots[back].hash);
     struct fastr_version *version = fastr_line_warm(line, hash);
     return version ? version : build(line, hash, &err);
 }

@@ -37,8 +37,8 @@ static int remove_folder(void **state) {
 
 static const struct fastr_builder builder = {.line = "rules"};
 
-/* Opens the file, and a line in it, in another process: "" or why not. */
-static const char *opened(void) {
+/* Opens the file, and a line of this name in it, in another process: "" or why not. */
+static const char *opened_for(const char *name) {
     static char text[sizeof((struct fastr_err *)0)->text];
     struct fastr_err err = {{0}, {0}};
     int ends[2], status;
@@ -46,7 +46,7 @@ static const char *opened(void) {
     pid_t pid = fork();
     if (pid == 0) {
         if (fastr_versions_open(var, &err) == 0)
-            fastr_line_open("rules", &builder, &err);
+            fastr_line_open(name, &builder, &err);
         _exit(write(ends[1], err.text, sizeof err.text) < 0);
     }
     close(ends[1]);
@@ -55,6 +55,10 @@ static const char *opened(void) {
     assert_int_equal(sizeof text, read(ends[0], text, sizeof text));
     close(ends[0]);
     return text;
+}
+
+static const char *opened(void) {
+    return opened_for("rules");
 }
 
 static void damage(off_t at, const void *bytes, size_t length) {
@@ -74,6 +78,15 @@ static void a_cut_file_is_filled_up(void **state) {
     assert_string_equal("", opened());
     assert_int_equal(0, truncate(path, 300));
     assert_string_equal("", opened());
+}
+
+static void a_name_too_long_is_refused_and_takes_no_place(void **state) {
+    char name[NAME + 1];
+    memset(name, 'n', NAME);
+    name[NAME] = '\0';
+    assert_non_null(strstr(opened_for(name), "is longer than 63 bytes"));
+    assert_string_equal("", opened());
+    assert_string_equal("", opened_for(name + 1));
 }
 
 static void a_foreign_file_is_refused(void **state) {
@@ -166,6 +179,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_missing_or_empty_file_begins_anew, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_cut_file_is_filled_up, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(a_name_too_long_is_refused_and_takes_no_place, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_foreign_file_is_refused, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(a_live_word_that_leads_nowhere_is_refused, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(texts_without_an_end_are_refused, make_folder, remove_folder),
