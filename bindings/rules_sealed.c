@@ -9,7 +9,7 @@
 
 #include "runtime/json.h"
 
-enum { TEXT_MAX = 64 * 1024, LINE_MAX_BYTES = 512 };
+enum { TEXT_MAX = 64 * 1024, NAME_MAX_BYTES = 512 };
 
 static const char head[] = "fastr signed pack 1\n";
 
@@ -71,7 +71,7 @@ static int parse(struct sealed *sealed, const char *text, size_t length, struct 
 
 /* Is the line "ed25519 BASE64URL NAME", and all of it? What `fastr rules key list` does not show is not trusted either. */
 static bool read_key(const char *line, char text[64]) {
-    char name[LINE_MAX_BYTES], more;
+    char name[NAME_MAX_BYTES], more;
     return strchr(line, '\n') && sscanf(line, " ed25519 %63s %511s %c", text, name, &more) == 2;
 }
 
@@ -93,11 +93,12 @@ static struct evp_pkey_st *key_of_line(const char *line, const char *id) {
 
 /* The trusted key of this id; NULL with `err`. */
 static struct evp_pkey_st *trusted(const char *id, struct fastr_err *err) {
-    char *path = fastr_format("%s/secrets/rules_trusted", fastr_setting("var", "var")), line[LINE_MAX_BYTES];
+    char *path = fastr_format("%s/secrets/rules_trusted", fastr_setting("var", "var")), *line = NULL;
+    size_t room = 0;
     FILE *file = fopen(path, "re");
     struct evp_pkey_st *key = NULL;
     int reason = errno;
-    while (file && !key && fgets(line, sizeof line, file))
+    while (file && !key && getline(&line, &room, file) > 0) /* however long: the end of one is no line of its own */
         key = key_of_line(line, id);
     if (!key && !file && reason != ENOENT)
         fastr_fail(err, "unavailable", "cannot read %s: %s", path, strerror(reason));
@@ -106,6 +107,7 @@ static struct evp_pkey_st *trusted(const char *id, struct fastr_err *err) {
                    "signed with the key %s, which this host does not trust (fastr rules key trust)", id);
     if (file)
         fclose(file);
+    free(line);
     free(path);
     return key;
 }

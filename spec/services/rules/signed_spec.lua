@@ -96,7 +96,7 @@ describe("a host with rules.signed", function()
     edit "trusted in part"
     publish()
     for _, bad in ipairs { ada:match("^(ed25519 %S+)") .. "\n", ada .. " and more\n", ada, "# " .. ada .. "\n",
-      ada:sub(1, -8) .. "\n", ("x"):rep(512) .. ada .. "\n", "\27\0garbage\n" } do
+      ada:sub(1, -8) .. "\n", ("x"):rep(511) .. ada .. "\n", "\27\0garbage\n" } do
       h:write("var/secrets/rules_trusted", bad)
       refused("reload rules", "which this host does not trust")
     end
