@@ -208,11 +208,12 @@ void fastr_rules_trial_answered(lua_State *L, const struct fastr_rules_trial *tr
 
 /* ---- comparing ---- */
 
+/* A field's number; 0 for what is none within 2^53 - 1, which no amount is past. */
 static int64_t number_of(const char *name) {
     lua_getfield(bench, -1, name);
-    int64_t number = (int64_t)lua_tonumber(bench, -1);
+    double number = lua_tonumber(bench, -1);
     lua_pop(bench, 1);
-    return number;
+    return fabs(number) <= 9007199254740991.0 ? (int64_t)number : 0;
 }
 
 /* Pushes entry `i` of the list `name` of the answer at `at`; false, with nothing pushed, past its end. */

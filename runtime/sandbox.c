@@ -788,7 +788,7 @@ static int check_texts(const struct fastr_bundle *bundle, struct fastr_err *err)
         if (*text == '\033')
             return fastr_fail(err, "invalid", "%s:1: is bytecode; rules are text", fastr_bundle_name(bundle, i));
         for (size_t length; text < end; text += length) {
-            length = *text > 0 ? 1 : *text ? fastr_utf8_length(text, end) : 0;
+            length = *text && !(*text & 0x80) ? 1 : *text ? fastr_utf8_length(text, end) : 0;
             if (!length)
                 return fastr_fail(err, "invalid", "%s:%d: is not UTF-8 text", fastr_bundle_name(bundle, i), line);
             line += *text == '\n';
