@@ -104,6 +104,22 @@ static void answer_error(struct bufferevent *client, const char *error)
     fastr_buffer_free(&out);
 }
 
+static void answer_ok(struct bufferevent *client)
+{
+    if (client)
+        bufferevent_write(client, "{\"ok\":true}\n", 12);
+}
+
+/* What is live now, or on trial or prepared, and how long that took. */
+static void answer_done(struct bufferevent *client, const char *hash, uint64_t began_us)
+{
+    struct fastr_buffer out = {0};
+    fastr_buffer_format(&out, "{\"ok\":true,\"hash\":\"%s\",\"us\":%llu}\n", hash,
+                        (unsigned long long)(fastr_clock_us() - began_us));
+    answer(client, &out);
+    fastr_buffer_free(&out);
+}
+
 /* All have acknowledged: the one store for which it was done. */
 static int store(struct operation *operation, struct fastr_err *err)
 {
@@ -142,30 +158,28 @@ static void log_operation(const struct operation *operation)
                   is_refused ? ": " : "", operation->error);
 }
 
+static void free_operation(struct operation *operation)
+{
+    struct operation **at = &operations;
+    while (*at != operation)
+        at = &(*at)->next;
+    *at = operation->next;
+    event_free(operation->timer);
+    free(operation);
+}
+
 static void finish_operation(struct operation *operation)
 {
     struct fastr_err err;
     if (!operation->error[0] && store(operation, &err))
         snprintf(operation->error, sizeof operation->error, "%s", err.text);
-    if (operation->error[0]) {
+    if (operation->error[0])
         answer_error(operation->client, operation->error);
-    } else {
-        struct fastr_buffer out = {0};
-        fastr_buffer_format(&out, "{\"ok\":true,\"hash\":\"%s\",\"us\":%llu}\n", operation->hash,
-                            (unsigned long long)(fastr_clock_us() - operation->began_us));
-        answer(operation->client, &out);
-        fastr_buffer_free(&out);
-    }
+    else
+        answer_done(operation->client, operation->hash, operation->began_us);
     log_operation(operation);
     note_operation(operation);
-    for (struct operation **at = &operations; *at; at = &(*at)->next) {
-        if (*at == operation) {
-            *at = operation->next;
-            break;
-        }
-    }
-    event_free(operation->timer);
-    free(operation);
+    free_operation(operation);
 }
 
 static void check_operation(struct operation *operation)
@@ -641,11 +655,7 @@ static void command_rollback(struct bufferevent *client, const char *line_name, 
         answer_error(client, err.text);
         return;
     }
-    struct fastr_buffer out = {0};
-    fastr_buffer_format(&out, "{\"ok\":true,\"hash\":\"%s\",\"us\":%llu}\n", hash,
-                        (unsigned long long)(fastr_clock_us() - began));
-    answer(client, &out);
-    fastr_buffer_free(&out);
+    answer_done(client, hash, began);
     fastr_log(FASTR_INFO, "rolled back %s to %.12s by %s", line_name, hash, by);
     note(line_name, "rollback", hash, by, reason, 0);
 }
@@ -701,7 +711,7 @@ static void command_stop(struct bufferevent *client, const char *line_name, cons
         answer_error(client, err.text);
         return;
     }
-    answer(client, &(struct fastr_buffer){"{\"ok\":true}\n", 12, 13});
+    answer_ok(client);
     fastr_log(FASTR_INFO, "the trial of %s was stopped by %s: %s", line_name, by, reason);
     note(line_name, "stop", "", by, reason, 0);
 }
@@ -711,11 +721,10 @@ static void command_pardon(struct bufferevent *client, const char *line_name, co
 {
     struct fastr_line *line = fastr_line_find(line_name);
     struct fastr_err err = {"invalid", "no such line"};
-    struct fastr_buffer ok = {"{\"ok\":true}\n", 12, 13};
     if (!line || fastr_line_pardon(line, hash, &err))
         answer_error(client, err.text);
     else
-        answer(client, &ok);
+        answer_ok(client);
 }
 
 static void begin_end(void);
@@ -755,7 +764,7 @@ static void obey(struct bufferevent *client, const char *command)
     } else if (sscanf(command, "pardon %79s %71s", line, hash) == 2) {
         command_pardon(client, line, hash);
     } else if (!strcmp(command, "drain")) {
-        answer(client, &(struct fastr_buffer){"{\"ok\":true}\n", 12, 13});
+        answer_ok(client);
         begin_end();
     } else {
         answer_error(client, "unknown command or line");
