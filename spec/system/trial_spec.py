@@ -61,6 +61,16 @@ class ACanary(unittest.TestCase):
         # The order was decided by rules that were never live: they are kept all the same, and prove it.
         self.assertRegex(said(0, "replay", "--since", order["placed_at"]), "bit for bit")
 
+    def test_is_refused_at_once_while_another_runs_and_written_down_nowhere(self):
+        first = self.try_discount(20, "--canary", "5%")
+        with copied("scripts/rules") as rules:
+            edit(rules + "/definitions/promotions.lua", 'type = "order_percent", value = 10', 'type = "order_percent", value = 30')
+            refused = said(1, "activate", rules, "--canary", "5%")
+        self.assertIn(f"a trial of {first[7:14]} runs", refused)
+        self.assertIn("is what is live", said(1, "activate", "scripts/rules", "--canary", "5%"))
+        said(0, "stop", "--reason", "seen enough")
+        self.assertEqual((first[7:], False), (trial()["hash"], trial()["running"]))
+
     def test_that_overcharges_stops_itself_and_nobody_is_refused(self):
         sku, live = product(), total_of(cart(QUANTITY))
         self.try_discount(5, "--canary", "50%")
@@ -80,7 +90,7 @@ class ACanary(unittest.TestCase):
         self.assertEqual({live}, {total_of(must(200, "GET", "/carts/" + made)) for made, _ in carts})
         worst = now["worst"][0]
         self.assertEqual((f"{sku} x {QUANTITY}"[:47], "ten_off_over_150", 1000), (worst["line"], worst["rule"], worst["delta"]))
-        self.assertIn("stopped itself: dearer by", said(0, "status"))
+        self.assertRegex(said(0, "status"), r"stopped itself: dearer by \d+\.\d\d GBP in 20 decisions")
         self.assertIn("stopped itself: dearer by", fastr("status")[1])
 
 

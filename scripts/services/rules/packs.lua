@@ -60,6 +60,25 @@ local function fetch(hash)
   return fastr.rules.keep(hash, reply.bundle)
 end
 
+local SHORT = 7 -- digits of a hash, as it is shown
+
+-- "sha256:cd7e5a6", as hashes are shown, is the stored pack that begins so: its whole name, or nil and why there is no
+-- such one. Anything else is returned as it is.
+local function whole(source)
+  local start = source:match("^sha256:(%x+)$")
+  if not start or #start >= 64 then return source end
+  if #start < SHORT then return nil, ("%s: %d digits of a hash are needed, or more"):format(source, SHORT) end
+  local found
+  for _, name in ipairs(fastr.files.list(fastr.setting("var", "var") .. "/packs") or {}) do
+    if #name == 64 and name:sub(1, #start) == start then
+      if found then return nil, ("the hashes of several packs begin with %s: give more of it"):format(start) end
+      found = "sha256:" .. name
+    end
+  end
+  return found, ("no pack on this host has a hash that begins with %s; one of the rules service needs all 64 digits")
+    :format(start)
+end
+
 -- A pack of this host's, or, if it is named by a hash and not here, of the rules service.
 local function open(source)
   local pack, message, code = fastr.rules.open(source)
@@ -72,7 +91,9 @@ end
 -- An opened pack, proved by its examples if `proved`: pack, examples; or nil and the message as people are shown it.
 function M.open(source, proved)
   source = source or M.folder()
-  local pack, message = open(source)
+  local name, unknown = whole(source)
+  if not name then return nil, unknown end
+  local pack, message = open(name)
   if not pack then return nil, M.shown(message, source) end
   if not proved then return pack end
   local examples

@@ -66,6 +66,17 @@ function M.begin(pack, plan)
     who.user(), limits.drift, limits.errors, limits.after))
 end
 
+-- Why no trial of that pack can begin on this host, or nil: it would be written down for all hosts and refused on each.
+function M.hindrance(hash)
+  local live = packs.live()
+  if not live then return nil end
+  if live.hash == hash then return words.hash(hash) .. " is what is live" end
+  local trial = live.trial
+  if not trial or not trial.running or "sha256:" .. trial.hash == hash then return nil end
+  return ("a trial of %s runs, begun by %s: fastr rules stop --reason TEXT ends it"):format(words.hash(trial.hash),
+    trial.by)
+end
+
 -- Ends the trial on this host; nil and why not.
 function M.stop(reason)
   return packs.ask_leader(("stop rules %s %s"):format(who.user(), reason:gsub("%c", " ")))
@@ -112,10 +123,17 @@ local function counted(trial)
   return text
 end
 
+-- "2000 minor units of GBP" -> "20.00 GBP": the runtime, which ends a trial, knows no currency's places.
+local function in_money(text)
+  return (text:gsub("(%d+) minor units of (%u%u%u)", function(minor, currency)
+    return words.amount(tonumber(minor), currency) .. " " .. currency
+  end))
+end
+
 -- How it stands, in a few words: "runs", or "stopped itself: REASON", "over: REASON".
 function M.state(trial)
   if trial.running then return "runs" end
-  return (trial.breach and "stopped itself: " or "over: ") .. trial.reason
+  return (trial.breach and "stopped itself: " or "over: ") .. in_money(trial.reason)
 end
 
 -- The lines of a report.

@@ -124,6 +124,15 @@ it("a pack that does not hold changes nothing, and the line is shown", function(
   assert.equal(18000, price().total)
 end)
 
+it("a stored version is named by the beginning of its hash, as it is shown, if only one begins so", function()
+  local live = fastr.json.decode(rules("status --json")).live
+  assert.truthy(rules("check sha256:" .. live:sub(8, 14)):find("^ok"))
+  local said = rules("activate sha256:" .. live:sub(8, 13), 1)
+  assert.truthy(said:find("7 digits of a hash are needed, or more", 1, true), said)
+  said = rules("activate sha256:0000000", 1)
+  assert.truthy(said:find("no pack on this host has a hash that begins with 0000000", 1, true), said)
+end)
+
 it("a promotion that is switched off is off at once, says why, and comes back", function()
   rules("off ten_off_over_150 --reason 'it costs too much'")
   local priced = price()

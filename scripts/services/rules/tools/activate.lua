@@ -47,6 +47,8 @@ end
 
 -- On all hosts, or on this one if the service is away.
 local function go(pack, source, plan, given)
+  local hindrance = plan and trials.hindrance(pack:hash())
+  if hindrance then return false, hindrance end
   local about = { message = given.reason or "activated by " .. who.user(), reason = given.force or given.reason,
     force = given.force }
   local made, message = publish.prepare(source, about)
