@@ -6,6 +6,7 @@ Takes the rows to run, --quick and --rounds N; the addresses come from the envir
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -19,7 +20,7 @@ import replay
 import report
 from measure import Counted, Failed, Server
 
-ROOT, VAR = os.getcwd(), os.environ["VAR"]
+VAR = os.environ["VAR"]
 FOLDER = os.path.join(VAR, "bench")
 CONNECTIONS = 32
 PATHS = {"fixed": "/api/v1/bench/hello", "redis": "/api/v1/bench/cached/", "replica": "/api/v1/bench/products/",
@@ -85,16 +86,11 @@ def redis(*words):
 
 
 def scripts():
-    """fastr's scripts with the bench service among them: links, so that the measured code is the checkout's."""
+    """The checkout's scripts with the bench service among them: copies, as a version is not made of links."""
     folder = os.path.join(FOLDER, "scripts")
-    os.makedirs(os.path.join(folder, "services"), exist_ok=True)
-    links = {name: os.path.join(ROOT, "scripts", name) for name in os.listdir("scripts") if name != "services"}
-    for name in os.listdir("scripts/services"):
-        links["services/" + name] = os.path.join(ROOT, "scripts/services", name)
-    links["services/bench"] = os.path.join(ROOT, "bench/service")
-    for name, target in links.items():
-        if not os.path.lexists(os.path.join(folder, name)):
-            os.symlink(target, os.path.join(folder, name))
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree("scripts", folder)
+    shutil.copytree("bench/service", os.path.join(folder, "services/bench"))
     return folder
 
 
@@ -109,8 +105,9 @@ def fastr_env(number):
     return {"FASTR_NAME": f"bench{number}", "FASTR_LISTEN": f"127.0.0.1:{port(number)}", "FASTR_SCRIPTS": scripts()}
 
 
-def start_fastr():
-    return Server("fastr", port(0), ["bin/fastr", "serve", "bench", "rules"], "/readyz", fastr_env(0), True, log("fastr"))
+def start_fastr(env=None):
+    return Server("fastr", port(0), ["bin/fastr", "serve", "bench", "rules"], "/readyz", {**fastr_env(0), **(env or {})}, True,
+                  log("fastr"))
 
 
 def start_counted():
@@ -252,7 +249,7 @@ def main():
     if "decision" in options.rows:
         text += report.decision(decision.measure_cases(FOLDER, options), decision.CASES)
     if "reload" in options.rows:
-        text += reload.table(reload.measure_all(FOLDER, start_fastr(), PATHS["quote"], SCRIPTS["quote"], options))
+        text += reload.table(reload.measure_all(FOLDER, start_fastr, PATHS["quote"], SCRIPTS["quote"], options))
     if "replay" in options.rows:
         text += replay.table(replay.measure_all(FOLDER, options))
     if "checkout" in options.rows:
