@@ -1,7 +1,8 @@
 /* host.c: fastr.host: for a service that acts for the whole host: what it asks the master that leads it, and being the
- * one process that does. Leans on runtime/control.h.
+ * one process that does; and which processes of this host have ended. Leans on runtime/control.h.
  *
  *   if fastr.host.lead("rules-agent") then fastr.host.ask("status") end */
+#include <dirent.h>
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
@@ -12,15 +13,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "bindings/util.h"
 #include "runtime/control.h"
 #include "runtime/json.h"
 
-enum { ANSWER_S = 15, LEADS_MAX = 8 };
+enum { ANSWER_S = 15, LEADS_MAX = 8, LIFE_DIGITS = 32, LIFE_KEPT_S = 3600 };
 
 /* ---- asking ------------------------------------------------------------------------------------------------------ */
 
@@ -172,7 +176,106 @@ static int l_tell(lua_State *L) {
     return 1;
 }
 
-static const luaL_Reg functions[] = {{"ask", l_ask}, {"lead", l_lead}, {"tell", l_tell}, {NULL, NULL}};
+/* ---- lives -------------------------------------------------------------------------------------------------------
+ *
+ * A process that wants to be missed holds a lock on var/run/LIFE.life from the first time that it is asked for its name
+ * until it ends: the kernel lets go of it then, however it ends, and never before. So who can take the lock of a file
+ * that is there knows that nobody works under that name any more. A file that is not there proves nothing: the life is
+ * another host's, for var is one host's own. */
+
+static char own_life[LIFE_DIGITS + 1]; /* "" until asked for; its lock is held by a descriptor that is never closed */
+
+static char *life_path(const char *life) {
+    return fastr_format("%s/run/%s.life", fastr_setting("var", "var"), life);
+}
+
+static bool is_life(const char *text, size_t length) {
+    return length == LIFE_DIGITS && strspn(text, "0123456789abcdef") >= LIFE_DIGITS;
+}
+
+/* Shared, so that two who look at once do not take each other for the one who lives. */
+static bool has_ended(int fd) {
+    return flock(fd, LOCK_SH | LOCK_NB) == 0;
+}
+
+/* The file of a life that ended more than LIFE_KEPT_S ago, when no lease of it can still last, is removed. */
+static void sweep_life(const char *path) {
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    if (fstat(fd, &info) == 0 && info.st_mtime + LIFE_KEPT_S < time(NULL) && has_ended(fd))
+        unlink(path);
+    close(fd);
+}
+
+static void sweep_lives(void) {
+    char *folder = fastr_format("%s/run", fastr_setting("var", "var"));
+    DIR *run = opendir(folder);
+    free(folder);
+    for (struct dirent *entry; run && (entry = readdir(run));) {
+        const char *dot = strchr(entry->d_name, '.');
+        if (!dot || strcmp(dot, ".life") != 0 || !is_life(entry->d_name, (size_t)(dot - entry->d_name)))
+            continue;
+        entry->d_name[LIFE_DIGITS] = '\0';
+        char *path = life_path(entry->d_name);
+        sweep_life(path);
+        free(path);
+    }
+    if (run)
+        closedir(run);
+}
+
+static int begin_life(void) {
+    unsigned char random[LIFE_DIGITS / 2];
+    char name[LIFE_DIGITS + 1];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return -1;
+    for (size_t i = 0; i < sizeof random; i++)
+        snprintf(name + 2 * i, 3, "%02x", random[i]);
+    char *path = life_path(name);
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    free(path);
+    if (fd < 0)
+        return -1;
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        close(fd);
+        return -1;
+    }
+    memcpy(own_life, name, sizeof own_life);
+    return 0;
+}
+
+/* host.life() -> the name of this process for others who may have to know that it has ended: 32 hex digits, the same at
+ * each call, never another's. Returns nil, message, "unavailable" if no file can be made below var/run. */
+static int l_life(lua_State *L) {
+    if (!own_life[0]) {
+        if (begin_life() != 0)
+            return fastr_push_error(L, "unavailable", "cannot make this process's file below var/run");
+        sweep_lives();
+    }
+    lua_pushstring(L, own_life);
+    return 1;
+}
+
+/* host.is_over(life) -> has the process that host.life() named so certainly ended? False while it lives, stopped or
+ * not, and where this host cannot know: the life is another host's, or ended long ago. Raises for what is no such
+ * name. */
+static int l_is_over(lua_State *L) {
+    size_t length;
+    const char *life = luaL_checklstring(L, 1, &length);
+    luaL_argcheck(L, is_life(life, length), 1, "32 hex digits are expected");
+    char *path = life_path(life);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    free(path);
+    lua_pushboolean(L, fd >= 0 && has_ended(fd));
+    if (fd >= 0)
+        close(fd);
+    return 1;
+}
+
+static const luaL_Reg functions[] = {{"ask", l_ask},         {"lead", l_lead}, {"tell", l_tell}, {"life", l_life},
+                                     {"is_over", l_is_over}, {NULL, NULL}};
 
 static int open_host(lua_State *L) {
     lua_newtable(L);

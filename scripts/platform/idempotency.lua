@@ -7,6 +7,10 @@
 --   saga          row(running, saga id, lease) committed first --> handler, steps idempotent by the id --> row(done)
 --                  ^ same key: 409 while the lease lasts; after a crash the handler runs again with the same saga id
 --
+-- The row of a saga names the process that runs it (fastr.host.life). Where that is known to have ended, nobody waits
+-- for the lease; where it cannot be known, as on another host, the lease decides. Two who find it so take turns at the
+-- row's lock: the first writes his own name, and the second finds a run that lives.
+--
 -- What is stored: replies (a 402 too). What is not: refusals (nothing happened, so the client may correct and send the
 -- same key again), and for sensitive routes neither body nor headers. The fingerprint is an HMAC: a plain hash of a
 -- body with a card number would tell the number.
@@ -67,12 +71,15 @@ end
 
 -- ---- rows ---------------------------------------------------------------------------------------------------------
 
-local SELECT = "select fingerprint, saga, state, status, headers, body, lease_until > $4 as alive from idempotency_keys"
+local SELECT = "select fingerprint, saga, state, status, headers, body, worker, lease_until > $4 as alive"
+  .. " from idempotency_keys"
   .. " where principal = $1 and endpoint = $2 and key = $3"
 local WHERE = " where principal = $1 and endpoint = $2 and key = $3"
 
 local function find(tx, action, suffix)
-  return tx:query(SELECT .. (suffix or ""), action.principal, action.endpoint, action.key, fastr.time.now())[1]
+  local row = tx:query(SELECT .. (suffix or ""), action.principal, action.endpoint, action.key, fastr.time.now())[1]
+  if row and row.alive and row.worker then row.alive = not fastr.host.is_over(row.worker) end
+  return row
 end
 
 local function stored_headers(headers)
@@ -182,26 +189,27 @@ end
 -- runs. nil, problem when the database says no.
 local function claim(service, route, action)
   return database.open(service.name):transaction(function(tx)
-    local saga, until_then = fastr.crypto.uuid7(), lease_end(route)
+    local saga, until_then, worker = fastr.crypto.uuid7(), lease_end(route), (fastr.host.life())
     local rows = tx:query("insert into idempotency_keys (principal, endpoint, key, fingerprint, saga, state,"
-      .. " lease_until, created_at) values ($1, $2, $3, $4, $5, 'running', $6, $7) on conflict do nothing",
-      action.principal, action.endpoint, action.key, action.fingerprint, saga, until_then, fastr.time.now())
+      .. " lease_until, created_at, worker) values ($1, $2, $3, $4, $5, 'running', $6, $7, $8) on conflict do nothing",
+      action.principal, action.endpoint, action.key, action.fingerprint, saga, until_then, fastr.time.now(), worker)
     if rows.affected == 1 then return { saga = saga } end
     local row = find(tx, action, " for update")
     if not row then return nil, problem.new("idempotency_running", RUNNING) end
     if row.fingerprint ~= action.fingerprint or row.state == "done" or row.alive then return { row = row } end
-    tx:query("update idempotency_keys set lease_until = $4" .. WHERE, action.principal, action.endpoint, action.key,
-      until_then)
+    tx:query("update idempotency_keys set lease_until = $4, worker = $5" .. WHERE, action.principal, action.endpoint,
+      action.key, until_then, worker)
     return { saga = row.saga }
   end)
 end
 
--- One statement about the row of a run that is still ours.
+-- One statement about the row of a run that is still this process's.
 local function change(service, action, sql, ...)
   local values = { n = select("#", ...), ... }
   return database.open(service.name):transaction(function(tx)
-    tx:query(sql .. WHERE .. " and state = 'running'", action.principal, action.endpoint, action.key,
-      unpack(values, 1, values.n))
+    values[values.n + 1] = (fastr.host.life())
+    tx:query(sql .. WHERE .. " and state = 'running' and worker is not distinct from $" .. values.n + 4,
+      action.principal, action.endpoint, action.key, unpack(values, 1, values.n + 1))
     return true
   end)
 end

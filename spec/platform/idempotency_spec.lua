@@ -176,6 +176,34 @@ describe("a saga", function()
     assert.equal(200, (post("saga", key)))
   end)
 
+  it("of a process of which nothing is known is left to its lease", function()
+    answer = function() error("a crash") end
+    assert.has_error(function() post("saga", key) end)
+    db:write("update idempotency_keys set lease_until = now() + interval '1 hour', worker = $2 where key = $1", key,
+      ("0"):rep(32))
+    assert.equal("idempotency_running", select(2, post("saga", key)).code)
+  end)
+
+  it("whose process has ended is taken over at once, by one of two", function()
+    answer = function() error("a crash") end
+    assert.has_error(function() post("saga", key) end)
+    local life = fastr.crypto.uuid7():gsub("-", "")
+    local path = fastr.setting("var") .. "/run/" .. life .. ".life"
+    assert(io.open(path, "w")):close() -- as a process leaves it
+    finally(function() os.remove(path) end)
+    db:write("update idempotency_keys set lease_until = now() + interval '1 hour', worker = $2 where key = $1", key,
+      life)
+    runs = 0
+    answer = function()
+      fastr.time.sleep(200)
+      return 200, { done = true }
+    end
+    local results = fastr.all { function() return post("saga", key) end, function() return post("saga", key) end }
+    assert.equal(1, runs)
+    assert.same(409 + 200, results[1][1] + results[2][1])
+    assert.same({ sagas[1] }, { sagas[2] })
+  end)
+
   it("keeps a declined payment: the same key never charges twice", function()
     answer = function() return nil, problem.new("payment_declined") end
     assert.equal(402, (post("saga", key)))

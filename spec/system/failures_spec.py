@@ -2,6 +2,7 @@
 
 Each part is stopped for real and started again, also when a spec fails. `fastr status` has to see each of them.
 """
+import concurrent.futures
 import contextlib
 import os
 import shutil
@@ -11,6 +12,7 @@ import tempfile
 import time
 import unittest
 import urllib.parse
+import uuid
 
 from support.door import api, ask, must, new_key, until
 from support.shop import PASSWORD, card, cart, customer, mails, order, owner, product, purchase, put_product, sign_in
@@ -211,6 +213,92 @@ class Auth(Case):
             self.assertEqual(order(person["token"])["status"], "paid")
         sign_in(person["email"], PASSWORD)
         self.status_is_well()
+
+
+@contextlib.contextmanager
+def stock_locked(sku):
+    """Whoever wants units of the product waits."""
+    with subprocess.Popen(["psql", "-X", "-At", PRIMARY], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        holder.stdin.write(f"begin;\nselect 'locked' from product.stock where sku = '{sku}' for update;\n")
+        holder.stdin.flush()
+        while holder.stdout.readline().strip() != "locked":
+            if holder.poll() is not None:
+                raise AssertionError("psql has ended")
+        try:
+            yield
+        finally:
+            holder.stdin.close()
+
+
+def pid_of_life(life):
+    """The process that holds the lock of var/run/LIFE.life; None if none does."""
+    inode = os.stat(f"{VAR}/run/{life}.life").st_ino
+    with open("/proc/locks", encoding="ascii") as file:
+        held = [line.split() for line in file]
+    pids = [int(words[4]) for words in held if words[1] == "FLOCK" and words[5].endswith(f":{inode}")]
+    return pids[0] if pids else None
+
+
+class ACheckout(Case):
+    """Killed while it waits for the stock: the cart is closed, and its order there, with a lease."""
+
+    def asks_until_it_ends(self, path, body, key, since):
+        """The last reply to the key, and the seconds since `since`."""
+        def ended():
+            reply = api("POST", path, body, key=key)
+            return reply if reply.status not in (409, 502, 503) else None
+        reply = until(15, "the checkout to end", ended)
+        return reply, time.monotonic() - since
+
+    def waits_in(self, table, what):
+        """The life of the process that holds this row."""
+        return until(10, "a run of " + table, lambda: psql(PRIMARY, f"select {what}"))
+
+    def test_whose_process_is_killed_is_finished_by_the_next_request_with_its_key(self):
+        sku, method, key = "SPEC-KILLED", card(), new_key()
+        product(sku)
+        shopping = cart(sku=sku)
+        path, body = f"/carts/{shopping['id']}/checkout", purchase(shopping, method)
+        with concurrent.futures.ThreadPoolExecutor(3) as shoppers:
+            with stock_locked(sku):
+                first = shoppers.submit(api, "POST", path, body, key=key)
+                runs_order = self.waits_in("orders", f"lease_worker from \"order\".orders where cart_id = '{shopping['id']}'")
+                runs_cart = self.waits_in("keys", f"worker from cart.idempotency_keys where key = '{key}' and state = 'running'")
+                self.assertEqual(api("POST", path, body, key=key).code, "idempotency_running")
+                for pid in {pid_of_life(runs_cart), pid_of_life(runs_order)}:
+                    kill(pid)
+                killed = time.monotonic()
+            retries = [shoppers.submit(self.asks_until_it_ends, path, body, key, killed) for _ in range(2)]
+            done = [retry.result() for retry in retries]
+            replies = [reply for reply, _ in done] + [first.result()]
+        for reply, seconds in done:
+            self.assertEqual((reply.status, reply.json().get("status")), (201, "paid"), reply)
+            self.assertLess(seconds, 3)
+        self.assertEqual([reply.replayed for reply in replies if reply.status == 201].count(False), 1, replies)
+        orders = f"(select id from \"order\".orders where cart_id = '{shopping['id']}')"
+        self.assertEqual(count(f"select count(*) from {orders} as o"), 1)
+        self.assertEqual(count(f"select count(*) from payment.ledger l join payment.payments p on p.id = l.payment_id "
+                               f"where p.order_id in {orders} and l.kind = 'capture' and l.state = 'succeeded'"), 1)
+
+    def test_whose_order_is_still_being_placed_when_its_own_process_has_ended_waits_for_that_order(self):
+        sku, method, key, life = "SPEC-KILLED", card(), new_key(), uuid.uuid4().hex
+        product(sku)
+        shopping = cart(sku=sku)
+        path, body = f"/carts/{shopping['id']}/checkout", purchase(shopping, method)
+        with concurrent.futures.ThreadPoolExecutor(2) as shoppers:
+            with stock_locked(sku):
+                first = shoppers.submit(api, "POST", path, body, key=key)
+                self.waits_in("orders", f"lease_worker from \"order\".orders where cart_id = '{shopping['id']}'")
+                with open(f"{VAR}/run/{life}.life", "x", encoding="ascii"): # as a process leaves it
+                    psql(PRIMARY, f"update cart.idempotency_keys set worker = '{life}' where key = '{key}'")
+                retry = shoppers.submit(api, "POST", path, body, key=key)
+                self.waits_in("keys", f"worker from cart.idempotency_keys where key = '{key}' and worker <> '{life}'")
+            os.unlink(f"{VAR}/run/{life}.life")
+            replies = [retry.result(), first.result()]
+        self.assertEqual([reply.status for reply in replies], [201, 201], replies)
+        self.assertEqual(replies[0].json()["id"], replies[1].json()["id"])
+        self.assertEqual(count(f"select count(*) from \"order\".attempts a join \"order\".orders o on o.id = a.order_id "
+                               f"where o.cart_id = '{shopping['id']}'"), 1)
 
 
 class AProcessThatStarts(Case):

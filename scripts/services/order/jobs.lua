@@ -22,6 +22,7 @@ end
 -- others: its lease ends, and it is tried again.
 function M.resume()
   local db = database.open("order")
+  work.end_leases(db)
   for _, row in ipairs(store.due(db, fastr.time.now(), BATCH)) do
     local ok, why = pcall(work.resume, db, row.id)
     if not ok then fastr.log.warn("cannot resume an order", { order = row.id, why = tostring(why) }) end

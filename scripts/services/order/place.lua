@@ -21,6 +21,7 @@ local M = {}
 local array = fastr.json.array
 
 local ROUNDS = 4
+local WAIT_MS, LOOK_MS = 10000, 100 -- for a run of the same attempt; less than the cart waits for us
 
 -- ---- what the rules say -------------------------------------------------------------------------------------------
 
@@ -103,7 +104,8 @@ local function order_of(body, frozen, lease)
     shipping_method = body.shipping_method, lines = frozen.lines, totals = frozen.totals, total = frozen.total,
     due = frozen.due, shipping = frozen.shipping, facts = frozen.kept.facts, decision = frozen.kept.decision,
     proof = frozen.kept.proof, pack = frozen.kept.pack, abi = frozen.kept.abi, lease_by = lease.by,
-    lease_until = lease.ends, work = "place", tries = 0, held = false, committed = false, status = "placing",
+    lease_until = lease.ends, lease_worker = lease.worker, work = "place", tries = 0, held = false, committed = false,
+    status = "placing",
     sequence = 0, review = frozen.review, hold_s = frozen.hold_s, open_s = frozen.open_s,
   }
 end
@@ -142,7 +144,7 @@ end
 local function same_attempt(tx, order, attempt)
   if not order.work then return { outcome = outcome_of_attempt(attempt), id = order.id } end
   local lease = work.lease()
-  local taken = store.take(tx, order.id, lease.by, lease.ends, fastr.time.now())
+  local taken = store.take(tx, order.id, lease, fastr.time.now())
   if not taken then return nil, problem.new("checkout_running", { retry_after = 1 }) end
   return { run = taken }
 end
@@ -150,7 +152,10 @@ end
 -- An order of this cart that is still placing; `frozen` is what a new attempt would freeze, or nil with `failed`.
 local function placing(tx, order, body, frozen, failed)
   local attempt = store.attempt(tx, body.attempt)
-  if order.busy then return nil, problem.new("checkout_running", { retry_after = 1 }) end
+  if order.busy and not work.end_lease(tx, order) then
+    if attempt then return { wait = true } end
+    return nil, problem.new("checkout_running", { retry_after = 1 })
+  end
   if attempt then return same_attempt(tx, order, attempt) end
   if store.open_attempt_in(tx, order.id) or order.work then return { resolve = order.id } end
   if not frozen then return nil, failed end
@@ -163,7 +168,7 @@ local function bought(order)
 end
 
 -- One look at what the cart has, under the lock of its order. Returns one of {outcome, id}, {run = leased order},
--- {resolve = id}, {again}; or nil and a problem.
+-- {resolve = id}, {again}, {wait}; or nil and a problem.
 local function open(tx, body, frozen, failed)
   local order = store.lock_of_cart(tx, body.cart, fastr.time.now())
   if not order then
@@ -189,11 +194,23 @@ local function run(db, order)
   return nil, said.problem or problem.new("checkout_running", { retry_after = 1 })
 end
 
+-- open, until nobody else is at this very attempt: its first request is, when the process that asked for it has died,
+-- or the resumer. It is not refused, for a checkout that is refused is over, and this one is not.
+local function open_in_turn(db, body, frozen, failed)
+  local last = fastr.time.unix_ms() + WAIT_MS
+  repeat
+    local step, wrong = db:transaction(function(tx) return open(tx, body, frozen, failed) end)
+    if not step or not step.wait then return step, wrong end
+    fastr.time.sleep(LOOK_MS)
+  until fastr.time.unix_ms() > last
+  return nil, problem.new("unavailable", { detail = "This checkout is still under way", retry_after = 1 })
+end
+
 -- Buys the cart of `body`, or goes on with it: {outcome, order}, or nil and a problem.
 function M.place(db, body)
   local frozen, failed = decided(db, body)
   for _ = 1, ROUNDS do
-    local step, wrong = db:transaction(function(tx) return open(tx, body, frozen, failed) end)
+    local step, wrong = open_in_turn(db, body, frozen, failed)
     if not step then return nil, wrong end
     if step.outcome then return M.answer(db, step.id, step.outcome) end
     if step.run then return run(db, step.run) end

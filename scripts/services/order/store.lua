@@ -11,7 +11,7 @@ end
 local COLUMNS = [[o.id, o.number::text as number, o.cart_id as cart, o.status, o.sequence,
   o.customer_id as customer, o.email, o.token_hash, o.currency, o.shipping_address, o.shipping_method,
   o.lines, o.totals, o.total, o.due, o.pack, o.abi,
-  o.work, o.work_reason, o.lease_by, o.tries, o.held, o.committed, o.review, o.hold_s, ]] ..
+  o.work, o.work_reason, o.lease_by, o.lease_worker, o.tries, o.held, o.committed, o.review, o.hold_s, ]] ..
   iso("o.created_at") .. " as created_at, " .. iso("o.placed_at") .. " as placed_at"
 
 local ATTEMPT = [[a.id, a.order_id as "order", a.status, a.payment_method, a.payment_id as payment, a.amount,
@@ -125,13 +125,13 @@ end
 function M.create(tx, o, now)
   return tx:query([[insert into orders (id, cart_id, status, customer_id, email, token_hash, currency, shipping_address,
       shipping_method, lines, totals, total, due, shipping, facts, decision, pack, abi, work, lease_until, lease_by,
-      next_try_at, created_at, updated_at, review, proof, hold_s, open_s)
+      next_try_at, created_at, updated_at, review, proof, hold_s, open_s, lease_worker)
     values ($1, $2, 'placing', $3::uuid, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'place',
-      $18, $19, $18, $20, $20, $21, $22, $23, $24)
+      $18, $19, $18, $20, $20, $21, $22, $23, $24, $25)
     on conflict (cart_id) where status <> 'cancelled' do nothing returning id]],
     o.id, o.cart, o.customer, o.email, o.token_hash, o.currency, json(o.shipping_address), o.shipping_method,
     json(o.lines), json(o.totals), o.total, o.due, json(o.shipping), o.facts, o.decision, o.pack, o.abi,
-    o.lease_until, o.lease_by, now, o.review, o.proof, o.hold_s, o.open_s)[1]
+    o.lease_until, o.lease_by, now, o.review, o.proof, o.hold_s, o.open_s, o.lease_worker)[1]
 end
 
 -- Freezes an open order anew, for another attempt with what the cart holds by now.
@@ -139,11 +139,11 @@ function M.freeze_again(tx, o, now)
   tx:query([[update orders set customer_id = $2::uuid, email = $3, shipping_address = $4, shipping_method = $5,
       lines = $6, totals = $7, total = $8, shipping = $9, facts = $10, decision = $11, pack = $12, abi = $13,
       work = 'place', lease_until = $14, lease_by = $15, next_try_at = $14, tries = 0, updated_at = $16, due = $17,
-      review = $18, proof = $19, hold_s = $20, open_s = $21
+      review = $18, proof = $19, hold_s = $20, open_s = $21, lease_worker = $22
     where id = $1 and status = 'placing']],
     o.id, o.customer, o.email, json(o.shipping_address), o.shipping_method, json(o.lines), json(o.totals), o.total,
     json(o.shipping), o.facts, o.decision, o.pack, o.abi, o.lease_until, o.lease_by, now, o.due, o.review, o.proof,
-    o.hold_s, o.open_s)
+    o.hold_s, o.open_s, o.lease_worker)
 end
 
 -- The one place where a status changes. False if the order is not in `from` any more.
@@ -168,11 +168,24 @@ end
 
 -- ---- work: who does what is left ----------------------------------------------------------------------------------
 
--- Takes the order for `lease_by`; the order, or nil if there is nothing to do or somebody else is at it.
-function M.take(tx, id, lease_by, lease_until, now)
-  return tx:query([[update orders o set lease_by = $2, lease_until = $3, next_try_at = $3
+-- Takes the order for `lease`, {by, ends, worker}; the order,
+-- or nil if there is nothing to do or somebody else is at it.
+function M.take(tx, id, lease, now)
+  return tx:query([[update orders o set lease_by = $2, lease_until = $3, next_try_at = $3, lease_worker = $5
     where o.id = $1 and o.work is not null and (o.lease_until is null or o.lease_until <= $4 or o.lease_by = $2)
-    returning ]] .. COLUMNS, id, lease_by, lease_until, now)[1]
+    returning ]] .. COLUMNS, id, lease.by, lease.ends, now, lease.worker)[1]
+end
+
+-- The orders whose leases last, and the processes that hold them: {id, worker}.
+function M.held(db, now)
+  return db:latest([[select id, lease_worker as worker from orders
+    where work is not null and lease_until > $1 and lease_worker is not null]], now)
+end
+
+-- Ends the lease of a process that has ended, if the order is still its; what it left is due now.
+function M.end_lease(tx, id, worker, now)
+  tx:query([[update orders set lease_until = null, lease_by = null, lease_worker = null, next_try_at = $3
+    where id = $1 and lease_worker = $2 and work is not null]], id, worker, now)
 end
 
 -- Orders with work that is due and that nobody does, oldest first.
@@ -200,7 +213,7 @@ end
 -- What is left to do (nil: nothing), by when to look again, and how often it was tried. Gives the lease back.
 function M.set_work(tx, o, work, reason, next_try_at, tries)
   tx:query([[update orders set work = $2, work_reason = $3, next_try_at = $4, tries = $5, lease_until = null,
-      lease_by = null
+      lease_by = null, lease_worker = null
     where id = $1]], o.id, work, reason or "", next_try_at, tries or 0)
 end
 
@@ -213,7 +226,7 @@ end
 -- Nothing is left of this work, and the lease is given back; unless the order was turned to another meanwhile.
 function M.end_work(tx, o, work)
   tx:query([[update orders set work = null, work_reason = '', next_try_at = null, tries = 0, lease_until = null,
-    lease_by = null where id = $1 and work = $2]], o.id, work)
+    lease_by = null, lease_worker = null where id = $1 and work = $2]], o.id, work)
 end
 
 local LOOK = [[update orders set work = 'authorisation', next_try_at = $1, tries = 0

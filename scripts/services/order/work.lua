@@ -39,9 +39,28 @@ end
 
 -- ---- leases -------------------------------------------------------------------------------------------------------
 
--- A new lease: {by, until}.
+-- A new lease: {by, ends, worker}. It also ends when the process does, where that can be known.
 function M.lease()
-  return { by = fastr.crypto.uuid7(), ends = after(LEASE_MS) }
+  return { by = fastr.crypto.uuid7(), ends = after(LEASE_MS), worker = (fastr.host.life()) }
+end
+
+-- Ends the lease of the locked order if the process that holds it has ended. Did it?
+function M.end_lease(tx, order)
+  if not order.lease_worker or not fastr.host.is_over(order.lease_worker) then return false end
+  store.end_lease(tx, order.id, order.lease_worker, now())
+  return true
+end
+
+-- The same for every order: what this host's processes left when they ended is due now.
+function M.end_leases(db)
+  for _, row in ipairs(store.held(db, now())) do
+    if fastr.host.is_over(row.worker) then
+      db:transaction(function(tx)
+        store.end_lease(tx, row.id, row.worker, now())
+        return true
+      end)
+    end
+  end
 end
 
 -- Puts the order down until `ms` from now; each try doubles the rest.
@@ -526,7 +545,7 @@ end
 -- Takes an order that nobody works on and runs it; nil if somebody does, or nothing is left.
 function M.resume(db, id)
   local lease = M.lease()
-  local order = db:transaction(function(tx) return store.take(tx, id, lease.by, lease.ends, now()) or false end)
+  local order = db:transaction(function(tx) return store.take(tx, id, lease, now()) or false end)
   if not order then return nil end
   return M.run(db, order)
 end

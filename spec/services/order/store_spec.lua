@@ -44,7 +44,8 @@ local function attempt(order)
 end
 
 local function take(order, by, seconds)
-  return in_tx(function(tx) return store.take(tx, order.id, by, at(seconds + 10), at(seconds)) or false end)
+  local lease = { by = by, ends = at(seconds + 10) }
+  return in_tx(function(tx) return store.take(tx, order.id, lease, at(seconds)) or false end)
 end
 
 -- What a spec makes must not be taken for work that a running shop has left, nor for an order that rules decided.
