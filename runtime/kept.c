@@ -45,7 +45,6 @@ void *fastr_kept_guard(const char *path, int fd, void *memory, size_t size)
     kept.copy = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (kept.copy == MAP_FAILED)
         return NULL;
-    memcpy(kept.copy, memory, size);
     if (fstat(fd, &st) == 0) {
         kept.device = st.st_dev;
         kept.inode = st.st_ino;

@@ -11,8 +11,8 @@
 
 #include "runtime/internal.h"
 
-/* Guards a mapping of `size` bytes of the file from now on, in the children of this process, too. Returns the copy, which
- * who may heal keeps up to date; NULL if there is no memory. */
+/* Guards a mapping of `size` bytes of the file from now on, in the children of this process, too. Returns the copy, zeros,
+ * which the caller fills and who may heal keeps up to date; NULL if there is no memory. */
 void *fastr_kept_guard(const char *path, int fd, void *memory, size_t size);
 /* Is the path still the file that is mapped, and whole? */
 bool fastr_kept_is_whole(void);

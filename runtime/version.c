@@ -103,13 +103,16 @@ static int map_file(const char *path, struct fastr_err *err)
     void *memory = mmap(NULL, sizeof *file, PROT_READ | PROT_WRITE, MAP_SHARED, file_fd, 0);
     if (memory == MAP_FAILED)
         return fastr_fail(err, "unavailable", "cannot map %s: %s", path, strerror(errno));
+    known = fastr_kept_guard(path, file_fd, memory, sizeof *file); /* from here on it may be cut, also while it is read */
+    if (!known)
+        return fastr_fail(err, "unavailable", "no memory to keep a copy of %s", path);
     file = memory;
     if (!file->magic[0])
         memcpy(file->magic, magic, sizeof magic);
     int rc = check_file(path, err);
-    known = fastr_kept_guard(path, file_fd, file, sizeof *file);
+    memcpy(known, file, sizeof *file);
     flock(file_fd, LOCK_UN);
-    return known ? rc : fastr_fail(err, "unavailable", "no memory to keep a copy of %s", path);
+    return rc;
 }
 
 /* Sequences only grow: a smaller one, or none, is not what was stored last. */
