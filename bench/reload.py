@@ -73,25 +73,34 @@ def packs(folder, count):
     return hashes
 
 
+def asked():
+    """Milliseconds until the master had answered what changes nothing: what load and machine cost a command."""
+    begun = time.monotonic()
+    say("status")
+    return (time.monotonic() - begun) * 1000
+
+
 def change(hashes, figures):
     for name in hashes:
         figures["activate"].append(ask(f"activate rules {name} bench"))
         figures["rollback"].append(ask("rollback rules bench"))
+        figures["asked"].append(asked())
 
 
 def second(server, path, script):
     return measure.wrk(server.url + path, 1, 32, script)[0]
 
 
-def throughput(server, path, script, pack):
-    """Requests in a second with one activation in its middle, as a share of those in the second before. wrk() fails if any
-    request does."""
-    before = second(server, path, script)
+def throughput(server, path, script, pack, figures):
+    """Requests in a second with one activation in its middle, as a share of those in the second before; and these of those in
+    the one before that, when nothing changed. wrk() fails if any request does."""
+    first, before = second(server, path, script), second(server, path, script)
     timer = threading.Timer(0.5, ask, [f"activate rules {pack} bench"])
     timer.start()
     during = second(server, path, script)
     timer.join()
-    return during / before
+    figures["share"].append(during / before)
+    figures["steady"].append(before / first)
 
 
 # ---- what each worker answers ---------------------------------------------------------------------------------------
@@ -190,6 +199,7 @@ def watch(server, path, hashes, figures):
         seen, took = visible(watching, "rollback rules bench")
         figures["visible"].append(seen)
         figures["rollback"].append(took)
+        figures["asked"].append(asked())
         figures["plain"] += [plain(watching), plain(watching)]
 
 
@@ -226,7 +236,8 @@ def measure_one(folder, server, path, script, options, figures):
         server.wait()
         rounds = max(SECONDS, options.rounds)
         hashes = packs(folder, CHANGES + rounds)
-        figures["share"] = [throughput(server, path, script, name) for name in hashes[:rounds]]
+        for name in hashes[:rounds]:
+            throughput(server, path, script, name, figures)
         with Load(server, path, script):
             change(hashes[rounds:], figures)
     finally:
@@ -246,9 +257,9 @@ def measure_each(server, path, script, hashes, figures):
 
 
 def measure_all(folder, start, path, script, options):
-    """{"activate": ms of each, "rollback": ms of each, "visible": ms of each of both, "plain": ms without a change, "share": of
-    each round}. start(env): the server with these settings too."""
-    figures = {"activate": [], "rollback": [], "visible": [], "plain": [], "share": []}
+    """{"activate": ms of each, "rollback": ms of each, "visible": ms of each of both, "share": of each round}, and beside
+    the last three "asked", "plain" and "steady": the same without a change. start(env): the server with these settings too."""
+    figures = {name: [] for name in ("activate", "rollback", "asked", "visible", "plain", "share", "steady")}
     hashes = measure_one(folder, start({}), path, script, options, figures)
     print(f"  reload   activation {statistics.median(figures['activate']):.1f} ms, "
           f"rollback {statistics.median(figures['rollback']):.2f} ms", flush=True)
@@ -278,18 +289,25 @@ def row_of_times(title, times, goal=None, beside=None):
     return f"| {title}, ms ({len(times)} times) | {statistics.median(times):.2f} | {p99:.2f} | {max(times):.2f} | {of} |"
 
 
+def row_of_shares(title, shares, goal=None):
+    typical = statistics.median(shares)
+    of = f"median at least {goal} | {verdict(typical >= goal)}" if goal else " |"
+    return f"| {title} ({len(shares)} times) | {typical:.2f} | | {min(shares):.2f} | {of} |"
+
+
 def table(figures):
     """Of the activations and rollbacks under load, and of the throughput, each beside what must hold."""
-    share = figures["share"]
-    typical = statistics.median(share)
     return "\n".join([
         "", "", "| rules that change under full load of quotes; no request failed | median | p99 | worst | goal | |",
         "|---|---:|---:|---:|---|---|",
         row_of_times("activation: built, proved, prepared, stored; one worker", figures["activate"]),
-        row_of_times("rollback, asked and answered; one worker and two", figures["rollback"], GOALS["rollback"]),
+        row_of_times("rollback, asked and answered; one worker and two", figures["rollback"], GOALS["rollback"],
+                     figures["asked"]),
+        row_of_times("- beside it: the status, asked and answered", figures["asked"]),
         row_of_times(f"from the store of either to the reply by it of the last of {WORKERS} workers on two cores",
                      figures["visible"], GOALS["visible"], figures["plain"]),
-        row_of_times("beside it, without a change: from asking both workers to the reply of the last", figures["plain"]),
-        f"| requests in the second of an activation, of those in the second before; one worker ({len(share)} times) | "
-        f"{typical:.2f} | | {min(share):.2f} | median at least {GOALS['share']} | {verdict(typical >= GOALS['share'])} |",
+        row_of_times("- beside it, without a change: both workers asked, to the reply of the last", figures["plain"]),
+        row_of_shares("requests in the second of an activation, of those in the second before; one worker",
+                      figures["share"], GOALS["share"]),
+        row_of_shares("- beside it, without a change: of those in the second before", figures["steady"]),
     ]) + "\n"
