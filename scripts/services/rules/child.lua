@@ -1,5 +1,5 @@
--- child: fastr itself in another process, for what is better done in one: the specs of a pack, under limits, and the
--- same decisions with another hash seed. It inherits this one's settings; it needs no server.
+-- child: fastr itself in another process, for what is better done in one: the specs of a pack, under limits, the
+-- same decisions with another hash seed, a share of a replay. It inherits this one's settings; it needs no server.
 
 local M = {}
 

@@ -7,6 +7,7 @@
 -- something else, { same } when not (only for who wants to hear of each), { failure = {number, message} } when it
 -- cannot be decided.
 
+local child = require "services.rules.child"
 local compare = require "services.rules.compare"
 local packs = require "services.rules.packs"
 local recorded = require "services.rules.recorded"
@@ -164,26 +165,22 @@ end
 
 -- ---- in several processes -----------------------------------------------------------------------------------------
 
-local function quoted(text)
-  return "'" .. text:gsub("'", "'\\''") .. "'"
-end
-
 local OPTIONS = { since = "--since", pack = "--pack", path = "--orders", with = "--with", hash = "--hash" }
 
 -- The shell's text that runs a part of the job and then says how it ended.
 local function part_of(job, part, parts)
-  local list = { '"$exe" rules replay --part', ("%d/%d"):format(part, parts) }
+  local list = { "replay", "--part", ("%d/%d"):format(part, parts) }
   for name, option in pairs(OPTIONS) do
-    if job[name] then list[#list + 1] = option .. " " .. quoted(job[name]) end
+    if job[name] then list[#list + 1], list[#list + 2] = option, job[name] end
   end
   if job.every then list[#list + 1] = "--every" end
-  return ("{ %s </dev/null; echo '{\"ended\":%d,\"status\":'$?'}'; } &"):format(table.concat(list, " "), part + 1)
+  return ("{ %s; echo '{\"ended\":%d,\"status\":'$?'}'; } &"):format(child.command(list, "</dev/null"), part + 1)
 end
 
 local function start(job, parts)
-  local script = { "exe=$(readlink /proc/$PPID/exe)" }
-  for part = 0, parts - 1 do script[#script + 1] = part_of(job, part, parts) end
-  script[#script + 1] = "wait"
+  local script = {}
+  for part = 0, parts - 1 do script[part + 1] = part_of(job, part, parts) end
+  script[parts + 1] = "wait"
   return io.popen(table.concat(script, "\n"), "r")
 end
 

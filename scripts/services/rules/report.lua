@@ -9,7 +9,8 @@ local M = {}
 local KEPT = 10
 
 -- { orders, instructions, changed, failed, sums and deltas by currency, dearer, cheaper = the largest changes,
--- otherwise = the first that move no money, worst, failures = the first }
+-- otherwise = the first that move no money, worst = the change that moves most or nil,
+-- failures = the first }
 function M.new()
   return { orders = 0, instructions = 0, changed = 0, failed = 0, sums = {}, deltas = {},
     dearer = fastr.json.array {}, cheaper = fastr.json.array {}, otherwise = fastr.json.array {},
@@ -97,11 +98,6 @@ function M.add(tally, order, before, after, info)
   local difference = compare.decisions(before or order.decision, after)
   if difference then M.changed(tally, M.change(order, difference)) end
   return after
-end
-
--- The change that moves most money, or nil.
-function M.worst(tally)
-  return tally.worst
 end
 
 -- ---- telling ------------------------------------------------------------------------------------------------------

@@ -88,12 +88,10 @@ local function percent(basis)
   return ("%g %%"):format(basis / 100)
 end
 
-local function share_of(trial)
+-- "canary of 5 % of the carts"
+function M.what(trial)
   return ("%s of %s of the carts"):format(trial.mode, percent(trial.share))
 end
-
--- "canary of 5 % of the carts"
-M.what = share_of
 
 local function money(sum)
   local change, currency = sum.difference, sum.currency
@@ -138,7 +136,7 @@ end
 
 -- The lines of a report.
 function M.lines(trial)
-  local list = { ("%s   %s, by %s, since %s: %s"):format(words.hash(trial.hash), share_of(trial), trial.by,
+  local list = { ("%s   %s, by %s, since %s: %s"):format(words.hash(trial.hash), M.what(trial), trial.by,
     fastr.time.iso(trial.began_ms), M.state(trial)), counted(trial) }
   for _, sum in ipairs(trial.money) do list[#list + 1] = money(sum) end
   for _, case in ipairs(trial.worst) do list[#list + 1] = worst_of(case) end

@@ -120,7 +120,7 @@ describe("fastr rules replay", function()
     save(orders, 200)
     local pid
     local function worker()
-      return must(("ps -eo pid=,comm=,args= | awk '$2 == \"fastr\" && /--part 2.3 / && index($0, \"%s\") { print $1 }'")
+      return must(("ps -eo pid=,comm=,args= | awk '$2 == \"exe\" && /--part 2.3 / && index($0, \"%s\") { print $1 }'")
         :format(home))
     end
     must(("{ %s; echo exit code $?; } >%s/log 2>&1 &"):format(command "replay --jobs 3", home))

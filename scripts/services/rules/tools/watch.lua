@@ -70,8 +70,7 @@ end
 local function show(names, examples, tally, past, ms)
   local text = ("saved %s   ok   %d examples%s"):format(names, examples, cost(tally, past))
   print(("%-86s %4d ms"):format(text, ms))
-  local worst = report.worst(tally)
-  print(report.line(tally) .. (worst and "   worst: " .. report.one(worst) or ""))
+  print(report.line(tally) .. (tally.worst and "   worst: " .. report.one(tally.worst) or ""))
 end
 
 local function go_live(draft, tally, given)
@@ -84,9 +83,8 @@ local function go_live(draft, tally, given)
     print("not live: " .. message)
     return
   end
-  local worst = report.worst(tally)
   print(("live as %s%s   undo: fastr rules rollback"):format(words.hash(draft:hash()),
-    worst and "   why: fastr rules explain " .. worst.number or ""))
+    tally.worst and "   why: fastr rules explain " .. tally.worst.number or ""))
 end
 
 -- ---- the rest of the gate -----------------------------------------------------------------------------------------
