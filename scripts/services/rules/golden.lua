@@ -3,6 +3,7 @@
 -- every pack against them, `accept` takes a meant change over.
 
 local compare = require "services.rules.compare"
+local near = require "lib.near"
 local options = require "services.rules.options"
 local report = require "services.rules.report"
 
@@ -128,26 +129,35 @@ function M.compare(pack)
   return tally
 end
 
--- Takes over what the pack decides now for the golden carts of these names (nil: all that differ), and calls
--- took(change) for each. True, or nil and why not.
-function M.accept(pack, names, took)
+-- The carts of these names (nil: all); or nil and which name is none.
+local function chosen(names)
   local carts, message = M.all()
+  if not carts or not names then return carts, message end
+  local by_name, list = {}, {}
+  for _, cart in ipairs(carts) do by_name[cart.name] = cart end
+  for i, name in ipairs(names) do
+    list[i] = by_name[name]
+    if not list[i] then
+      return nil, ("there is no golden cart '%s' in %s%s"):format(name, M.folder(), near(name, by_name))
+    end
+  end
+  return list
+end
+
+-- Takes over what the pack decides now for the golden carts of these names (nil: all that differ), and calls
+-- took(change) for each. True, or nil and why not; names that are none change nothing.
+function M.accept(pack, names, took)
+  local carts, message = chosen(names)
   if not carts then return nil, message end
-  local wanted, known = {}, {}
-  for _, name in ipairs(names or {}) do wanted[name] = true end
   for _, cart in ipairs(carts) do
-    known[cart.name] = true
     local change, failed = change_of(cart, pack)
     if failed then return nil, cart.name .. ": " .. failed end
-    if change and (not names or wanted[cart.name]) then
+    if change then
       local saved
       saved, message = M.save(cart.name, cart.facts, pack)
       if not saved then return nil, message end
       took(change)
     end
-  end
-  for _, name in ipairs(names or {}) do
-    if not known[name] then return nil, "there is no golden cart '" .. name .. "' in " .. M.folder() end
   end
   return true
 end

@@ -41,6 +41,12 @@ local function open_share(which)
   return file, from, math.floor(size * (part + 1) / parts)
 end
 
+-- Was it placed at `since` (milliseconds) or later, by a pack whose hash begins so? Either may be nil.
+local function is_wanted(order, pack, since)
+  return (not since or fastr.time.parse(order.placed_at) >= since)
+    and (not pack or order.pack:sub(1, #pack) == pack)
+end
+
 local function each_of_file(which, visit)
   local file, at, stop = open_share(which)
   if not file then return nil, at end
@@ -54,8 +60,7 @@ local function each_of_file(which, visit)
       return nil, ("%s, the line at byte %d: %s"):format(which.path, at, message)
     end
     at = at + #line + 1
-    if (not since or fastr.time.parse(order.placed_at) >= since)
-      and (not which.pack or order.pack:sub(1, #which.pack) == which.pack) then
+    if is_wanted(order, which.pack, since) then
       count = count + 1
       if visit(order, #line + 1) == false then break end
     end
@@ -66,17 +71,22 @@ end
 
 -- ---- from the shop ------------------------------------------------------------------------------------------------
 
-local function ask(op, body)
+-- Asks a service of the shop: its reply, or nil and why `what` cannot be read.
+local function ask(service, op, body, what)
   fastr.task.set("service", "rules")
-  local reply, failed = call.call("order", op, body)
+  local reply, failed = call.call(service, op, body)
   if reply then return reply end
-  return nil, "the shop's orders cannot be read: " .. (failed.detail or failed.title or failed.code)
+  return nil, ("%s cannot be read: %s"):format(what, failed.detail or failed.title or failed.code)
+end
+
+local function ask_orders(op, body)
+  return ask("order", op, body, "the shop's orders")
 end
 
 local function each_of_shop(which, visit)
   local count, after = 0, nil
   while true do
-    local page, message = ask("recorded", { after = after, since = which.since, pack = which.pack, limit = PAGE,
+    local page, message = ask_orders("recorded", { after = after, since = which.since, pack = which.pack, limit = PAGE,
       part = which.part, parts = which.parts })
     if not page then return nil, message end
     for _, order in ipairs(page.items) do
@@ -101,7 +111,7 @@ end
 -- What all of them weigh: their number, or the bytes of their file; nil and why they cannot be read.
 function M.weight(which)
   if not which.path then
-    local reply, message = ask("recorded_count", { since = which.since, pack = which.pack })
+    local reply, message = ask_orders("recorded_count", { since = which.since, pack = which.pack })
     return reply and reply.count, message
   end
   local file, message = io.open(which.path, "r")
@@ -122,22 +132,28 @@ local function opened(order)
   return order
 end
 
--- The order of this number, with facts and decision as tables; or nil and why not.
+local function find_in_file(number, path)
+  local found
+  local count, message = each_of_file({ path = path }, function(order)
+    if order.number == number then found = order end
+    return found == nil
+  end)
+  return count and { found }, message
+end
+
+local function find_in_shop(number)
+  local page, message = ask_orders("recorded", { number = number, limit = 1 })
+  return page and page.items, message
+end
+
+-- The order of this number, in the file at `path` or (nil) in the shop, with facts and decision as tables; or nil and
+-- why not.
 function M.find(number, path)
-  local found, count, page, message
-  if path then
-    count, message = M.each({ path = path }, function(order)
-      if order.number == number then found = order end
-      return found == nil
-    end)
-    if not count then return nil, message end
-  else
-    page, message = ask("recorded", { number = number, limit = 1 })
-    if not page then return nil, message end
-    found = page.items[1]
-  end
-  if not found then return nil, "no placed order has the number " .. number end
-  return opened(found)
+  local found, message
+  if path then found, message = find_in_file(number, path) else found, message = find_in_shop(number) end
+  if not found then return nil, message end
+  if not found[1] then return nil, "no placed order has the number " .. number end
+  return opened(found[1])
 end
 
 local MOST, MOST_PARTS = 1000, 256
@@ -166,10 +182,7 @@ end
 
 -- The facts of the running shop's cart with this id, now: { facts, version, pack }, or nil and why not.
 function M.cart(id)
-  fastr.task.set("service", "rules")
-  local reply, failed = call.call("cart", "facts", { cart = id })
-  if reply then return reply end
-  return nil, "the cart cannot be read: " .. (failed.detail or failed.title or failed.code)
+  return ask("cart", "facts", { cart = id }, "the cart")
 end
 
 return M
