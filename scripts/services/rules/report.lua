@@ -9,8 +9,7 @@ local M = {}
 local KEPT = 10
 
 -- { orders, instructions, changed, failed, sums and deltas by currency, dearer, cheaper = the largest changes,
--- otherwise = the first that move no money, worst = the change that moves most or nil,
--- failures = the first }
+-- otherwise = the first that move no money, worst = the change that moves most money, or nil, failures = the first }
 function M.new()
   return { orders = 0, instructions = 0, changed = 0, failed = 0, sums = {}, deltas = {},
     dearer = fastr.json.array {}, cheaper = fastr.json.array {}, otherwise = fastr.json.array {},

@@ -1,5 +1,6 @@
 -- tool: `fastr rules VERB ...`. Each verb is a file of tools/, with `usage` (its lines of help) and `main(arguments)`,
--- which returns whether all went well. Most need nothing but the files on disk.
+-- which returns whether all went well and, if not, why not; nil instead of false where it was asked wrongly. Most need
+-- nothing but the files on disk.
 
 local near = require "lib.near"
 
@@ -27,6 +28,22 @@ local function is_verb(word)
   return HIDDEN[word] or false
 end
 
+-- A message about a place ("FILE:6:7: ...") begins with it, so that an editor can follow it; others with the command.
+local function tell(verb, message)
+  local is_place = message:find("^[%w_./-]+:%d+:")
+  io.stderr:write(is_place and "" or "fastr rules " .. verb .. ": ", message, "\n")
+end
+
+local function run(verb, arguments)
+  local well, message = require("services.rules.tools." .. verb).main(arguments)
+  if message then tell(verb, message) end
+  if message and well == nil then
+    help(io.stderr, { verb })
+    return 2
+  end
+  return well and 0 or 1
+end
+
 -- fastr rules ...: 0, 1 when something is wrong, 2 when it was asked wrongly.
 function M.main(arguments)
   local verb = table.remove(arguments, 1)
@@ -34,25 +51,20 @@ function M.main(arguments)
     help(io.stdout, VERBS)
     return 0
   end
-  if not verb or not is_verb(verb) then
-    if not verb then help(io.stderr, VERBS) end
-    if verb then
-      io.stderr:write(("fastr rules: there is no '%s'%s; fastr rules --help lists what there is\n"):format(verb,
-        near(verb, VERBS)))
-    end
+  if not verb then
+    help(io.stderr, VERBS)
+    return 2
+  end
+  if not is_verb(verb) then
+    io.stderr:write(("fastr rules: there is no '%s'%s; fastr rules --help lists what there is\n"):format(verb,
+      near(verb, VERBS)))
     return 2
   end
   if arguments[1] == "--help" or arguments[1] == "-h" then
     help(io.stdout, { verb })
     return 0
   end
-  local well, message = require("services.rules.tools." .. verb).main(arguments)
-  if message then io.stderr:write("fastr rules " .. verb .. ": " .. message .. "\n") end
-  if message and well == nil then
-    help(io.stderr, { verb })
-    return 2
-  end
-  return well and 0 or 1
+  return run(verb, arguments)
 end
 
 return M

@@ -16,10 +16,7 @@ function M.main(arguments)
   local given, message = options.read(arguments, { rest = true }, { with = true })
   if not given then return nil, message end
   local pack, failed = packs.open(given.with, true)
-  if not pack then
-    io.stderr:write(failed, "\n")
-    return false
-  end
+  if not pack then return false, failed end
   local tally = report.new()
   local done, wrong = golden.accept(pack, given.rest, function(change)
     report.count(tally, 1, { [change.currency] = change.before }, 0)

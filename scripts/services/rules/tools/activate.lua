@@ -69,10 +69,7 @@ function M.main(arguments)
   plan, message = trials.plan(given)
   if plan == nil then return nil, message end
   local pack, failed = packs.open(given.source, true)
-  if not pack then
-    io.stderr:write(failed, "\n")
-    return false
-  end
+  if not pack then return false, failed end
   if publish.follows() and not given.here then return go(pack, given.source or packs.folder(), plan, given) end
   return go_here(pack, plan, given, "")
 end

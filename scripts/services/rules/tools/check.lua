@@ -11,9 +11,9 @@ local M = {}
 M.usage = {
   "fastr rules check [DIR|sha256:HASH] [--parent DIR|sha256:HASH] [--orders FILE | --shop] [--dearer REASON]",
   "                  [--json | --junit]",
-  "    the gate: syntax, names, examples, the pack's specs, invariants, the same in two processes, cost against the",
-  "    parent (default: the live rules), recorded orders (of a file, or of the running shop); exit 1 with file, line",
-  "    and cure. The report is kept beside the pack, as var/packs/HASH.report.json",
+  "    the gate: syntax, names, examples, categories, the pack's specs, invariants, the same in two processes, cost",
+  "    against the parent (default: the live rules), golden carts, recorded orders (of a file or of the running shop);",
+  "    exit 1 with file, line and cure. The report is kept beside the pack, as var/packs/HASH.report.json",
 }
 
 -- The pack that is compared with: the one that was named, the live one, or none.

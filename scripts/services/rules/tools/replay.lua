@@ -98,10 +98,7 @@ end
 local function replay_with(given, job)
   job.with = given.with
   local tally, message = M.tally(job, given.jobs)
-  if not tally then
-    io.stderr:write(message, "\n")
-    return false
-  end
+  if not tally then return false, message end
   if given.json then print(fastr.json.encode(tally)) else report.show(tally) end
   return true
 end

@@ -50,7 +50,7 @@ local function show(report)
   print("signed   " .. (report.signed_by and "by " .. report.signed_by or "by nobody whom this host trusts"))
   if report.previous then print(("before   %s   fastr rules rollback"):format(words.hash(report.previous))) end
   if report.disk ~= report.live then
-    print(("on disk  %s   fastr rules replay --with %s, then fastr reload rules"):format(
+    print(("on disk  %s   fastr rules replay --with %s, then fastr rules activate"):format(
       report.disk and words.hash(report.disk) or "unreadable", packs.folder()))
   end
   if report.trial ~= fastr.json.null then

@@ -226,10 +226,7 @@ function M.main(arguments)
   facts, message = facts_of(given)
   if not facts then return false, message end
   draft, message = packs.open(given.with)
-  if not draft then
-    io.stderr:write(message, "\n")
-    return false
-  end
+  if not draft then return false, message end
   decision, priced = price(draft, facts, given)
   if not decision then return false, priced end
   show(facts, decision, draft, beside(draft, facts, given))
