@@ -239,8 +239,15 @@ reload_edits() {
     [ "$(wc -w <<<"$STARTED")" = "$(process_count)" ] || bin/fastr reload scripts
     echo "$scripts" >"$VAR/run/scripts"
   fi
-  pack=$(bin/fastr check | awk '$1 == "rules" { print $NF }')
-  compgen -G "$VAR/packs/$pack*" >/dev/null || bin/fastr reload rules
+  pack=$(rules_on_disk)
+  compgen -G "$VAR/packs/$pack*" | grep -Eq '/[0-9a-f]{64}$' || bin/fastr reload rules
+}
+
+rules_on_disk() { bin/fastr check | awk '$1 == "rules" { print $NF }'; }
+
+# What the gate says of the rules is told by `fastr rules status`; red, they keep no shop from being up.
+check_rules() {
+  compgen -G "$VAR/packs/$(rules_on_disk)*.report.json" >/dev/null || bin/fastr rules check || true
 }
 
 nginx_has() { [ "$(curl -sS -m 3 "http://127.0.0.1:$INTERNAL_PORT/settings")" = "$1" ]; }
@@ -283,6 +290,7 @@ start_shop() {
   [ -z "$(old_programs)" ] || step renew "$(old_programs | wc -l) processes, an instance of each service at a time" renew_services
   step start "NGINX (http://127.0.0.1:$HTTP_PORT)" start_nginx
   step reload "scripts and rules that were edited" reload_edits
+  step check "the rules: fastr rules status says how they did" check_rules
 }
 
 # Once in the life of an instance: the real invoices are placed as orders, so that the first saved rule has a past. Broken

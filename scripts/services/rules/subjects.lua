@@ -2,6 +2,7 @@
 -- and never applies: mostly the name is misspelt.
 
 local catalogue = require "services.rules.catalogue"
+local near = require "lib.near"
 
 local M = {}
 
@@ -34,13 +35,13 @@ local function each_category(text, visit)
   end
 end
 
--- The category that was probably meant: the first that begins so, or nil.
+-- The category that was probably meant: the first that begins so, or the one that is spelt most alike, or nil.
 local function meant(category, known)
   local best
   for name in pairs(known) do
     if name:sub(1, #category) == category and (not best or name < best) then best = name end
   end
-  return best
+  return best or near(category, known):match("'(.*)'")
 end
 
 -- List of { file, category, meant = or nil }, in the order of files.

@@ -152,7 +152,7 @@ end)
 
 it("who switches off what is not there, or says no reason, is told so, and nothing changes", function()
   local before = price().pack
-  assert.truthy(rules("off tenoff --reason x", 1):find("there is no promotion 'tenoff'", 1, true))
+  assert.truthy(rules("off tenoff --reason x", 1):find("fastr rules off: there is no promotion 'tenoff'", 1, true))
   assert.truthy(rules("off ten_off_over_150", 2):find("--reason TEXT is needed", 1, true))
   assert.truthy(rules("on ten_off_over_150", 1):find("is not switched off", 1, true))
   assert.equal(before, price().pack)

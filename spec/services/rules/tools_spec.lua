@@ -176,6 +176,15 @@ describe("fastr rules check", function()
     assert.equal("^~~~~~~", shown[3]:sub(margin + column))
   end)
 
+  it("says of a category that is misspelt at its end which one may be meant", function()
+    local subjects = require "services.rules.subjects"
+    local pack = { files = function()
+      return { ["promotions/mugs.lua"] = 'when = { at_least(4, category "kitchen/mugs-and-cupz") }' }
+    end }
+    assert.equal("no product is in 'kitchen/mugs-and-cupz' (promotions/mugs.lua; did you mean "
+      .. "'kitchen/mugs-and-cups'?)", subjects.line(pack))
+  end)
+
   it("says which category no product is in, and which one may be meant", function()
     assert(rules("new mugs") == 0)
     local code, said = rules("check")

@@ -36,7 +36,7 @@ function M.switch(change, reason)
   if not list then return false, message end
   local text = text_of(list)
   derived, message = pack:with(FILE, text)
-  if not derived then return false, message end
+  if not derived then return false, (message:gsub("^definitions/off%.lua:%d+: %[%d+%]%.rule: ", "")) end
   local on_disk = fastr.rules.hash(packs.folder()) == pack:hash()
   done, message = packs.activate(derived, reason)
   if not done then return false, message end
