@@ -200,3 +200,12 @@ describe("fastr rules impact", function()
     assert.truthy(promise(2, "impact yesterday --against " .. folder):find("'yesterday' is no hash", 1, true))
   end)
 end)
+
+it("fastr rules explain tells a customer of what he ordered, and nothing of what more would have given", function()
+  save(orders)
+  for i = 1, 10 do
+    local said = promise(0, ("explain %s --for customer"):format(orders[i].number))
+    assert.truthy(said:find("Total ", 1, true), said)
+    assert.is_nil(said:find("Add ", 1, true) or said:find(" more of ", 1, true), said)
+  end
+end)
