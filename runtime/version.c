@@ -629,35 +629,55 @@ static bool is_quarantined(const struct entry *entry, const char *hash)
     return slot >= 0 && entry->slots[slot].undone == QUARANTINED;
 }
 
-int fastr_line_activate(struct fastr_line *line, const char *hash, const char *by, struct fastr_err *err)
+static int refuse_quarantined(const struct entry *entry, const char *hash, struct fastr_err *err)
 {
-    struct entry *entry = line->entry;
-    if (is_quarantined(entry, hash))
-        return fastr_fail(err, "invalid", "version %.12s of %s is in quarantine, as it got workers stuck: activate it with --force",
-                          hash, entry->name);
-    int admitted = check_stored(line, hash, err) == 0 ? ask_builder(line, hash, err) : -1;
-    if (admitted < 0)
-        return -1;
+    if (!is_quarantined(entry, hash))
+        return 0;
+    return fastr_fail(err, "invalid", "version %.12s of %s is in quarantine, as it got workers stuck: activate it with --force",
+                      hash, entry->name);
+}
+
+static int keep_next(struct fastr_line *line, const char *hash, struct fastr_err *err)
+{
     fastr_bundle_free(line->kept[1]);
     line->kept[1] = line->kept[0];
     line->kept[0] = load(hash, err);
-    if (!line->kept[0])
+    return line->kept[0] ? 0 : -1;
+}
+
+/* Under the lock: the version has a slot, and is live; nothing is done if it is. */
+static void write_live(struct fastr_line *line, const char *hash, const char *by, bool admitted)
+{
+    struct entry *entry = line->entry;
+    uint64_t live = atomic_load(&entry->live);
+    int now = live ? (int)(live & 0xff) : -1, at = slot_of_hash(entry, hash);
+    if (now >= 0 && !strcmp(entry->slots[now].hash, hash))
+        return;
+    if (at < 0)
+        at = spare_slot(entry, now);
+    struct slot *slot = &entry->slots[at];
+    *slot = (struct slot){.at_us = fastr_wall_us(), .admitted = admitted};
+    snprintf(slot->hash, sizeof slot->hash, "%s", hash);
+    snprintf(slot->by, sizeof slot->by, "%s", by);
+    make_live(entry, at);
+    tell_trial(line->trial, hash, by, "made live");
+}
+
+int fastr_line_activate(struct fastr_line *line, const char *hash, const char *by, struct fastr_err *err)
+{
+    char is[65];
+    if (refuse_quarantined(line->entry, hash, err) || check_stored(line, hash, err))
+        return -1;
+    int admitted = ask_builder(line, hash, err);
+    if (admitted < 0 || keep_next(line, hash, err))
         return -1;
     lock_file();
-    uint64_t live = atomic_load(&entry->live);
-    int now = live ? (int)(live & 0xff) : -1;
-    if (now < 0 || strcmp(entry->slots[now].hash, hash)) {
-        int slot = slot_of_hash(entry, hash);
-        if (slot < 0)
-            slot = spare_slot(entry, now);
-        entry->slots[slot] = (struct slot){.at_us = fastr_wall_us(), .admitted = admitted > 0};
-        snprintf(entry->slots[slot].hash, sizeof entry->slots[slot].hash, "%s", hash);
-        snprintf(entry->slots[slot].by, sizeof entry->slots[slot].by, "%s", by);
-        make_live(entry, slot);
-        tell_trial(line->trial, hash, by, "made live");
-    }
+    int rc = refuse_quarantined(line->entry, hash, err); /* another master may have seen it get workers stuck meanwhile */
+    if (rc == 0)
+        write_live(line, hash, by, admitted > 0);
     unlock_file();
-    char is[65];
+    if (rc)
+        return -1;
     fastr_line_live(line, is);
     return strcmp(is, hash) ? fastr_fail(err, "unavailable", "run/active was overwritten meanwhile: try again") : 0;
 }
