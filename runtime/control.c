@@ -63,17 +63,24 @@ char *fastr_control_ask(const char *var, const char *name, const char *command, 
     return reply;
 }
 
-char *fastr_control_reason(const char *reply)
+char *fastr_control_text(const char *reply, const char *name)
 {
     struct fastr_err err;
+    size_t length = strlen(name);
     const struct fastr_json_token *tape = fastr_json_tape(reply, strlen(reply), NULL, &err);
     if (!tape || tape->kind != FASTR_JSON_OBJECT)
-        return fastr_strdup(reply);
+        return NULL;
     const struct fastr_json_token *key = tape + 1, *end = key + 2 * tape->count;
-    for (; key < end && key[1].kind < FASTR_JSON_LIST; key += 2) /* a refusal is flat */
-        if (key->count == 5 && !memcmp(key->text, "error", 5) && key[1].kind == FASTR_JSON_STRING)
+    for (; key < end && key[1].kind < FASTR_JSON_LIST; key += 2) /* what is asked for stands before anything nested */
+        if (key->count == length && !memcmp(key->text, name, length) && key[1].kind == FASTR_JSON_STRING)
             return fastr_strndup(key[1].text, key[1].count);
-    return fastr_strdup(reply);
+    return NULL;
+}
+
+char *fastr_control_reason(const char *reply)
+{
+    char *reason = fastr_control_text(reply, "error");
+    return reason ? reason : fastr_strdup(reply);
 }
 
 int fastr_control_each(const char *var, void (*visit)(const char *name, void *data), void *data)

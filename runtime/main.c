@@ -60,21 +60,29 @@ static int check(int argc, char **argv)
 
 /* ---- reload ---- */
 
-static int ask(const char *var, const char *master, const char *command, const char *what)
+/* The master's reply to a command, which the caller frees; NULL if it refused, which is told. */
+static char *exchange(const char *var, const char *master, const char *command)
 {
     struct fastr_err err;
     char *reply = fastr_control_ask(var, master, command, 15000, &err);
     if (!reply)
-        return complain(&err);
-    bool ok = !strncmp(reply, "{\"ok\":true", 10);
+        return complain(&err), NULL;
+    if (!strncmp(reply, "{\"ok\":true", 10))
+        return reply;
     char *reason = fastr_control_reason(reply);
-    if (ok)
-        printf("%-16s %s\n", master, what);
-    else
-        fprintf(stderr, "fastr: %s refused: %s\n", master, reason);
+    fprintf(stderr, "fastr: %s refused: %s\n", master, reason);
     free(reason);
     free(reply);
-    return ok ? 0 : 1;
+    return NULL;
+}
+
+static int ask(const char *var, const char *master, const char *command, const char *what)
+{
+    char *reply = exchange(var, master, command);
+    if (reply)
+        printf("%-16s %s\n", master, what);
+    free(reply);
+    return reply ? 0 : 1;
 }
 
 struct reload {
@@ -128,16 +136,13 @@ static int reload_scripts(const char *var, const char *wanted)
     return 1;
 }
 
-static int tell_leader(const char *var, const char *command, const char *what)
+/* Who leads this host, which the caller frees; NULL if nobody does, which is told. */
+static char *leader_of(const char *var)
 {
     char *leader = fastr_control_leader(var);
-    if (!leader) {
+    if (!leader)
         fprintf(stderr, "fastr: no master runs on %s: start one with bin/up or `fastr serve`\n", var);
-        return 1;
-    }
-    int rc = ask(var, leader, command, what);
-    free(leader);
-    return rc;
+    return leader;
 }
 
 static int reload_rules(const char *var)
@@ -148,7 +153,9 @@ static int reload_rules(const char *var)
         return complain(&err);
     char *command = fastr_format("activate rules %s %s", fastr_bundle_hash(bundle), user());
     char *what = fastr_format("rules %.12s live on this host", fastr_bundle_hash(bundle));
-    int rc = tell_leader(var, command, what);
+    char *leader = leader_of(var);
+    int rc = leader ? ask(var, leader, command, what) : 1;
+    free(leader);
     fastr_bundle_free(bundle);
     free(command);
     free(what);
@@ -177,9 +184,16 @@ static int rollback(int argc, char **argv)
         return 2;
     }
     char *command = fastr_format("rollback rules %s %s", user(), argc ? argv[1] : "");
-    int rc = tell_leader(fastr_setting("var", "var"), command, "rules rolled back on this host");
+    const char *var = fastr_setting("var", "var");
+    char *leader = leader_of(var), *reply = leader ? exchange(var, leader, command) : NULL;
+    char *hash = reply ? fastr_control_text(reply, "hash") : NULL;
+    if (hash)
+        printf("%-16s rules rolled back: %.7s is live on this host\n", leader, hash);
+    free(hash);
+    free(reply);
+    free(leader);
     free(command);
-    return rc;
+    return hash ? 0 : 1;
 }
 
 /* ---- the rest ---- */

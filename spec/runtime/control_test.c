@@ -34,10 +34,21 @@ static void a_reply_without_a_reason_is_shown_whole(void **state)
         reads(replies[i], replies[i]);
 }
 
+static void a_text_of_a_reply_is_found_by_its_name(void **state)
+{
+    char *hash = fastr_control_text("{\"ok\":true,\"hash\":\"7c1e\",\"us\":12}", "hash");
+    assert_string_equal("7c1e", hash);
+    free(hash);
+    assert_null(fastr_control_text("{\"ok\":true}", "hash"));
+    assert_null(fastr_control_text("{\"hash\":7}", "hash"));
+    assert_null(fastr_control_text("no JSON", "hash"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_refusal_is_its_text),
+        cmocka_unit_test(a_text_of_a_reply_is_found_by_its_name),
         cmocka_unit_test(escapes_are_what_they_stand_for),
         cmocka_unit_test(a_reply_without_a_reason_is_shown_whole),
     };
