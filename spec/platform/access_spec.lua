@@ -38,14 +38,17 @@ describe("a service", function()
     end
   end)
 
-  -- Calls are found in the text of its files: `call("order", "place"`. The operation may have a name; public routes,
-  -- "GET /...", need no token.
+  -- Calls are found in the text of its files: `call("order", "place"`, or `ask(` for a helper of a tool's. The operation
+  -- may have a name; public routes, "GET /...", need no token.
   it("has a token for whom it calls, and for nobody else", function()
     for _, caller in ipairs(ALL) do
       local pipe = assert(io.popen("cat scripts/services/" .. caller .. "/*.lua 2>&1"))
       local called = {}
-      for target in pipe:read("*a"):gmatch('call%("(%l+)",%s*"?%l') do called[target] = true end
+      local text = pipe:read("*a")
       pipe:close()
+      for _, pattern in ipairs { 'call%("(%l+)",%s*"?%l', 'ask%("(%l+)",%s*"?%l' } do
+        for target in text:gmatch(pattern) do called[target] = true end
+      end
       called[caller] = true
       for _, target in ipairs(ALL) do
         assert.equal(called[target] or false, access.may_call(caller, target), caller .. " -> " .. target)

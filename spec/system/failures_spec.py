@@ -42,7 +42,8 @@ class Case(unittest.TestCase):
         until(20, f"fastr status to name {what}", named)
 
     def status_is_well(self):
-        until(30, "fastr status to be well", lambda: not kinds(status()) - self.old)
+        new = lambda: [line for line in problems_of(status()) if line[0].split(":")[0] not in self.old]
+        until(30, lambda: f"fastr status to be well: {new()}", lambda: not new())
 
     def answers_quickly(self, method, path, expected, seconds, **named):
         began = time.monotonic()

@@ -86,10 +86,11 @@ def new_key():
 
 
 def until(seconds, what, condition):
-    """Waits until the condition gives something true, and returns that; fails, naming it, after the deadline."""
+    """Waits until the condition gives something true, and returns that; fails, naming it, after the deadline. What takes
+    time to tell is a function."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds} s in vain for {what}")
+            raise AssertionError(f"waited {seconds} s in vain for {what() if callable(what) else what}")
         time.sleep(0.05)
     return found
