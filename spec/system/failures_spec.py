@@ -43,7 +43,7 @@ class Case(unittest.TestCase):
 
     def status_is_well(self):
         new = lambda: [line for line in problems_of(status()) if line[0].split(":")[0] not in self.old]
-        until(30, lambda: f"fastr status to be well: {new()}", lambda: not new())
+        until(120, lambda: f"fastr status to be well: {new()}", lambda: not new())
 
     def answers_quickly(self, method, path, expected, seconds, **named):
         began = time.monotonic()
