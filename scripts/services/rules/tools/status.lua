@@ -47,7 +47,7 @@ local function show(report)
   print(("live     %s   by %s, since %s"):format(words.hash(report.live), report.by, report.since))
   local checks = report.disk == report.live and "" or " " .. report.live
   print("gate     " .. (report.gate and reports.line(report.gate) or "not checked yet: fastr rules check" .. checks))
-  print("signed   " .. (report.signed_by and "by " .. report.signed_by or "by nobody whom this host trusts"))
+  print("signed   " .. (report.signed_by and "by " .. report.signed_by or "by no key that this host trusts"))
   if report.previous then print(("before   %s   fastr rules rollback"):format(words.hash(report.previous))) end
   if report.disk ~= report.live then
     print(("on disk  %s   fastr rules replay --with %s, then fastr rules activate"):format(
