@@ -84,12 +84,19 @@ local function by()
 end
 
 -- Asks the service: its reply; or nil, why not, and whether it cannot be reached.
-local function ask(op, body)
+local function ask(op, body, timeout_ms)
   fastr.task.set("service", "rules")
-  local reply, failed = call.call("rules", op, body, { timeout_ms = 10000, key = fastr.crypto.uuid7() })
+  local reply, failed = call.call("rules", op, body, { timeout_ms = timeout_ms or 10000, key = fastr.crypto.uuid7() })
   if reply then return reply end
   if AWAY[failed.code] then return nil, failed.title, true end
   return nil, failed.detail or failed.title or failed.code, false
+end
+
+-- All hosts that follow the service, as GET /rules/hosts shows them; nil and why not.
+function M.hosts()
+  if not M.follows() then return nil, "this host follows no service" end
+  local reply, message = ask("hosts", {}, 1000)
+  return reply and reply.items, message
 end
 
 -- Brings a prepared pack to the service: true; or nil, why not, and whether the service cannot be reached.

@@ -146,6 +146,16 @@ describe("a host's agent", function()
     end
   end)
 
+  it("is among the hosts that fastr rules status shows on another", function()
+    local code, said = shell.run((os.getenv("FASTR_BUILD") or "build") .. "/fastr rules status --json 2>&1")
+    assert.equal(0, code, said)
+    local seen = {}
+    for _, each in ipairs(fastr.json.decode(said:match("{.*")).hosts) do seen[each.name] = each.live end
+    assert.same({ live(), live(other) }, { seen[NAME], seen[OTHER] })
+    assert.truthy(shell.must((os.getenv("FASTR_BUILD") or "build") .. "/fastr rules status"):find(("host     %s   %s")
+      :format(OTHER, live(other):sub(8, 14)), 1, true))
+  end)
+
   it("leaves alone what is for another host", function()
     local before, hash = live(), published "one for the other"
     local row = activate(hash, { hosts = fastr.json.array { OTHER } })

@@ -1,20 +1,22 @@
--- fastr rules status: which rules are live on this host, since when and by whom, what each master runs, and what is
--- switched off.
+-- fastr rules status: which rules are live on this host, since when and by whom, what each master and each other host
+-- runs, and what is switched off.
 
 local keys = require "services.rules.keys"
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
+local publish = require "services.rules.publish"
 local reports = require "services.rules.reports"
 local statement = require "services.rules.statement"
 local trials = require "services.rules.trials"
+local who = require "services.rules.who"
 local words = require "services.rules.words"
 
 local M = {}
 
 M.usage = {
   "fastr rules status [--json]",
-  "    what is live on this host, since when, by whom; how a trial goes; what is switched off; exit 1 when a master",
-  "    runs other rules",
+  "    what is live on this host, since when, by whom; how a trial goes; what is switched off; what the other hosts",
+  "    run, as far as the service knows; exit 1 when a master of this host runs other rules",
 }
 
 -- Who signed a pack: "ID NAME", if this host trusts him; else nil.
@@ -25,8 +27,17 @@ local function signer(hash)
   end
 end
 
+-- The other hosts, as the service shows them; none where it is away.
+local function others()
+  local list = {}
+  for _, host in ipairs(publish.hosts() or {}) do
+    if host.name ~= who.host() then list[#list + 1] = host end
+  end
+  return fastr.json.array(list)
+end
+
 -- { live, by, since, previous, gate = the report of the live rules, trial, disk, off = list, masters = list of { name,
--- live } }, or nil and why not.
+-- live }, hosts = list, as the service shows the others }, or nil and why not.
 local function look()
   local live, message = packs.live()
   if not live then return nil, message end
@@ -40,7 +51,16 @@ local function look()
   return { live = live.hash, by = live.by, since = live.since, previous = live.previous,
     trial = live.trial or fastr.json.null, gate = reports.of(live.hash),
     signed_by = signer(live.hash), disk = fastr.rules.hash(packs.folder()),
-    off = fastr.json.array(pack and packs.off(pack) or {}), masters = fastr.json.array(masters) }
+    off = fastr.json.array(pack and packs.off(pack) or {}), masters = fastr.json.array(masters),
+    hosts = others() }
+end
+
+-- What another host runs, and why it does not follow, or that nothing is heard of it.
+local function show_host(host, live)
+  local note = host.live ~= live and "   DIFFERS" or ""
+  if host.refused ~= fastr.json.null then note = note .. "   refuses: " .. host.refused.problem end
+  if host.away then note = note .. "   not heard of since " .. host.seen_at end
+  print(("host     %s   %s%s"):format(host.name, words.hash(host.live), note))
 end
 
 local function show(report)
@@ -64,6 +84,7 @@ local function show(report)
       master.live == fastr.json.null and "does not answer" or words.hash(master.live),
       master.live ~= report.live and "   DIFFERS" or ""))
   end
+  for _, host in ipairs(report.hosts) do show_host(host, report.live) end
 end
 
 function M.main(arguments)
