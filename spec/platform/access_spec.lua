@@ -38,8 +38,8 @@ describe("a service", function()
     end
   end)
 
-  -- Calls are found in the text of its files: `call("order", "place"`, or `ask(` for a helper of a tool's. The operation
-  -- may have a name; public routes, "GET /...", need no token.
+  -- Calls are found in the text of its files: `call("order", "place"`, or `ask(` for a helper of a tool's. The
+  -- operation may have a name; public routes, "GET /...", need no token.
   it("has a token for whom it calls, and for nobody else", function()
     for _, caller in ipairs(ALL) do
       local pipe = assert(io.popen("cat scripts/services/" .. caller .. "/*.lua 2>&1"))
