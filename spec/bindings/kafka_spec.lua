@@ -1,5 +1,6 @@
 -- fastr.kafka against a running broker. Consumers run in a fastr of their own with groups of this run alone; what they
--- handled they write into a list in Redis. They read topic `order` from its beginning and pass over what is not theirs.
+-- handled they write into a list in Redis. They read topic `rules` from its beginning and pass over what is not theirs;
+-- no service consumes it, which would park what is no event.
 
 local host = require "spec.support.host"
 local shell = require "spec.support.shell"
@@ -23,7 +24,7 @@ local function handle(message)
   local n = tonumber(message.value)
   %s
 end
-return { routes = {}, schedules = {}, consumers = { { topic = "order", group = "%s", handle = handle %s } } }]]):format(
+return { routes = {}, schedules = {}, consumers = { { topic = "rules", group = "%s", handle = handle %s } } }]]):format(
     list, list, body, group, options or "")
 end
 
@@ -41,20 +42,20 @@ end
 
 local function produce(list, key, ...)
   local messages = {}
-  for i, value in ipairs { ... } do messages[i] = { topic = "order", key = list .. key, value = tostring(value) } end
+  for i, value in ipairs { ... } do messages[i] = { topic = "rules", key = list .. key, value = tostring(value) } end
   for _, result in ipairs(assert(fastr.kafka.produce_all(messages))) do assert.is_true(result) end
 end
 
 setup(function()
   host.eventually("Redis answers", function() return fastr.redis.call("PING") end)
-  host.eventually("Kafka answers", function() return fastr.kafka.produce("order", "spec", "{}") end, 30)
+  host.eventually("Kafka answers", function() return fastr.kafka.produce("rules", "spec", "{}") end, 30)
 end)
 
 describe("kafka.produce", function()
   it("returns true when the brokers have the message, which kcat can read", function()
     local key = unique()
-    assert.is_true(fastr.kafka.produce("order", key, "va\tlue", { ["x-own"] = "mine" }))
-    local line = shell.must("kcat -C -b " .. BROKERS .. " -t order -e -q -f '%k|%h|%s\n' 2>/dev/null | grep " .. key)
+    assert.is_true(fastr.kafka.produce("rules", key, "va\tlue", { ["x-own"] = "mine" }))
+    local line = shell.must("kcat -C -b " .. BROKERS .. " -t rules -e -q -f '%k|%h|%s\n' 2>/dev/null | grep " .. key)
     assert.truthy(line:find("x-own=mine", 1, true))
     assert.truthy(line:find("traceparent=" .. fastr.task.traceparent(), 1, true))
     assert.truthy(line:find("va\tlue", 1, true))
@@ -63,8 +64,8 @@ describe("kafka.produce", function()
   it("says what did not arrive, and why", function()
     local sent, message, code = fastr.kafka.produce("no-such-topic", "k", "v")
     assert.same({ nil, "unavailable" }, { sent, code }, message)
-    local list = fastr.kafka.produce_all { { topic = "order", key = "spec", value = "{}" },
-      { topic = "order", key = "spec", value = ("x"):rep(2000000) } }
+    local list = fastr.kafka.produce_all { { topic = "rules", key = "spec", value = "{}" },
+      { topic = "rules", key = "spec", value = ("x"):rep(2000000) } }
     assert.is_true(list[1])
     assert.truthy(tostring(list[2]):find("^invalid: "))
   end)
@@ -77,7 +78,7 @@ describe("kafka.produce", function()
       LD_PRELOAD = build .. "/test/kafka_fatal.so", ASAN_OPTIONS = "verify_asan_link_order=0" },
       program = ([[return { consumers = {}, schedules = {}, routes = { { method = "GET", path = "/send/{n}",
         handle = function(req)
-          local sent, message, code = fastr.kafka.produce("order", "%s", req.params.n)
+          local sent, message, code = fastr.kafka.produce("rules", "%s", req.params.n)
           return 200, { sent = sent, message = message, code = code }
         end } } }]]):format(list) }
     finally(function() h:stop() end)
@@ -96,14 +97,14 @@ describe("kafka.produce", function()
   end)
 
   it("raises for misuse, and inside a transaction", function()
-    for _, bad in ipairs { { 5, "k", "v" }, { "order", {}, "v" }, { "order", "k", 5 }, { "order", "k", "v", "h" },
-      { "order", "k", "v", { x = 5 } } } do
+    for _, bad in ipairs { { 5, "k", "v" }, { "rules", {}, "v" }, { "rules", "k", 5 }, { "rules", "k", "v", "h" },
+      { "rules", "k", "v", { x = 5 } } } do
       assert.has_error(function() fastr.kafka.produce(bad[1], bad[2], bad[3], bad[4]) end)
     end
     assert.has_error(function() fastr.kafka.produce_all {} end)
     assert.has_error(function() fastr.kafka.produce_all { "x" } end)
     require("platform.db").open("cart"):transaction(function()
-      assert.has_error(function() fastr.kafka.produce("order", "k", "v") end)
+      assert.has_error(function() fastr.kafka.produce("rules", "k", "v") end)
     end)
   end)
 end)

@@ -32,8 +32,7 @@ def kinds(report):
 
 class Case(unittest.TestCase):
     def setUp(self):
-        # What others have left here. Events that specs parked on purpose are counted some time after the stack's start.
-        self.old = kinds(status()) | {"parked events"}
+        self.old = kinds(status())  # what others have left here, as events that were parked on purpose
 
     def status_names(self, what, help_with="bin/up"):
         """fastr status exits with 1, and one of its lines names the part and ends in the command that helps."""
@@ -44,7 +43,7 @@ class Case(unittest.TestCase):
 
     def status_is_well(self):
         new = lambda: [line for line in problems_of(status()) if line[0].split(":")[0] not in self.old]
-        until(120, lambda: f"fastr status to be well: {new()}", lambda: not new())
+        until(30, lambda: f"fastr status to be well: {new()}", lambda: not new())
 
     def answers_quickly(self, method, path, expected, seconds, **named):
         began = time.monotonic()
