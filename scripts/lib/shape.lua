@@ -1,6 +1,6 @@
 -- shape: what a value must look like, said once: checked on the way in and out, and shown as JSON Schema.
--- Pure Lua, leans on nothing. A shape is built once, at load; its check is a chain of closures that allocates nothing
--- while the value is right, and lists every error, each with its path, when it is not.
+-- Pure Lua, leans on lib/sorted. A shape is built once, at load; its check is a chain of closures that allocates
+-- nothing while the value is right, and lists every error, each with its path, when it is not.
 --
 --   local line = shape.object{ sku = shape.text{min = 1, max = 40}, quantity = shape.integer{min = 1, max = 999} }
 --   shape.check(line, {sku = "A", quantity = 0})   -->  nil, {{path = "quantity", problem = "must be at least 1"}}
@@ -8,6 +8,8 @@
 -- What is refused: fields that no shape names, null where no nullable() allows it, numbers in quotes, fractions where
 -- an integer is due, control characters in one-line texts (they end up in headers and mails).
 -- Values are those of fastr.json: null is a light userdata, an empty list carries a metatable, an object does not.
+
+local sorted = require "lib.sorted"
 
 local M = {}
 
@@ -285,13 +287,6 @@ function M.list(of, options)
   end)
 end
 
-local function sorted_keys(t)
-  local keys = {}
-  for key in pairs(t) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
-end
-
 local function object_schema(fields, names, options, defs)
   local schema = { type = "object", properties = {}, description = options.doc, additionalProperties = false }
   for _, name in ipairs(names) do
@@ -309,7 +304,7 @@ end
 -- schema of the OpenAPI document, `options.open` lets unknown fields through (for what others send us).
 function M.object(fields, options)
   options = options or {}
-  local names = sorted_keys(fields)
+  local names = sorted.keys(fields)
   local checks, required, total = {}, {}, #names
   for i, name in ipairs(names) do
     checks[i] = expect_shape(fields[name], "shape.object: field " .. tostring(name)).check

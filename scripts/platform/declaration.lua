@@ -2,6 +2,7 @@
 -- could not work: `fastr check` and every load go through here. Leans on lib/shape and platform/access.
 
 local shape = require "lib.shape"
+local sorted = require "lib.sorted"
 local access = require "platform.access"
 
 local M = {}
@@ -21,10 +22,7 @@ local SCHEDULE = { name = "string", every_ms = "number", job = "string", one = "
 local CONSUMER = { topic = "string", events = "table", broadcast = "boolean", doc = "string" }
 
 local function known_names(fields)
-  local names = {}
-  for name in pairs(fields) do names[#names + 1] = name end
-  table.sort(names)
-  return table.concat(names, ", ")
+  return table.concat(sorted.keys(fields), ", ")
 end
 
 -- Adds a line for each field of `entry` that has the wrong type or is not known.

@@ -2,6 +2,7 @@
 -- `fastr run platform.events` prints it.
 
 local declaration = require "platform.declaration"
+local sorted = require "lib.sorted"
 
 local M = {}
 
@@ -11,13 +12,6 @@ Printed by `bin/fastr run platform.events` from the services' declarations. Even
 Kafka topic that is named here, in order for each key; consumers take each once. What a consumer cannot work on is
 parked in `TOPIC.dlq`.
 ]]
-
-local function sorted(map)
-  local names = {}
-  for name in pairs(map) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
 
 -- "cart: closes it; order", of those that act on an event of a topic.
 local function consumers(services, topic, event)
@@ -33,7 +27,7 @@ local function consumers(services, topic, event)
 end
 
 local function fields(of)
-  return of.fields and "`" .. table.concat(sorted(of.fields), "`, `") .. "`" or ""
+  return of.fields and "`" .. table.concat(sorted.keys(of.fields), "`, `") .. "`" or ""
 end
 
 -- The whole page, of these services (names).
@@ -41,11 +35,11 @@ function M.markdown(names)
   local services, out = {}, { HEAD }
   for i, name in ipairs(names) do services[i] = declaration.data(name) end
   for _, service in ipairs(services) do
-    for _, topic in ipairs(sorted(service.produces)) do
+    for _, topic in ipairs(sorted.keys(service.produces)) do
       local entry = service.produces[topic]
       out[#out + 1] = ("## %s\n\n%s. Told by `%s`; key: %s.\n"):format(topic, entry.doc, service.name, entry.key)
       out[#out + 1] = "| event | who acts on it | fields |\n|---|---|---|"
-      for _, event in ipairs(sorted(entry.events)) do
+      for _, event in ipairs(sorted.keys(entry.events)) do
         out[#out + 1] = ("| `%s` | %s | %s |"):format(event, consumers(services, topic, event),
           fields(entry.events[event]))
       end

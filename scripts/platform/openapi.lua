@@ -6,6 +6,7 @@ local access = require "platform.access"
 local declaration = require "platform.declaration"
 local problem = require "lib.problem"
 local shape = require "lib.shape"
+local sorted = require "lib.sorted"
 local template = require "lib.template"
 
 local M = {}
@@ -26,10 +27,7 @@ local function schema_of(of, defs)
 end
 
 local function parameters_of(object, place, defs, list)
-  local names = {}
-  for name in pairs(object and object.fields or {}) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do
+  for _, name in ipairs(sorted.keys(object and object.fields or {})) do
     local field = object.fields[name]
     list[#list + 1] = { name = name, ["in"] = place, required = place == "path" or not field.is_optional,
       description = field.doc, schema = shape.openapi(field, defs) }

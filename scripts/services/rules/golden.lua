@@ -6,6 +6,7 @@ local compare = require "services.rules.compare"
 local near = require "lib.near"
 local options = require "services.rules.options"
 local report = require "services.rules.report"
+local sorted = require "lib.sorted"
 
 local M = {}
 
@@ -29,13 +30,6 @@ local function is_flat(value)
   return true
 end
 
-local function names_of(object)
-  local names = {}
-  for name in pairs(object) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
 -- JSON with a line for each thing that holds only plain values, so that a change is seen where it is.
 local function pretty(value, margin)
   if is_flat(value) then return fastr.json.canonical(value) end
@@ -44,7 +38,7 @@ local function pretty(value, margin)
     for i, each in ipairs(value) do parts[i] = inner .. pretty(each, inner) end
     return "[\n" .. table.concat(parts, ",\n") .. "\n" .. margin .. "]"
   end
-  for i, name in ipairs(names_of(value)) do
+  for i, name in ipairs(sorted.keys(value)) do
     parts[i] = inner .. fastr.json.canonical(name) .. ": " .. pretty(value[name], inner)
   end
   return "{\n" .. table.concat(parts, ",\n") .. "\n" .. margin .. "}"
