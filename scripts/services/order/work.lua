@@ -118,6 +118,13 @@ local function give_money_back(db, attempt)
   return true
 end
 
+-- The same, or the order rests with the reason: whether it is certain.
+local function give_back_or_rest(db, order, attempt)
+  local ok, why = give_money_back(db, attempt)
+  if not ok then rest(db, order, why) end
+  return ok == true
+end
+
 local function stock_lines(order)
   local lines = {}
   for i, line in ipairs(order.lines) do lines[i] = { sku = line.sku, quantity = line.quantity } end
@@ -136,13 +143,7 @@ end
 
 local function undo(db, order)
   local attempt = store.open_attempt(db, order.id)
-  if attempt then
-    local ok, why = give_money_back(db, attempt)
-    if not ok then
-      rest(db, order, why)
-      return false
-    end
-  end
+  if attempt and not give_back_or_rest(db, order, attempt) then return false end
   local ok, failed = give_stock_back(order)
   if not ok then
     rest(db, order, failed.detail or failed.code)
@@ -457,11 +458,7 @@ local function renew(db, order, old)
   end
   if not has_ended then
     old.reason = "authorisation_expired"
-    local ok, why = give_money_back(db, old)
-    if not ok then
-      rest(db, order, why)
-      return false
-    end
+    if not give_back_or_rest(db, order, old) then return false end
   end
   return add_renewal(db, order, old) or store.open_attempt(db, order.id) or false
 end
