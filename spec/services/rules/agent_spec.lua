@@ -53,12 +53,7 @@ local function done(arguments)
   return said
 end
 
-local function text_of(path)
-  local file = assert(io.open(path))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
+local function text_of(path) return assert(fastr.files.read(path)) end
 
 -- Other rules, signed with the host's key: hash, stored form, signed statement.
 local function made(note)

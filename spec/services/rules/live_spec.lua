@@ -25,9 +25,7 @@ end
 
 local function edit(from, to)
   local path = h.dir .. "/scripts/rules/definitions/promotions.lua"
-  local file = assert(io.open(path))
-  local text = file:read("*a")
-  file:close()
+  local text = assert(fastr.files.read(path))
   local at, stop = text:find(from, 1, true)
   assert(at, "no " .. from)
   h:write("scripts/rules/definitions/promotions.lua", text:sub(1, at - 1) .. to .. text:sub(stop + 1))

@@ -33,12 +33,7 @@ end
 
 local function sealed(hash) return h.dir .. "/var/packs/" .. hash:sub(8) .. ".sig" end
 
-local function text_of(path)
-  local file = assert(io.open(path))
-  local text = file:read("*a")
-  file:close()
-  return text
-end
+local function text_of(path) return assert(fastr.files.read(path)) end
 
 local function trust(line)
   h:write("key.pub", line .. "\n")
