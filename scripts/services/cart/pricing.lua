@@ -3,6 +3,7 @@
 
 local coupons = require "services.cart.coupons"
 local explain = require "lib.explain"
+local needs = require "platform.needs"
 local problem = require "lib.problem"
 
 local M = {}
@@ -24,34 +25,27 @@ local function given(value)
   return value
 end
 
--- Who is asked for a fact of a customer, if a rule needs it.
+-- Who is asked for a fact of a customer ({ id, fresh }), if a rule needs it.
 local LOOK_UPS = {
-  ["customer.group"] = function(facts, fresh)
-    local reply, failed = fastr.call("user", "customer_facts", { user = facts.id, fresh = fresh })
+  ["customer.group"] = function(customer)
+    local reply, failed = fastr.call("user", "customer_facts", { user = customer.id, fresh = customer.fresh })
     if not reply then return nil, failed end
-    facts.group = given(reply.group)
-    return true
+    return given(reply.group)
   end,
-  ["customer.orders_placed"] = function(facts, fresh)
-    local reply, failed = fastr.call("order", "customer_facts", { customer = facts.id, fresh = fresh })
+  ["customer.orders_placed"] = function(customer)
+    local reply, failed = fastr.call("order", "customer_facts", { customer = customer.id, fresh = customer.fresh })
     if not reply then return nil, failed end
-    facts.orders_placed = reply.orders_placed
-    return true
+    return reply.orders_placed
   end,
 }
+local POINTS = { "price.cart", "shipping.options", "cart.accept" }
 
 -- What the rules need to know of a customer, beside a pseudonymous id. Nil for a guest.
 local function customer_facts(customer, fresh)
   if not customer then return nil end
-  local facts, tasks = { id = customer }, {}
-  for name in pairs(fastr.rules.needs("price.cart", "shipping.options", "cart.accept")) do
-    local look_up = LOOK_UPS[name]
-    if look_up then tasks[#tasks + 1] = function() return look_up(facts, fresh) end end
-  end
-  for _, result in ipairs(#tasks > 0 and fastr.all(tasks) or {}) do
-    if not result[1] then return nil, result[2] end
-  end
-  return facts
+  local known, failed = needs.look_up(POINTS, LOOK_UPS, { id = customer, fresh = fresh })
+  if not known then return nil, failed end
+  return { id = customer, group = known["customer.group"], orders_placed = known["customer.orders_placed"] }
 end
 
 local function wanted_skus(cart, more)
