@@ -194,9 +194,9 @@ function M.due(db, now, limit)
     and (lease_until is null or lease_until <= $1) order by next_try_at limit $2]], now, limit)
 end
 
--- Makes an order's work due now, if there is any.
+-- There is news of the order's payment: its work, if any, is due now, and does not end before they were looked at.
 function M.wake(tx, id, now)
-  tx:query("update orders set next_try_at = $2 where id = $1 and work is not null", id, now)
+  tx:query("update orders set next_try_at = $2, has_news = true where id = $1 and work is not null", id, now)
 end
 
 -- How many orders have work left.
@@ -223,10 +223,14 @@ function M.turn_to(tx, o, work, reason, now)
     where id = $1]], o.id, work, reason or "", now)
 end
 
--- Nothing is left of this work, and the lease is given back; unless the order was turned to another meanwhile.
+-- Nothing is left of this work, and the lease is given back; unless the order was turned to another meanwhile, or there
+-- is news of the payment that a placed order waits for: what came while it was being placed nobody has looked at.
 function M.end_work(tx, o, work)
+  local row = tx:query([[update orders set work = 'authorisation', has_news = false
+    where id = $1 and work = $2 and status = 'placed' and has_news returning id]], o.id, work)[1]
+  if row then return end
   tx:query([[update orders set work = null, work_reason = '', next_try_at = null, tries = 0, lease_until = null,
-    lease_by = null, lease_worker = null where id = $1 and work = $2]], o.id, work)
+    lease_by = null, lease_worker = null, has_news = false where id = $1 and work = $2]], o.id, work)
 end
 
 local LOOK = [[update orders set work = 'authorisation', next_try_at = $1, tries = 0

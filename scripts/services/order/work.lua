@@ -78,6 +78,33 @@ local function turn_to(tx, order, work, reason)
   order.work, order.work_reason = work, reason or ""
 end
 
+-- Goes on with what the order's row says now: somebody has turned it to other work meanwhile, as who cancels it.
+local function go_on(tx, order)
+  local row = store.lock(tx, order.id)
+  order.status, order.work, order.work_reason, order.sequence = row.status, row.work, row.work_reason, row.sequence
+end
+
+local function as_it_is(db, order, attempt)
+  db:transaction(function(tx)
+    go_on(tx, order)
+    if attempt then store.set_attempt(tx, attempt, now()) end
+    return true
+  end)
+  return order.work ~= nil
+end
+
+-- The work is done, unless there is other by now: whether there is.
+local function end_work(db, order, work, attempt)
+  db:transaction(function(tx)
+    store.lock(tx, order.id)
+    if attempt then store.set_attempt(tx, attempt, now()) end
+    store.end_work(tx, order, work)
+    go_on(tx, order)
+    return true
+  end)
+  return order.work ~= nil
+end
+
 -- ---- undo ---------------------------------------------------------------------------------------------------------
 
 -- Cancels the order: from here on nothing can finish it, and `undo` gives back what it has.
@@ -166,11 +193,7 @@ local function settle(db, order)
     rest(db, order, failed.detail or failed.code)
     return false
   end
-  db:transaction(function(tx)
-    store.set_work(tx, order, nil)
-    return true
-  end)
-  return false
+  return end_work(db, order, "settle")
 end
 
 -- ---- place --------------------------------------------------------------------------------------------------------
@@ -383,17 +406,6 @@ end
 
 -- ---- capture ------------------------------------------------------------------------------------------------------
 
--- Goes on with what the order's row says now: somebody has turned it to other work meanwhile, as who cancels it.
-local function as_it_is(db, order, attempt)
-  db:transaction(function(tx)
-    local row = store.lock(tx, order.id)
-    if attempt then store.set_attempt(tx, attempt, now()) end
-    order.status, order.work, order.work_reason, order.sequence = row.status, row.work, row.work_reason, row.sequence
-    return true
-  end)
-  return order.work ~= nil
-end
-
 local function note_paid(db, order, attempt)
   if db:transaction(function(tx) return pay_in(tx, order, attempt) end) then return true end
   return as_it_is(db, order, attempt)
@@ -501,13 +513,7 @@ local function authorisation(db, order)
   local attempt = standing(db, order)
   if not attempt then return attempt == nil and as_it_is(db, order) end
   if attempt.status == "captured" then return note_paid(db, order, attempt) end
-  db:transaction(function(tx)
-    store.lock(tx, order.id)
-    store.set_attempt(tx, attempt, now())
-    store.end_work(tx, order, "authorisation")
-    return true
-  end)
-  return as_it_is(db, order)
+  return end_work(db, order, "authorisation", attempt)
 end
 
 -- Staff's word on a locked order that is placed and not paid: true, or nil and the problem. Accepting what is accepted,

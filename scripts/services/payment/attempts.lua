@@ -191,9 +191,17 @@ local function look_at(p)
   return fastr.time.iso(fastr.time.parse(p.expires_at) - p.expiry_notice_s * 1000)
 end
 
--- How the payment stands, as other services see it.
-local function answer(p)
-  return { status = p.status, payment = p.id, reason = p.reason ~= "" and p.reason or null,
+-- Is it known to be authorised, and the capture that was asked for with it not known yet?
+local function awaits_capture(db, p)
+  if p.capture ~= "now" or p.status ~= "authorised" then return false end
+  return ledger.awaits_capture(p, ledger.fold(store.latest_entries(db, p.id)))
+end
+
+-- How the payment stands, as other services see it: with half of the news the outcome is unknown. Whoever took it for
+-- set aside would wait for somebody to accept it.
+local function answer(db, p)
+  return { status = awaits_capture(db, p) and "unknown" or p.status, payment = p.id,
+    reason = p.reason ~= "" and p.reason or null,
     next_action = p.next_action or null, expires_at = p.expires_at or null, look_at = look_at(p),
     on_expiry = p.on_expiry or null }
 end
@@ -259,11 +267,12 @@ local function ask(db, p, card, retry)
   else
     fastr.log.warn("the outcome of a charge is unknown", { payment = p.id, why = other.why })
   end
-  return answer(store.load(db, p.id))
+  return answer(db, store.load(db, p.id))
 end
 
-local function is_settled(p)
-  return p.keep_nothing or not ledger.UNDECIDED[p.status] or p.status == "requires_action"
+local function is_settled(db, p)
+  if p.keep_nothing or p.status == "requires_action" then return true end
+  return not ledger.UNDECIDED[p.status] and not awaits_capture(db, p)
 end
 
 -- {order, attempt, amount (minor units, at least 1), currency, payment_method, verdict (of order.accept), renewals,
@@ -275,20 +284,20 @@ function M.authorise(db, body)
   if p then
     local failed = differs(p, body)
     if failed then return nil, failed end
-    if is_settled(p) then return answer(p) end
+    if is_settled(db, p) then return answer(db, p) end
   end
   if not shape.check(METHOD, body.payment_method) then return nil, problem.new("payment_method_not_found") end
   local card, plan, failed
   card, failed = vault.card(db, body.payment_method, body.customer)
   if not card then
-    if p then return answer(M.work(db, p.id)) end
+    if p then return answer(db, M.work(db, p.id)) end
     return nil, failed
   end
   plan, failed = route(body, card)
   if not plan then return nil, failed end
   p, failed = open(db, body, card, plan)
   if not p then return nil, failed end
-  if is_settled(p) then return answer(p) end
+  if is_settled(db, p) then return answer(db, p) end
   return ask(db, p, card, plan.retry)
 end
 
@@ -296,8 +305,8 @@ end
 function M.look_up(db, attempt)
   local p = store.load(db, attempt)
   if not p then return nil, problem.new("payment_not_found") end
-  if ledger.UNDECIDED[p.status] then p = M.work(db, attempt) end
-  return answer(p)
+  if ledger.UNDECIDED[p.status] or awaits_capture(db, p) then p = M.work(db, attempt) end
+  return answer(db, p)
 end
 
 -- ---- capture ------------------------------------------------------------------------------------------------------
@@ -310,11 +319,11 @@ local CAPTURED = { captured = true, refunded = true }
 function M.capture(db, attempt)
   local p = store.load(db, attempt)
   if not p then return nil, problem.new("payment_not_found") end
-  if CAPTURED[p.status] then return answer(p) end
+  if CAPTURED[p.status] then return answer(db, p) end
   local done, failed = operations.run(db, attempt, { kind = "capture", key = "order" })
   -- Refused: it was captured, voided or let go of meanwhile. The provider says which.
   if not done and failed.status < 500 then find_out(db, store.load(db, attempt)) end
-  return answer(store.load(db, attempt))
+  return answer(db, store.load(db, attempt))
 end
 
 -- ---- void ---------------------------------------------------------------------------------------------------------
@@ -332,7 +341,7 @@ end
 -- "unknown" (or anything that is not voided, refunded or declined) means that it is being tried; ask again.
 function M.void(db, attempt)
   db:transaction(function(tx) return mark(tx, attempt) end)
-  return answer(M.work(db, attempt))
+  return answer(db, M.work(db, attempt))
 end
 
 -- ---- the resolver -------------------------------------------------------------------------------------------------

@@ -155,4 +155,24 @@ describe("work", function()
     end)
     assert.is_false(take(order, uuid7(), 60))
   end)
+
+  it("of a placed order does not end before news that came meanwhile were looked at", function()
+    local order = order_of()
+    move(order, "placing", "placed")
+    local seen = in_tx(function(tx)
+      local list = {}
+      local function settled(work)
+        store.end_work(tx, order, work)
+        list[#list + 1] = store.lock(tx, order.id).work or "none"
+      end
+      store.turn_to(tx, order, "settle", "", at())
+      store.wake(tx, order.id, at())
+      settled("settle")
+      settled("authorisation")
+      store.turn_to(tx, order, "settle", "", at())
+      settled("settle")
+      return list
+    end)
+    assert.same({ "authorisation", "none", "none" }, seen)
+  end)
 end)

@@ -149,9 +149,8 @@ describe("an attempt without an answer", function()
     assert.same({ nil, "key_cancelled" }, { made, other.code })
   end)
 
-  it("whose row is all that a crash has left is found out by the resolver", function()
-    local body = attempt(VISA)
-    -- What a kill between the provider's answer and our commit leaves: the row, and a charge.
+  -- What a kill between the provider's answer and our commit leaves: the row, and the charge, which comes back.
+  local function cut_off(body)
     db:transaction(function(tx)
       local past = fastr.time.iso(fastr.time.unix_ms() - 60000)
       store.open(tx, { attempt = body.attempt, order = body.order, amount = 1000, currency = "GBP", brand = "visa",
@@ -160,7 +159,29 @@ describe("an attempt without an answer", function()
         past)
       return true
     end)
-    assert(provider.charge(store.load(db, body.attempt), { number = VISA, exp_month = 12, exp_year = 2031 }))
+    return assert(provider.charge(store.load(db, body.attempt), { number = VISA, exp_month = 12, exp_year = 2031 }))
+  end
+
+  it("of whose news only the first half has come is not told as only authorised", function()
+    for _, ask in ipairs { attempts.authorise, function(_, body) return attempts.look_up(db, body.attempt) end } do
+      local body = attempt(VISA)
+      local charge = cut_off(body)
+      charge.status, charge.captured = "authorised", 0
+      db:transaction(function(tx)
+        local account = ledger.lock(tx, body.attempt)
+        assert(attempts.settle(account, charge))
+        ledger.close(account)
+        return true
+      end)
+      assert.equal("authorised", store.load(db, body.attempt).status)
+      assert.equal("captured", ask(db, body).status)
+      assert_books_agree(body.attempt, 1000, 0)
+    end
+  end)
+
+  it("whose row is all that a crash has left is found out by the resolver", function()
+    local body = attempt(VISA)
+    cut_off(body)
     attempts.resolve()
     host.eventually("it is captured", function() return store.load(db, body.attempt).status == "captured" end)
     assert.equal("captured", attempts.authorise(db, body).status)
