@@ -5,6 +5,7 @@ local prove = require "engine.prove"
 
 local points = {
   ["price.cart"] = require "price.cart",
+  ["price.limits"] = require "price.limits",
   ["cart.accept"] = require "cart.accept",
   ["shipping.options"] = require "shipping.options",
   ["order.accept"] = require "order.accept",

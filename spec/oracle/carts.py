@@ -193,6 +193,9 @@ class Cases:
                 "id": "c", "group": self.choice(GROUPS), "orders_placed": self.upto(0, 2)}])
         if self.chance(0.6):
             made["coupons"] = self.choice([[], ["X"], ["Y", "X"], ["X", "x", "X"]])
+        if self.chance(0.2):
+            made["usage"] = {"p%d" % self.upto(0, 3): {"used": self.upto(0, 2)},
+                             "p%d" % self.upto(0, 3): {"used_by_customer": self.upto(0, 1), "spent": self.upto(0, 5000)}}
         if self.chance(0.3):
             made["gift_cards"] = [{"code": c, "balance": self.upto(0, 5000)} for c in "GH"[:self.upto(1, 2)]]
         if self.chance(0.8):

@@ -229,6 +229,20 @@ def conditions_hold(cart, promotion):
     return all(CONDITIONS[name](cart, value) for name, value in (promotion.get("conditions") or {}).items())
 
 
+def with_state(facts):
+    """The promotions of the facts with the state that the facts give them by their ids."""
+    made = []
+    for promotion in facts.get("promotions") or []:
+        known = (facts.get("usage") or {}).get(promotion.get("id")) or {}
+        now = dict(promotion)
+        if promotion.get("usage"):
+            now["usage"] = {**promotion["usage"], **{name: known[name] for name in known if name != "spent"}}
+        if promotion.get("budget") and "spent" in known:
+            now["budget"] = {**promotion["budget"], "used": known["spent"]}
+        made.append(now)
+    return made
+
+
 def state(promotion, facts):
     """Rule 25: why a promotion takes no part whatever is in the cart, or None if it may."""
     if promotion.get("enabled") is False:
@@ -424,7 +438,7 @@ def run(facts, promotions, blocked):
 
 def evaluate(facts):
     """Rules 5 to 20 and 26. Returns the cart and the coupons' answers."""
-    codes, all_of = facts.get("coupons") or [], facts.get("promotions") or []
+    codes, all_of = facts.get("coupons") or [], with_state(facts)
     live = [p for p in all_of if state(p, facts) is None and p.get("coupon") in [None] + codes]
     blocked = set()
     while True:

@@ -98,6 +98,50 @@ describe("an offer", function()
   end)
 end)
 
+describe("the state of a promotion", function()
+  local NOW = "2026-11-23T12:00:00Z"
+  local LIMITED = [[{ id = "few", actions = { { type = "order_fixed", value = 100 } },
+    usage = { limit = 5, limit_per_customer = 1 } },
+    { id = "fund", coupon = "FUND", actions = { { type = "order_percent", value = 50 } }, budget = { limit = 1000 } },
+    { id = "open", actions = { { type = "order_fixed", value = 1 } } }]]
+
+  local function taken_off(pack, usage)
+    local decision = assert(pack:decide("price.cart", { currency = "GBP", now = NOW, zone = "GB", coupons = { "FUND" },
+      lines = { { sku = "A", quantity = 1, unit_price = 901 } }, usage = usage }, { explain = "full" }))
+    return decision.discount_total, decision
+  end
+
+  it("comes with the facts, by its id", function()
+    local pack = assert(with("promotions", LIMITED))
+    assert.equal(100 + 401 + 1, taken_off(pack))
+    assert.equal(100 + 401 + 1, taken_off(pack, { few = { used = 4, used_by_customer = 0 }, fund = { spent = 599 } }))
+    assert.equal(451 + 1, (taken_off(pack, { few = { used = 5 }, open = { used = 100 } })))
+    assert.equal(451 + 1, (taken_off(pack, { few = { used_by_customer = 1 } })))
+    local off, decision = taken_off(pack, { fund = { spent = 600 } })
+    assert.equal(101, off)
+    assert.same({ code = "FUND", accepted = false, reason = "budget_spent" }, decision.coupons[1])
+    pack:close()
+  end)
+
+  it("is no part of a definition", function()
+    local limits = "{ id = 'a', actions = { { type = 'order_fixed', value = 1 } }, %s }"
+    refused("promotions", limits:format "usage = { limit = 1, used = 1 }",
+      "[1].usage.used: unknown field")
+    refused("promotions", limits:format "budget = { limit = 1, used = 1 }", "[1].budget.used: unknown field")
+    refused("promotions", "{ actions = { { type = 'order_fixed', value = 1 } } }", "[1].id: is missing")
+  end)
+
+  it("is counted by who asks for its limits: of all that have some, or of those that are named", function()
+    local pack = assert(with("promotions", LIMITED))
+    local function limits(facts) return assert(pack:decide("price.limits", facts)).limits end
+    local few = { promotion = "few", limit = 5, limit_per_customer = 1 }
+    local fund = { promotion = "fund", coupon = "FUND", budget = { type = "spend", limit = 1000 } }
+    assert.same({ few, fund }, limits(fastr.json.decode "{}"))
+    assert.same({ fund }, limits { promotions = { "open", "fund", "nonsense" } })
+    pack:close()
+  end)
+end)
+
 describe("a promotion that is a file", function()
   it("in a currency whose minor units nobody knows is refused", function()
     local file = "promotions/three_for_two_candles.lua"

@@ -1,5 +1,5 @@
 -- No service decides business: what is looked for in scripts/services, scripts/platform and scripts/lib is a price, a
--- fee, a rate, a limit or a status rule of their own. Decisions are made by rules, at the seven points.
+-- fee, a rate, a limit or a status rule of their own. Decisions are made by rules, at their points.
 --
 -- The command line's tools (services/rules) show money and decide none; the test provider (services/provider) stands
 -- for somebody else's machine: both are left out.
@@ -163,7 +163,7 @@ describe("what services have of their own", function()
   end)
 end)
 
-describe("the seven decision points", function()
+describe("the decision points", function()
   it("are asked by the services that the reference names, and there are no others", function()
     local asked = {}
     for _, file in ipairs(files("scripts/services")) do
@@ -183,6 +183,6 @@ describe("the seven decision points", function()
     assert.same(expected, asked)
     local count = 0
     for _ in pairs(asked) do count = count + 1 end
-    assert.equal(7, count)
+    assert.equal(8, count)
   end)
 end)

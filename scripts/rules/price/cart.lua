@@ -43,7 +43,7 @@ local function open_cart(facts, now, explain, blocked)
     return (ledger:select(filters.skus_any, filters.categories_any, filters.min_unit_price, filters.max_unit_price))
   end
   return { ledger = ledger, currency = facts.currency, now = now, customer = facts.customer, zone = zone_of(facts),
-    codes = set_of(facts.coupons), full = explain == "full",
+    codes = set_of(facts.coupons), usage = facts.usage, full = explain == "full",
     shipping = shipping, shipments = #shipping, count = #facts.lines, lines_for = lines_for,
     blocked = blocked, barred = {}, lost = {}, held = {}, spent = {} }
 end

@@ -29,6 +29,9 @@ local action = object {
   allocation = optional(text { values = { "each", "across" } }),
 }
 
+-- What became of a promotion so far; a pack's definition has none of it, for it changes while the definition does not.
+local STATE = { usage = { "used", "used_by_customer" }, budget = { "used" } }
+
 M.promotion = object {
   id = optional(text()), doc = optional(text()), says = optional(text()),
   level = optional(text { values = { "cart", "catalog" } }),
@@ -42,6 +45,26 @@ M.promotion = object {
   starts_at = optional(shape.time), ends_at = optional(shape.time), enabled = optional(shape.boolean()),
   applies_to_discounted = optional(shape.boolean()),
 }
+
+-- A promotion as a pack holds it: with an id, by which its state is found, and without state.
+local function definition_of(promotion)
+  local fields = {}
+  for name, field in pairs(promotion.fields) do fields[name] = field end
+  fields.id = text { max = 100 }
+  for name, states in pairs(STATE) do
+    local limits = {}
+    for each, field in pairs(fields[name].fields) do limits[each] = field end
+    for _, state in ipairs(states) do limits[state] = nil end
+    fields[name] = optional(object(limits))
+  end
+  return object(fields)
+end
+
+M.definition = definition_of(M.promotion)
+
+-- The state of promotions, by their ids: how often used, by all and by this customer, and what was spent of a budget.
+-- It goes before what an inline definition says of itself; what is in neither has not been used.
+M.usage = shape.map(object { used = optional(amount), used_by_customer = optional(amount), spent = optional(amount) })
 
 M.tax_rate = object { category = text(), percent = shape.any(), included = optional(shape.boolean()),
   zone = optional(text()),
@@ -62,7 +85,7 @@ M.customer = object { id = optional(text()), group = optional(text()), orders_pl
 M.price = object {
   currency = text { min = 3, max = 3 }, now = shape.time, zone = optional(text()), customer = optional(M.customer),
   coupons = optional(texts), lines = list(line, { max = 1000 }), promotions = optional(list(M.promotion,
-    { max = 2000 })),
+    { max = 2000 })), usage = optional(M.usage),
   tax_rates = optional(list(M.tax_rate, { max = 2000 })),
   shipping = optional(list(object { method = text(), fee = amount, tax_category = optional(text()) }, { max = 100 })),
   gift_cards = optional(list(object { code = text(), balance = amount }, { max = 100 })),

@@ -6,6 +6,26 @@ local window = require "engine.window"
 local M = {}
 
 local STAGES = { "item", "order", "shipping" }
+local NONE = {}
+
+-- What became of a promotion so far, as the facts say: { used, used_by_customer, spent }, each may be nil.
+local function state_of(cart, promotion)
+  return cart.usage and rawget(cart.usage, promotion.id) or NONE
+end
+
+-- Is one of its limits reached? As `barred`.
+local function used_up(cart, promotion)
+  local usage, budget, state = promotion.usage, promotion.budget, state_of(cart, promotion)
+  local used, by_customer = state.used or usage.used or 0, state.used_by_customer or usage.used_by_customer or 0
+  if usage.limit and used >= usage.limit then return "used_up", "usage", used, usage.limit end
+  if usage.limit_per_customer and by_customer >= usage.limit_per_customer then
+    return "used_up_for_customer", "usage_by_customer", by_customer, usage.limit_per_customer
+  end
+  if not budget then return nil end
+  used = state.used or budget.used or 0
+  if budget.type == "usage" and used >= budget.limit then return "budget_spent", "budget", used, budget.limit end
+  if cart.blocked[promotion] then return "budget_spent", "budget", cart.blocked[promotion], budget.limit end
+end
 
 -- Why a promotion takes no part at all, whatever is in the cart: reason, condition, actual, wanted; nil if it may.
 local function barred(cart, promotion)
@@ -17,15 +37,7 @@ local function barred(cart, promotion)
   if promotion.coupon and not cart.codes[promotion.coupon] then return "no_coupon", "coupon", "none", "entered" end
   local outside = window.outside(promotion.period, cart.now)
   if outside then return outside, "period", outside, "running" end
-  local usage, budget = promotion.usage, promotion.budget
-  if usage.limit and (usage.used or 0) >= usage.limit then return "used_up", "usage", usage.used, usage.limit end
-  if usage.limit_per_customer and (usage.used_by_customer or 0) >= usage.limit_per_customer then
-    return "used_up_for_customer", "usage_by_customer", usage.used_by_customer, usage.limit_per_customer
-  end
-  if budget and budget.type == "usage" and (budget.used or 0) >= budget.limit then
-    return "budget_spent", "budget", budget.used, budget.limit
-  end
-  if cart.blocked[promotion] then return "budget_spent", "budget", cart.blocked[promotion], budget.limit end
+  return used_up(cart, promotion)
 end
 
 -- What a customer is told of the condition that failed, if to reach it is all that is missing: those after it hold.
@@ -72,7 +84,7 @@ end
 local function overspent(cart, promotion, given)
   local budget = promotion.budget
   if not budget or budget.type == "usage" then return false end
-  local spent = (cart.spent[promotion] or budget.used or 0) + given
+  local spent = (cart.spent[promotion] or state_of(cart, promotion).spent or budget.used or 0) + given
   cart.spent[promotion] = spent
   if given == 0 or spent <= budget.limit then return false end
   cart.blocked[promotion] = spent

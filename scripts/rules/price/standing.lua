@@ -21,7 +21,7 @@ end
 
 local function add_definitions()
   local i = 0
-  definitions.read("definitions/promotions", facts.promotion, function(definition, path)
+  definitions.read("definitions/promotions", facts.definition, function(definition, path)
     i = i + 1
     definitions.currency(definition.currency, path)
     add(promotion.compile(definition, i, "definitions/promotions.lua:1: "), path .. ".id")
