@@ -944,7 +944,7 @@ static int l_fee_off(lua_State *L) {
 
 /* ---- taxes and the end ----------------------------------------------------------------------------------------- */
 
-/* ledger:rate(tax category, percent, included): what applies to lines and shipments of the category */
+/* ledger:rate(tax category, percent, included, zone or nil): what applies to lines and shipments of the category */
 static int l_rate(lua_State *L) {
     struct ledger *ledger = check_ledger(L);
     int64_t percent = fastr_check_percent(L, 3, 10 * PERCENT_ALL);
@@ -953,10 +953,12 @@ static int l_rate(lua_State *L) {
     rate->category = keep_text(L, ledger, 2);
     rate->percent = percent;
     rate->included = lua_toboolean(L, 4);
+    rate->zone = keep_text(L, ledger, 5);
+    rate->base = rate->tax = 0;
     return 0;
 }
 
-static const struct rate *rate_of(const struct ledger *ledger, struct text category) {
+static struct rate *rate_of(const struct ledger *ledger, struct text category) {
     for (int i = 0; category.data && i < ledger->rate_count; i++)
         if (same(category, ledger->rates[i].category))
             return &ledger->rates[i];
@@ -989,7 +991,7 @@ static void tax_by_total(struct ledger *ledger, const struct rate *rate) {
     shares.weights = fastr_arena_alloc(ledger->arena, size);
     shares.parts = fastr_arena_alloc(ledger->arena, size);
     for (int i = 0; i < ledger->line_count; i++) {
-        const struct rate *own = rate_of(ledger, ledger->lines[i].tax_category);
+        const struct rate *own = ledger->lines[i].rate;
         if (!own || own->percent != rate->percent || own->included != rate->included)
             continue;
         shares.lines[shares.count] = &ledger->lines[i];
@@ -1007,7 +1009,7 @@ enum rounding { BY_LINE, BY_UNIT, BY_TOTAL };
 static void tax_lines(struct ledger *ledger, enum rounding rounding) {
     for (int i = 0; i < ledger->line_count; i++) {
         struct line *line = &ledger->lines[i];
-        const struct rate *rate = rate_of(ledger, line->tax_category);
+        struct rate *rate = line->rate = rate_of(ledger, line->tax_category);
         line->included = rate && rate->included;
         if (rate && rounding != BY_TOTAL)
             line->tax = rounding == BY_UNIT ? tax_by_unit(rate, line) : tax_on(rate, line->total);
@@ -1016,9 +1018,14 @@ static void tax_lines(struct ledger *ledger, enum rounding rounding) {
         tax_by_total(ledger, &ledger->rates[i]);
 }
 
-static void add_tax(lua_State *L, struct ledger *ledger, bool included, int64_t tax) {
-    int64_t *total = included ? &ledger->tax_included_total : &ledger->tax_total;
-    *total = sum(L, *total, tax);
+/* Counts the tax of a line or shipment of this total, and what its rate has taxed. */
+static void add_tax(lua_State *L, struct ledger *ledger, struct rate *rate, int64_t total, int64_t tax) {
+    if (!rate)
+        return;
+    int64_t *all = rate->included ? &ledger->tax_included_total : &ledger->tax_total;
+    *all = sum(L, *all, tax);
+    rate->tax += tax;
+    rate->base = sum(L, rate->base, rate->included ? total - tax : total);
 }
 
 static void sum_lines(lua_State *L, struct ledger *ledger) {
@@ -1026,17 +1033,18 @@ static void sum_lines(lua_State *L, struct ledger *ledger) {
         struct line *line = &ledger->lines[i];
         ledger->items_total = sum(L, ledger->items_total, line->unit * line->quantity);
         ledger->discount_total = sum(L, ledger->discount_total, line->item_discount + line->order_discount);
-        add_tax(L, ledger, line->included, line->tax);
+        add_tax(L, ledger, line->rate, line->total, line->tax);
     }
 }
 
 static void sum_shipments(lua_State *L, struct ledger *ledger) {
     for (int i = 0; i < ledger->shipment_count; i++) {
         struct shipment *shipment = &ledger->shipments[i];
-        const struct rate *rate = rate_of(ledger, shipment->tax_category);
+        struct rate *rate = rate_of(ledger, shipment->tax_category);
+        int64_t total = shipment->fee - shipment->discount;
         shipment->included = rate && rate->included;
-        shipment->tax = rate ? tax_on(rate, shipment->fee - shipment->discount) : 0;
-        add_tax(L, ledger, shipment->included, shipment->tax);
+        shipment->tax = rate ? tax_on(rate, total) : 0;
+        add_tax(L, ledger, rate, total, shipment->tax);
     }
 }
 

@@ -18,6 +18,13 @@ struct text {
     size_t length;
 };
 
+struct rate {
+    struct text category, zone; /* no zone: of all zones */
+    int64_t percent;            /* in ten-thousandths of a percent */
+    bool included;
+    int64_t base, tax; /* of what was taxed by it, without the tax */
+};
+
 struct run {
     int64_t count, taken; /* units, and what each of them has been reduced by (below the unit price) */
 };
@@ -36,6 +43,7 @@ struct line {
     int64_t pool;   /* units not yet taken from the pool; take() counts them down */
     int64_t part;   /* of the open rule */
     int64_t tax;
+    struct rate *rate; /* NULL: no tax */
     bool included, touched;
 };
 
@@ -59,12 +67,6 @@ struct entry {
     int64_t *amounts;
     int count;
     bool shipping;
-};
-
-struct rate {
-    struct text category;
-    int64_t percent;
-    bool included;
 };
 
 struct coupon {

@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "bindings/amount.h"
 #include "runtime/json.h"
 
 enum { FIELDS_MAX = 16, NUMBER_BYTES = 24 };
@@ -29,13 +30,14 @@ typedef const struct field fields[FIELDS_MAX];
 
 static fields decision = {FIELD("currency"), FIELD("lines"), FIELD("shipping"), FIELD("items_total"),
                           FIELD("discount_total"), FIELD("shipping_total"), FIELD("shipping_discount_total"), FIELD("tax_total"),
-                          FIELD("tax_included_total"), FIELD("total"), FIELD("gift_card_total"), FIELD("due"),
-                          FIELD("coupons"), FIELD("trace")};
+                          FIELD("tax_included_total"), FIELD("taxes"), FIELD("total"), FIELD("gift_card_total"),
+                          FIELD("due"), FIELD("coupons"), FIELD("trace")};
 static fields of_line = {FIELD("sku"), FIELD("quantity"), FIELD("unit_price"), FIELD("subtotal"), FIELD("item_discount"),
                          FIELD("order_discount"), FIELD("total"), FIELD("tax"), FIELD("tax_included"),
                          FIELD("unit_discounts")};
 static fields of_shipment = {FIELD("method"), FIELD("fee"), FIELD("discount"), FIELD("total"), FIELD("tax"),
                              FIELD("tax_included")};
+static fields of_tax = {FIELD("category"), FIELD("percent"), FIELD("included"), FIELD("zone"), FIELD("base"), FIELD("tax")};
 static fields of_coupon = {FIELD("code"), FIELD("accepted"), FIELD("reason")};
 static fields applied_to_lines = {FIELD("rule"), FIELD("stage"), FIELD("outcome"), FIELD("amount"), FIELD("says"),
                                   FIELD("lines"), FIELD("amounts")};
@@ -47,8 +49,8 @@ static fields truncated = {FIELD("outcome"), FIELD("count")};
 
 /* ---- constructors in Lua --------------------------------------------------------------------------------------- */
 
-static const struct field *const kinds[] = {decision,         of_line,         of_shipment, of_coupon,
-                                            applied_to_lines, applied_to_fees, passed,      truncated};
+static const struct field *const kinds[] = {decision,  of_line,          of_shipment,     of_tax,
+                                            of_coupon, applied_to_lines, applied_to_fees, passed, truncated};
 enum { KINDS = sizeof kinds / sizeof *kinds, ARRAY = KINDS + 1 };
 
 /* return function(a1, a2) return {sku=a1,quantity=a2} end */
@@ -324,11 +326,8 @@ static void put_coupons(struct sink *sink, const struct ledger *ledger) {
     close_list(sink, outer);
 }
 
-static void put_operand(struct sink *sink, double number, struct text text) {
-    if (text.data || !(number >= 0 && number < HUGE_VAL)) {
-        put_string(sink, text);
-        return;
-    }
+/* A number that may have a fraction. */
+static void put_number(struct sink *sink, double number) {
     sink->values++;
     if (!sink->out) {
         lua_pushnumber(sink->to, number);
@@ -336,6 +335,30 @@ static void put_operand(struct sink *sink, double number, struct text text) {
     }
     end_value(sink, begin_value(sink, NUMBER_BYTES));
     fastr_json_double(sink->out, number);
+}
+
+/* By rate, in the order in which lines and shipments name them: what was taxed (without the tax), and the tax. */
+static void put_taxes(struct sink *sink, const struct ledger *ledger) {
+    const struct field *outer = open_list(sink, ledger->rate_count);
+    for (int i = 0; i < ledger->rate_count; i++) {
+        const struct rate *rate = &ledger->rates[i];
+        open_object(sink, of_tax);
+        put_string(sink, rate->category);
+        put_number(sink, (double)rate->percent / PERCENT_ONE);
+        put_boolean(sink, rate->included);
+        put_string(sink, rate->zone);
+        put(sink, rate->base);
+        put(sink, rate->tax);
+        close_object(sink, of_tax, i + 1);
+    }
+    close_list(sink, outer);
+}
+
+static void put_operand(struct sink *sink, double number, struct text text) {
+    if (text.data || !(number >= 0 && number < HUGE_VAL))
+        put_string(sink, text);
+    else
+        put_number(sink, number);
 }
 
 static void put_parts(struct sink *sink, const struct entry *entry) {
@@ -405,6 +428,7 @@ static void put_totals(struct sink *sink, const struct ledger *ledger) {
     put(sink, ledger->shipping_discount_total);
     put(sink, ledger->tax_total);
     put(sink, ledger->tax_included_total);
+    put_taxes(sink, ledger);
     put(sink, ledger->total);
     put(sink, ledger->gift_card_total);
     put(sink, ledger->total - ledger->gift_card_total);

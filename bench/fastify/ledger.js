@@ -1,9 +1,22 @@
 // ledger: the account of one price, as fastr's: lines as runs of units that were reduced alike, shipments, and the trace.
 'use strict';
 
-const { PERCENT_ALL, allocate, ratio, refuse } = require('./money');
+const { PERCENT_ALL, PERCENT_ONE, allocate, ratio, refuse } = require('./money');
 
 const ALL_UNITS = Infinity;
+
+// Counts the tax of a line or shipment of this total, and what its rate has taxed.
+function book(out, taxed, category, rate, total, tax) {
+  if (rate.included) out.tax_included_total += tax; else out.tax_total += tax;
+  let sum = taxed.get(category);
+  if (!sum) {
+    sum = { category, percent: rate.percent / PERCENT_ONE, included: rate.included, zone: rate.zone, base: 0, tax: 0 };
+    taxed.set(category, sum);
+    out.taxes.push(sum);
+  }
+  sum.base += rate.included ? total - tax : total;
+  sum.tax += tax;
+}
 
 class Line {
   constructor(facts) {
@@ -254,8 +267,9 @@ class Ledger {
 
   finish(rates, rounding, balance) {
     const out = { currency: this.currency, lines: [], shipping: [], items_total: 0, discount_total: 0, shipping_total: 0,
-      shipping_discount_total: 0, tax_total: 0, tax_included_total: 0, total: 0, gift_card_total: 0, due: 0,
+      shipping_discount_total: 0, tax_total: 0, tax_included_total: 0, taxes: [], total: 0, gift_card_total: 0, due: 0,
       coupons: this.coupons, trace: this.trace, pack: null };
+    const taxed = new Map();
     for (const line of this.lines) {
       const rate = line.taxCategory && rates.get(line.taxCategory);
       if (rate && rounding === 'unit') {
@@ -271,7 +285,7 @@ class Ledger {
         tax: included ? 0 : line.tax, tax_included: included ? line.tax : 0, unit_discounts: discounts });
       out.items_total += subtotal;
       out.discount_total += line.itemDiscount + line.orderDiscount;
-      if (included) out.tax_included_total += line.tax; else out.tax_total += line.tax;
+      if (rate) book(out, taxed, line.taxCategory, rate, line.total, line.tax);
     }
     for (const s of this.shipments) {
       const rate = s.taxCategory && rates.get(s.taxCategory), total = s.fee - s.discount;
@@ -280,7 +294,7 @@ class Ledger {
         tax_included: included ? tax : 0 });
       out.shipping_total += s.fee;
       out.shipping_discount_total += s.discount;
-      if (included) out.tax_included_total += tax; else out.tax_total += tax;
+      if (rate) book(out, taxed, s.taxCategory, rate, total, tax);
     }
     out.total = out.items_total - out.discount_total + out.tax_total + out.shipping_total - out.shipping_discount_total;
     if (out.total > Number.MAX_SAFE_INTEGER) refuse('the amount goes past 2^53 - 1');

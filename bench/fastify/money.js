@@ -54,4 +54,4 @@ function allocate(amount, weights) {
   return parts;
 }
 
-module.exports = { PERCENT_ALL, allocate, percentOf, ratio, refuse };
+module.exports = { PERCENT_ALL, PERCENT_ONE, allocate, percentOf, ratio, refuse };

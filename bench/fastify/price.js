@@ -299,7 +299,7 @@ function ratesOf(facts, now) {
     if (rate.zone && rate.zone !== zone) return;
     if ((from !== undefined && now < from) || (to !== undefined && now > to)) return;
     const since = from === undefined ? -Infinity : from, old = best.get(rate.category);
-    if (!old || since > old.since) best.set(rate.category, { percent, included: rate.included === true, since });
+    if (!old || since > old.since) best.set(rate.category, { percent, included: rate.included === true, zone: rate.zone, since });
   });
   return best;
 }

@@ -67,7 +67,9 @@ const decision = reply({
   shipping: { type: 'array', items: reply({
     method: string, fee: integer, discount: integer, total: integer, tax: integer, tax_included: integer }) },
   items_total: integer, discount_total: integer, shipping_total: integer, shipping_discount_total: integer, tax_total: integer,
-  tax_included_total: integer, total: integer, gift_card_total: integer, due: integer,
+  tax_included_total: integer, taxes: { type: 'array', items: reply({
+    category: string, percent: { type: 'number' }, included: { type: 'boolean' }, zone: string, base: integer, tax: integer }) },
+  total: integer, gift_card_total: integer, due: integer,
   coupons: { type: 'array', items: reply({ code: string, accepted: { type: 'boolean' }, reason: string }) },
   trace: { type: 'array', items: reply({
     rule: string, stage: string, outcome: string, amount: integer, lines: integers, shipments: integers, amounts: integers,

@@ -18,7 +18,7 @@ VALUES = [None, True, False, 0, -1, 1, 1.5, 2 ** 53 - 1, 1e308, "", "x", "GB", "
 NAMES = ["surprise", "value", "min", "filters", "type", "prices"]
 REFUSAL = re.compile(r"^[a-z_]+(\[\d+\]|\.[a-z_]+)*: \S")
 DECISION = {"currency", "lines", "shipping", "items_total", "discount_total", "shipping_total", "shipping_discount_total",
-            "tax_total", "tax_included_total", "total", "gift_card_total", "due", "coupons", "trace", "pack"}
+            "tax_total", "tax_included_total", "taxes", "total", "gift_card_total", "due", "coupons", "trace", "pack"}
 
 
 def places(value, path=()):

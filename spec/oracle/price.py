@@ -542,6 +542,20 @@ def shipment_answer(one, facts):
             "tax": 0 if included else tax, "tax_included": tax if included else 0}
 
 
+def taxes_by_rate(facts, named):
+    """What was taxed by each rate, net, and its tax; `named`: (category, answer) of lines and shipments, in their order."""
+    found = {}
+    for category, row in named:
+        rate = rate_of(category, facts)
+        if rate:
+            entry = found.setdefault(category, {
+                "category": category, "percent": float(rate["percent"]), "included": bool(rate.get("included")),
+                **({"zone": rate["zone"]} if rate.get("zone") else {}), "base": 0, "tax": 0})
+            entry["base"] += row["total"] - row["tax_included"]
+            entry["tax"] += row["tax"] + row["tax_included"]
+    return list(found.values())
+
+
 def price(facts):
     cart, coupons = evaluate(facts)
     lines = [line_answer(line, taxes) for line, taxes in zip(cart.lines, line_taxes(cart, facts))]
@@ -551,10 +565,11 @@ def price(facts):
         return sum(row[name] for row in rows for name in names)
 
     total = of(lines, "total", "tax") + of(sent, "total", "tax")  # rule 24
+    named = [(one.tax_category, row) for one, row in zip(cart.lines + cart.shipping, lines + sent)]
     paid = min(total, of(facts.get("gift_cards") or [], "balance"))
     return {"currency": facts["currency"], "lines": lines, "shipping": sent, "items_total": of(lines, "subtotal"),
             "discount_total": of(lines, "item_discount", "order_discount"),
             "shipping_total": of(sent, "fee"), "shipping_discount_total": of(sent, "discount"),
             "tax_total": of(lines, "tax") + of(sent, "tax"),
             "tax_included_total": of(lines, "tax_included") + of(sent, "tax_included"),
-            "total": total, "gift_card_total": paid, "due": total - paid, "coupons": coupons}
+            "taxes": taxes_by_rate(facts, named), "total": total, "gift_card_total": paid, "due": total - paid, "coupons": coupons}

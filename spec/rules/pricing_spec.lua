@@ -564,6 +564,24 @@ describe("price.cart, tax", function()
     assert.same({ 0, 100 }, column(decision.lines, "tax"))
     assert.same({ 150, 200, 2850 }, { decision.tax_total, decision.tax_included_total, decision.total })
   end)
+
+  it("23: each rate says what it taxed, without the tax, and the tax: of lines and shipments together", function()
+    local decision = price { zone = "GB", lines = { taxed("A", 1, 1200, "in"), taxed("B", 3, 333, "out"),
+        taxed("C", 1, 555, "zero"), line("D", 1, 700), taxed("E", 1, 99, "in") },
+      shipping = { { method = "post", fee = 500, tax_category = "out" },
+        { method = "van", fee = 350, tax_category = "low" } },
+      tax_rates = { { category = "in", percent = 20, included = true, zone = "GB" },
+        { category = "out", percent = "7.875" }, { category = "zero", percent = 0, included = true },
+        { category = "low", percent = 5, included = true }, { category = "unused", percent = 9 } } }
+    assert.same({
+      { category = "in", percent = 20, included = true, zone = "GB", base = 1083, tax = 216 }, -- 200 and 16: by line
+      { category = "out", percent = 7.875, included = false, base = 1499, tax = 118 }, -- 79 and, of the post, 39
+      { category = "zero", percent = 0, included = true, base = 555, tax = 0 },
+      { category = "low", percent = 5, included = true, base = 333, tax = 17 },
+    }, { unpack(decision.taxes) })
+    assert.same({ 118, 233 }, { decision.tax_total, decision.tax_included_total })
+    assert.same({}, { unpack(price {}.taxes) })
+  end)
 end)
 
 -- ---- totals, coupons and limits -------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ return function(ledger, facts, rates, zone, now)
     if not category or seen[category] then return end
     seen[category] = true
     local rate = in_force(rates, category, zone, now)
-    if rate then ledger:rate(category, rate.percent, rate.included or false) end
+    if rate then ledger:rate(category, rate.percent, rate.included or false, rate.zone) end
   end
   for i = 1, #lines do
     local category = lines[i].tax_category
