@@ -28,9 +28,9 @@ def encoded(cases):
     return "".join(write(case) + "\n" for case in cases)
 
 
-def decide(cases, explain="full"):
-    """The shop's answers: decisions, or {"error": why}."""
-    replies = subprocess.run(command("--explain", explain), input=encoded(cases), capture_output=True, text=True,
+def decide(cases, explain="full", *more):
+    """The shop's answers: decisions, or {"error": why}; `more`: further words of the command."""
+    replies = subprocess.run(command("--explain", explain, *more), input=encoded(cases), capture_output=True, text=True,
                              check=True).stdout.splitlines()
     return [json.loads(reply) for reply in replies]
 

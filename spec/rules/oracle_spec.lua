@@ -17,8 +17,13 @@ describe("price.cart", function()
       shell.must "python3 spec/oracle/bad_facts.py 3000 20261123")
   end)
 
-  it("has the properties of a price on 5,000 random carts, changed in several ways", function()
-    assert.equal("6 properties hold of 5000 carts (seed 20261123)",
-      shell.must "python3 spec/oracle/properties.py 5000 20261123")
+  it("has the properties of a price on 20,000 random carts, changed in several ways", function()
+    assert.equal("6 properties hold of 20000 carts (seed 20261123)",
+      shell.must "python3 spec/oracle/properties.py 20000 20261123")
+  end)
+
+  it("is caught, by a small cart, when it has one of these properties no more", function()
+    assert.truthy(shell.must("python3 spec/oracle/mutants.py")
+      :find "6 of 6 properties fail when they should, and are shown why")
   end)
 end)
