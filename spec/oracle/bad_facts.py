@@ -16,7 +16,7 @@ VALUES = [None, True, False, 0, -1, 1, 1.5, 2 ** 53 - 1, 1e308, "", "x", "GB", "
           [{}], {"a": 1}, ["x"], [1, 2], "2026-11-23T10:00:00Z", {"min": 1}, {"skus": [], "min": 0}, 10000, 9999,
           {"type": "order_percent"}]
 NAMES = ["surprise", "value", "min", "filters", "type", "prices"]
-REFUSAL = re.compile(r"^[a-z_]+(\[\d+\]|\.[a-z_]+)*: \S")
+REFUSAL = re.compile(r"^[a-z_]+(\[\d+\]|\.\w+)*: \S")
 DECISION = {"currency", "lines", "shipping", "items_total", "discount_total", "shipping_total", "shipping_discount_total",
             "tax_total", "tax_included_total", "taxes", "total", "gift_card_total", "due", "coupons", "trace", "pack"}
 
