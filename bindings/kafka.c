@@ -141,7 +141,7 @@ static void on_wake(evutil_socket_t fd, short what, void *data)
     kafka_client_serve(data);
 }
 
-static rd_kafka_t *new_without_signals(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *problem, size_t size)
+rd_kafka_t *kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *problem, size_t size)
 {
     sigset_t every, before;
     sigfillset(&every);
@@ -160,7 +160,7 @@ int kafka_client_open(struct kafka_client *client, rd_kafka_type_t type, rd_kafk
         rd_kafka_conf_destroy(conf);
         return fastr_fail(err, "unavailable", "kafka: eventfd: %s", strerror(errno));
     }
-    client->rk = new_without_signals(type, conf, problem, sizeof problem);
+    client->rk = kafka_new(type, conf, problem, sizeof problem);
     if (client->rk == NULL) {
         close(client->fd);
         rd_kafka_conf_destroy(conf);
@@ -520,7 +520,8 @@ static void stop(void)
         event_del(&producer.client.wake);
 }
 
-static const luaL_Reg functions[] = {{"produce", lua_produce}, {"produce_all", lua_produce_all}, {NULL, NULL}};
+static const luaL_Reg functions[] = {
+    {"produce", lua_produce}, {"produce_all", lua_produce_all}, {"offsets", kafka_offsets}, {NULL, NULL}};
 
 static int open_module(lua_State *L)
 {

@@ -19,6 +19,9 @@ struct kafka_client {
 
 /* The settings that all clients have; callbacks and the rest are the caller's. Pairs follow, ended by NULL. */
 rd_kafka_conf_t *kafka_conf(void *opaque, ...) __attribute__((sentinel));
+/* A librdkafka client made with all signals blocked, so that its threads take none. Takes `conf` over unless it returns
+ * NULL; then `problem` says why. */
+rd_kafka_t *kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *problem, size_t size);
 /* Makes the client with all signals blocked, so that librdkafka's threads take none, and joins its queue to the loop.
  * Takes `conf` over, also on failure. `serve` and `owner` are set by the caller before. */
 int kafka_client_open(struct kafka_client *client, rd_kafka_type_t type, rd_kafka_conf_t *conf, struct fastr_err *err);
@@ -29,6 +32,9 @@ void kafka_client_retire(struct kafka_client *client);
 
 /* What is known of the brokers, for health: an answer from one, or that none is left. */
 void kafka_seen(void);
+
+/* fastr.kafka.offsets, see there. */
+int kafka_offsets(lua_State *L);
 
 /* Consumers. */
 void kafka_consumers_start(void);

@@ -229,6 +229,11 @@ static int status(int argc, char **argv)
     return fastr_tool_run("platform.status", argv, argc);
 }
 
+static int events(int argc, char **argv)
+{
+    return fastr_tool_run("platform.events_tool", argv, argc);
+}
+
 static int spec(int argc, char **argv)
 {
     return fastr_tool_spec(argv, argc);
@@ -244,6 +249,7 @@ static const struct command {
     {"check", check, "check [SERVICE ...]", "load every setting, script and rule; change nothing"},
     {"reload", reload, "reload [NAME | scripts | rules]", "make the files on disk live, in all workers or in none"},
     {"status", status, "status [--json]", "what runs, what is live, what is unwell; exit code 1 when something is"},
+    {"events", events, "events lag | parked | redrive ...", "events not consumed yet, parked, taken up again; see `fastr events --help`"},
     {"openapi", openapi, "openapi", "print the API's OpenAPI 3.1 document; needs no server"},
     {"spec", spec, "spec [FILE or busted option ...]", "run busted specs inside a task, against this checkout's settings"},
     {"rules", rules, "rules decide | check | rollback ...", "decide facts, check a pack, or undo the last activation; see `fastr rules --help`"},
@@ -264,6 +270,12 @@ static bool asks_for_help(int argc, char **argv)
     return argc > 0 && (!strcmp(argv[0], "--help") || !strcmp(argv[0], "-h"));
 }
 
+/* These have verbs or options of their own to tell of. */
+static bool helps_itself(const struct command *command)
+{
+    return command->run == rules || command->run == events || command->run == spec;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2)
@@ -275,7 +287,7 @@ int main(int argc, char **argv)
         const struct command *command = &commands[i];
         if (strcmp(argv[1], command->name))
             continue;
-        if (strcmp(command->name, "rules") && strcmp(command->name, "spec") && asks_for_help(argc - 2, argv + 2)) {
+        if (!helps_itself(command) && asks_for_help(argc - 2, argv + 2)) {
             printf("usage: fastr %s\n\n%s\n", command->usage, command->help);
             return 0;
         }

@@ -5,7 +5,7 @@
 -- A handler that fails is tried again (kafka.c delivers the message again, with back-off). What fails because something
 -- else is away is tried for ever: the messages wait. What fails by itself is parked after five attempts, in table
 -- `parked` and topic TOPIC.dlq with the reason; later events of its key are parked behind it, others go on.
--- `fastr run platform.redrive` takes parked events up again, in their order.
+-- `fastr events` lists them, takes them up again in their order, or lets them go.
 
 local database = require "platform.db"
 local outbox = require "platform.outbox"
@@ -115,35 +115,36 @@ local function park(db, group, message, event, reason, attempts)
   end)
 end
 
--- Parks behind an earlier one; false if that has been redriven meanwhile, so that the event must be tried.
+-- Parks behind an earlier one; nil if that has been redriven meanwhile, so that the event must be tried.
 local function park_behind(db, group, message, event)
   local blocked = db:transaction(function(tx)
     lock_key(tx, event.topic, event.key)
     return tx:query([[select exists(select from parked where topic = $1 and key = $2 and redriven_at is null) as it]],
       event.topic, event.key)[1].it
   end)
-  return blocked and park(db, group, message, event, "behind a parked event of its key", 0)
+  return blocked and park(db, group, message, event, "behind a parked event of its key", 0) and "parked" or nil
 end
 
 -- ---- consuming ------------------------------------------------------------------------------------------------------
 
--- Tries once. Returns true when the message is dealt with, else false and why, so that it comes again.
+-- Tries once. Returns what became of the message, "done", "known" or "parked"; else nil, why it is to come again, and
+-- whether that is because something else is away.
 local function try(db, group, message, event, run)
   local ok, outcome, why, code = pcall(effect, db, event, run)
   if ok and outcome == "blocked" then return park_behind(db, group, message, event), "its key was just redriven" end
-  if ok and outcome then return true end
+  if ok and outcome then return outcome end
   if not ok then why, code = outcome, nil end
   local reason, attempt = describe(why), message.attempt or 1
-  if is_away(why, code) or attempt < ATTEMPTS then return false, reason end
+  if is_away(why, code) or attempt < ATTEMPTS then return nil, reason, is_away(why, code) end
   fastr.log.error("event is parked", { topic = event.topic, key = event.key, event = event.id, reason = reason })
-  return park(db, group, message, event, reason, attempt)
+  return park(db, group, message, event, reason, attempt) and "parked"
 end
 
--- Runs `work`; a database that is away makes the message come again.
+-- Runs `work`: is the message dealt with? A database that is away makes it come again.
 local function guarded(work, ...)
   local ok, done, why = pcall(work, ...)
   if not ok then return false, describe(done) end
-  return done, why
+  return done and true or false, why
 end
 
 local function consumer(service, topic, runs)
@@ -227,8 +228,10 @@ where topic = $1 and key = $2 and redriven_at is null order by id limit 1 for up
 
 local KNOW = "insert into inbox (event_id, topic) values ($1, $2) on conflict do nothing"
 
--- Deals with the oldest parked event of a key. Returns true, false when there is none, or nil and why.
-local function redrive_one(db, runs, topic, key)
+local END = [[update parked set redriven_at = clock_timestamp(), ended_by = $2, dropped_because = $3 where id = $1]]
+
+-- Deals with the oldest parked event of a key. Returns its number, false when there is none, or nil and why.
+local function redrive_one(db, runs, topic, key, by)
   return db:transaction(function(tx)
     lock_key(tx, topic, key)
     local row = tx:query(FIRST, topic, key)[1]
@@ -241,23 +244,65 @@ local function redrive_one(db, runs, topic, key)
       done, why = apply(runs[event.type], tx, event)
       if not done then return nil, why end
     end
-    tx:query("update parked set redriven_at = clock_timestamp() where id = $1", row.id)
-    return true
+    tx:query(END, row.id, by, nil)
+    return row.id
   end)
 end
 
--- inbox.redrive(service, topic, key) (waits): runs the parked events of one key in their order, until none is left or
--- one fails again. Returns how many were done, and why it stopped (nil: none is left).
-function M.redrive(service, topic, key)
+-- inbox.redrive(service, topic, key, by, last) (waits): runs the parked events of one key in their order, until none is
+-- left, number `last` is done (nil: all), or one fails again. `by` is kept with them. Returns how many were done, and
+-- why it stopped (nil: at its end).
+function M.redrive(service, topic, key, by, last)
   local db, runs = database.open(service.name), M.functions(service, topic)
   if not runs then return 0, service.name .. " consumes no topic " .. topic end
   local count = 0
   while true do
-    local ok, done, why = pcall(redrive_one, db, runs, topic, key)
+    local ok, done, why = pcall(redrive_one, db, runs, topic, key, by)
     if not ok or done == nil then return count, describe(not ok and done or why) end
     if not done then return count end
     count = count + 1
+    if last and done >= last then return count end
   end
+end
+
+local ONE = "select id, topic, key, event_id from parked where id = $1 and redriven_at is null for update"
+
+-- inbox.drop(service_name, id, by, reason) (waits): the parked event `id` will never have an effect here, also if it
+-- comes again; who said so, and why, is kept. Those parked behind it stay. Returns whether there was one.
+function M.drop(service_name, id, by, reason)
+  local db = database.open(service_name)
+  local row = db:latest("select topic, key from parked where id = $1", id)[1]
+  if not row then return false end
+  return db:transaction(function(tx)
+    lock_key(tx, row.topic, row.key)
+    local parked = tx:query(ONE, id)[1]
+    if not parked then return false end
+    if parked.event_id then tx:query(KNOW, parked.event_id, parked.topic) end
+    tx:query(END, id, by, reason)
+    return true
+  end)
+end
+
+local PAUSE_MS = 50
+
+-- inbox.replay(service, message) (waits): the service takes an event of the past, which has its effect unless it had it
+-- before; what fails for good is parked, as ever. Returns "done", "known", "parked", or "passed" where the service does
+-- nothing with events of the type; else nil and why.
+function M.replay(service, message)
+  local event, why = decode(message)
+  if not event then return nil, why end
+  local runs = M.functions(service, message.topic) or {}
+  if not runs[event.type] then return "passed" end
+  for attempt = 1, ATTEMPTS + 1 do
+    message.attempt = attempt
+    local ok, outcome, reason, away = pcall(try, database.open(service.name), service.name, message, event,
+      runs[event.type])
+    if ok and outcome then return outcome end
+    why = ok and reason or describe(outcome)
+    if away or not ok then break end
+    fastr.time.sleep(PAUSE_MS * attempt)
+  end
+  return nil, why
 end
 
 -- inbox.parked(service_name) (waits) -> list of {topic, key, count, reason, since} of keys that are parked.
@@ -265,6 +310,22 @@ function M.parked(service_name)
   return database.open(service_name):latest([[
     select topic, key, count(*) as count, min(parked_at)::text as since, (array_agg(reason order by id))[1] as reason
     from parked where redriven_at is null group by topic, key order by min(id) limit 1000]])
+end
+
+local LIST = [[select id, topic, key, event_id, reason, attempts, ended_by, dropped_because,
+  to_char(parked_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as since,
+  to_char(redriven_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') as ended from parked where ]]
+
+-- inbox.events(service_name) (waits) -> what is parked, the oldest first, at most 1000: {id, topic, key, event_id (nil:
+-- it was no event), reason, attempts, since}.
+function M.events(service_name)
+  return database.open(service_name):latest(LIST .. "redriven_at is null order by id limit 1000")
+end
+
+-- inbox.past(service_name) (waits) -> the last 100 that were parked and are not any more: the same, and {ended,
+-- ended_by, dropped_because (nil: it was taken up)}.
+function M.past(service_name)
+  return database.open(service_name):latest(LIST .. "redriven_at is not null order by redriven_at desc limit 100")
 end
 
 return M

@@ -108,6 +108,29 @@ local function publish(round, sent, failed)
   return wrong
 end
 
+local SENT = [[
+select id, event_id, source, topic, key, type, sequence, version, data, traceparent,
+  to_char(created_at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as time
+from outbox where sent_at is not null and topic = $1 and created_at >= $2 and ($3::text is null or key = $3) and id > $4
+order by id limit $5]]
+
+-- outbox.sent(service_name, topic, {since =, key = nil: any, after = 0}) (waits) -> a page of the service's published
+-- events since then (RFC 3339), as messages, in their order; and the number after which the next page begins, nil at
+-- the end. Kept for seven days.
+function M.sent(service_name, topic, which)
+  local rows = database.open(service_name):slow(SENT, topic, which.since, which.key, which.after or 0, BATCH)
+  local messages = {}
+  for i, row in ipairs(rows) do messages[i] = message(row) end
+  return messages, #rows == BATCH and rows[BATCH].id or nil
+end
+
+-- outbox.waiting(service_name) (waits) -> {unsent, oldest (seconds)} of the service's events.
+function M.waiting(service_name)
+  return database.open(service_name):latest([[select count(*) as unsent,
+    coalesce(extract(epoch from clock_timestamp() - min(created_at)), 0)::float8 as oldest
+    from outbox where sent_at is null]])[1]
+end
+
 -- ---- the lease ------------------------------------------------------------------------------------------------------
 
 -- By service: until when this worker may publish (its own clock), and when it last tidied up.
@@ -188,7 +211,8 @@ local function run(service)
   local db, ends = database.open(service), time.unix_ms() + SLICE_MS
   repeat
     if not holds(db, service) then
-      tell(service, 0, 0) -- the holder says what waits
+      tell(service, 0, 0) -- the holder says what waits, and what is parked
+      gauges_of(service).parked:set(0)
       flight.await("outbox." .. service, FOREIGN_MS)
       return true
     end

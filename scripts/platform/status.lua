@@ -3,36 +3,59 @@
 
 local M = {}
 
--- Sums of the gauges worth a line: metric, what it is, when it is bad, what helps.
+-- The gauges worth a line: metric, what it is, when it is bad, what helps. Counts are summed over what their labels
+-- name, of ages the worst is told.
 local GAUGES = {
-  { "fastr_outbox_unsent", "events not yet sent", function(n) return n > 1000 end, "bin/up (is Kafka running?)" },
+  { "fastr_outbox_unsent", "events not yet sent", function(n) return n > 1000 end,
+    "bin/fastr events lag (is Kafka up?)" },
   { "fastr_outbox_oldest_seconds", "oldest unsent event, seconds", function(n) return n > 60 end,
-    "bin/up (is Kafka running?)" },
-  { "fastr_parked_events", "parked events", function(n) return n > 0 end, "see docs/operations.md, parked events" },
+    "bin/fastr events lag (is Kafka up?)" },
+  { "fastr_parked_events", "parked events", function(n) return n > 0 end, "bin/fastr events parked" },
   { "fastr_checkouts_unfinished", "unfinished checkouts", function() return false end, "" },
   { "fastr_payments_unknown_seconds", "oldest payment without an answer, seconds", function(n) return n > 60 end,
     "bin/up (is the payment provider running?)" },
   { "fastr_mails_oldest_seconds", "oldest mail not sent, seconds", function(n) return n > 300 end,
     "bin/up (is the mail server running?)" },
   { "fastr_mails_refused", "mails refused by the mail server", function() return false end, "" },
-  { "fastr_kafka_lag", "events not yet consumed", function(n) return n > 10000 end, "FASTR_INSTANCES=4 bin/up" },
+  { "fastr_kafka_lag", "events not yet consumed", function(n) return n > 10000 end,
+    "bin/fastr events lag; FASTR_INSTANCES=4 bin/up" },
 }
 
-local function number_of(text, name)
-  local sum, found = 0, false
+-- The values of a page of metrics: {[metric] = {[labels] = value}}.
+local function values_of(text)
+  local values = {}
   for line in text:gmatch("[^\n]+") do
-    local metric, value = line:match("^([%w_]+)[^ ]* ([^ ]+)$")
-    if metric == name then sum, found = sum + tonumber(value), true end
+    local metric, labels, value = line:match("^([%w_]+)([^ ]*) ([^ ]+)$")
+    if metric then
+      values[metric] = values[metric] or {}
+      values[metric][labels] = tonumber(value)
+    end
   end
-  return found and sum or nil
+  return values
 end
 
 local function metrics_of(master)
   local reply = fastr.http.request { method = "GET", url = "http://" .. master.listen .. "/metrics", timeout_ms = 2000 }
   if not reply or reply.status ~= 200 then return {} end
-  local values = {}
-  for _, gauge in ipairs(GAUGES) do values[gauge[1]] = number_of(reply.body, gauge[1]) end
+  local all, values = values_of(reply.body), {}
+  for _, gauge in ipairs(GAUGES) do values[gauge[1]] = all[gauge[1]] end
   return values
+end
+
+-- One number for the host. Several masters of a service say the same of what is the service's, or nothing; but each has
+-- consumers of its own.
+local function number_of(masters, metric)
+  local by_labels, number = {}, 0
+  for _, master in ipairs(masters) do
+    for labels, value in pairs(master.metrics[metric] or {}) do
+      local so_far = by_labels[labels] or 0
+      by_labels[labels] = metric == "fastr_kafka_lag" and so_far + value or math.max(so_far, value)
+    end
+  end
+  for _, value in pairs(by_labels) do
+    number = metric:find("_seconds$") and math.max(number, value) or number + value
+  end
+  return number
 end
 
 local function problem(report, what, help)
@@ -124,10 +147,9 @@ end
 
 local function look_at_gauges(report)
   for _, gauge in ipairs(GAUGES) do
-    local sum = 0
-    for _, master in ipairs(report.masters) do sum = math.max(sum, master.metrics[gauge[1]] or 0) end
-    report.gauges[gauge[1]] = sum
-    if gauge[3](sum) then problem(report, gauge[2] .. ": " .. sum, gauge[4]) end
+    local number = number_of(report.masters, gauge[1])
+    report.gauges[gauge[1]] = number
+    if gauge[3](number) then problem(report, gauge[2] .. ": " .. number, gauge[4]) end
   end
 end
 
