@@ -159,6 +159,7 @@ static void read_lines(lua_State *L, struct ledger *ledger) {
     if (units > UNITS_MAX)
         luaL_error(L, "a cart has at most %d units", UNITS_MAX);
     ledger->running_total = ledger->list_total;
+    ledger->all.count = ledger->line_count;
 }
 
 static int l_gc(lua_State *L) {
@@ -258,7 +259,7 @@ static int push_selection(lua_State *L, struct ledger *ledger, struct selection 
 static int l_select(lua_State *L) {
     struct ledger *ledger = check_ledger(L);
     struct wanted wanted = {0};
-    struct selection selection = {NULL, 0};
+    struct selection selection = {0};
     wanted.skus = read_texts(L, ledger, 2, &wanted.sku_count);
     wanted.categories = read_texts(L, ledger, 3, &wanted.category_count);
     wanted.least = lua_isnoneornil(L, 4) ? 0 : fastr_check_amount(L, 4);
@@ -271,13 +272,16 @@ static int l_select(lua_State *L) {
     return push_selection(L, ledger, selection);
 }
 
-/* Selections by number, 0 being all lines. */
-static struct selection check_selection(lua_State *L, struct ledger *ledger, int index) {
+/* Selections by number, 0 being all lines. Valid until the next one is made. */
+static struct selection *find_selection(lua_State *L, struct ledger *ledger, int index) {
     int number = (int)luaL_optinteger(L, index, 0);
-    struct selection all = {NULL, ledger->line_count};
     if (number < 0 || number > ledger->selection_count)
         luaL_error(L, "there is no selection %d", number);
-    return number ? ledger->selections[number - 1] : all;
+    return number ? &ledger->selections[number - 1] : &ledger->all;
+}
+
+static struct selection check_selection(lua_State *L, struct ledger *ledger, int index) {
+    return *find_selection(L, ledger, index);
 }
 
 static struct line *line_of(const struct ledger *ledger, const struct selection *selection, int i) {
@@ -287,7 +291,7 @@ static struct line *line_of(const struct ledger *ledger, const struct selection 
 /* ledger:undiscounted(selection) -> the lines of it that nothing has been taken off yet; what ledger:select returns */
 static int l_undiscounted(lua_State *L) {
     struct ledger *ledger = check_ledger(L);
-    struct selection of = check_selection(L, ledger, 2), kept = {NULL, 0};
+    struct selection of = check_selection(L, ledger, 2), kept = {0};
     kept.lines = fastr_arena_alloc(ledger->arena, ((size_t)of.count + 1) * sizeof(int));
     for (int i = 0; i < of.count; i++) {
         struct line *line = line_of(ledger, &of, i);
@@ -300,7 +304,7 @@ static int l_undiscounted(lua_State *L) {
 /* ledger:without(selection, other) -> the lines of the first that are not in the other */
 static int l_without(lua_State *L) {
     struct ledger *ledger = check_ledger(L);
-    struct selection of = check_selection(L, ledger, 2), other = check_selection(L, ledger, 3), kept = {NULL, 0};
+    struct selection of = check_selection(L, ledger, 2), other = check_selection(L, ledger, 3), kept = {0};
     kept.lines = fastr_arena_alloc(ledger->arena, ((size_t)of.count + 1) * sizeof(int));
     for (int i = 0, j = 0; i < of.count; i++) {
         int at = of.lines ? of.lines[i] : i;
@@ -724,47 +728,40 @@ static int dearer(const void *left, const void *right) {
     return b - a;
 }
 
+/* Cheapest first, the later line first on ties. */
+static int cheaper(const void *left, const void *right) {
+    int a = *(const int *)left, b = *(const int *)right;
+    return sort_lines[a].unit == sort_lines[b].unit ? b - a : -dearer(left, right);
+}
+
 /* ledger:pool(): all units are untouched again, for takes */
 static int l_pool(lua_State *L) {
     struct ledger *ledger = check_ledger(L);
-    if (!ledger->by_price)
-        ledger->by_price = fastr_arena_alloc(ledger->arena, ((size_t)ledger->line_count + 1) * sizeof(int));
-    for (int i = 0; i < ledger->line_count; i++) {
-        ledger->by_price[i] = i;
+    for (int i = 0; i < ledger->line_count; i++)
         ledger->lines[i].pool = ledger->lines[i].quantity;
-    }
-    sort_lines = ledger->lines;
-    qsort(ledger->by_price, (size_t)ledger->line_count, sizeof(int), dearer);
-    fastr_sandbox_charge(L, 8 * ledger->line_count);
+    ledger->round++;
+    fastr_sandbox_charge(L, ledger->line_count);
     return 0;
 }
 
-static bool selected(const struct selection *selection, int line) {
-    if (!selection->lines)
-        return true;
-    int low = 0, high = selection->count;
-    while (low < high) {
-        int middle = (low + high) / 2;
-        if (selection->lines[middle] < line)
-            low = middle + 1;
-        else
-            high = middle;
+/* The order of this round's takes from the selection, past the lines of which nothing is left: so that all takes of a round
+ * together cost no more than the lines and the takes. */
+static struct queue *queue_of(lua_State *L, struct ledger *ledger, struct selection *selection, bool cheapest) {
+    struct queue *queue = cheapest ? &selection->cheapest : &selection->dearest;
+    if (queue->round != ledger->round) {
+        if (!queue->lines)
+            queue->lines = fastr_arena_alloc(ledger->arena, ((size_t)selection->count + 1) * sizeof(int));
+        for (int i = 0; i < selection->count; i++)
+            queue->lines[i] = selection->lines ? selection->lines[i] : i;
+        sort_lines = ledger->lines;
+        qsort(queue->lines, (size_t)selection->count, sizeof(int), cheapest ? cheaper : dearer);
+        queue->at = 0;
+        queue->round = ledger->round;
+        fastr_sandbox_charge(L, 8 * selection->count);
     }
-    return low < selection->count && selection->lines[low] == line;
-}
-
-/* The lines of the pool in order of taking; cheapest first keeps the later line first on ties. */
-static int next_line(const struct ledger *ledger, int at, bool cheapest) {
-    int count = ledger->line_count;
-    if (!cheapest)
-        return ledger->by_price[at];
-    int end = count - 1 - at, first = end, last = end;
-    int64_t price = ledger->lines[ledger->by_price[end]].unit;
-    while (first > 0 && ledger->lines[ledger->by_price[first - 1]].unit == price)
-        first--;
-    while (last < count - 1 && ledger->lines[ledger->by_price[last + 1]].unit == price)
-        last++;
-    return ledger->by_price[first + (last - end)];
+    while (queue->at < selection->count && ledger->lines[queue->lines[queue->at]].pool == 0)
+        queue->at++;
+    return queue;
 }
 
 static void add_take(struct ledger *ledger, struct take take) {
@@ -772,33 +769,41 @@ static void add_take(struct ledger *ledger, struct take take) {
     ledger->takes[ledger->take_count++] = take;
 }
 
+/* Takes up to `units` untouched units of the line; returns how many. */
+static int64_t take_from(struct ledger *ledger, int at, int64_t units) {
+    struct line *line = &ledger->lines[at];
+    int64_t count = least(line->pool, units);
+    if (count > 0)
+        add_take(ledger, (struct take){at, line->quantity - line->pool, count});
+    line->pool -= count;
+    return count;
+}
+
+/* What was taken last is untouched again. */
+static void give_back(struct ledger *ledger) {
+    for (int i = 0; i < ledger->take_count; i++)
+        ledger->lines[ledger->takes[i].line].pool += ledger->takes[i].count;
+    ledger->take_count = 0;
+}
+
 /* ledger:take(selection, units, "dearest" | "cheapest") -> true, and those units are taken from the pool; false and none is
  * if fewer are untouched */
 static int l_take(lua_State *L) {
     static const char *const picks[] = {"dearest", "cheapest", NULL};
     struct ledger *ledger = check_ledger(L);
-    struct selection selection = check_selection(L, ledger, 2);
-    int64_t wanted = check_units(L, 3), there = 0;
+    struct selection *selection = find_selection(L, ledger, 2);
+    int64_t wanted = check_units(L, 3);
     bool cheapest = luaL_checkoption(L, 4, "dearest", picks) == 1;
-    if (!ledger->by_price)
+    if (ledger->round == 0)
         return luaL_error(L, "the pool is not open: call ledger:pool() first");
-    for (int i = 0; i < selection.count && there < wanted; i++)
-        there += line_of(ledger, &selection, i)->pool;
-    fastr_sandbox_charge(L, 2 + ledger->line_count);
-    ledger->take_count = 0;
-    lua_pushboolean(L, there >= wanted);
-    if (there < wanted)
-        return 1;
-    for (int i = 0; i < ledger->line_count && wanted > 0; i++) {
-        int at = next_line(ledger, i, cheapest);
-        struct line *line = &ledger->lines[at];
-        int64_t count = least(line->pool, wanted);
-        if (count == 0 || !selected(&selection, at))
-            continue;
-        add_take(ledger, (struct take){at, line->quantity - line->pool, count});
-        line->pool -= count;
-        wanted -= count;
-    }
+    struct queue *queue = queue_of(L, ledger, selection, cheapest);
+    int i = queue->at;
+    for (ledger->take_count = 0; i < selection->count && wanted > 0; i++)
+        wanted -= take_from(ledger, queue->lines[i], wanted);
+    fastr_sandbox_charge(L, 2 + i - queue->at);
+    if (wanted > 0)
+        give_back(ledger);
+    lua_pushboolean(L, wanted == 0);
     return 1;
 }
 

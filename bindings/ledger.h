@@ -53,9 +53,16 @@ struct shipment {
     bool included, touched;
 };
 
+/* The lines of a selection in the order in which units are taken; those before `at` have none left in this round. */
+struct queue {
+    int *lines;
+    int at, round;
+};
+
 struct selection {
     int *lines;
     int count;
+    struct queue dearest, cheapest;
 };
 
 struct entry {
@@ -91,12 +98,13 @@ struct ledger {
     int shipment_count, shipment_room;
     struct selection *selections;
     int selection_count, selection_room;
+    struct selection all;
     int64_t list_total, running_total, reduced; /* running = list - reduced, or the decision is refused */
     /* the open rule */
     const char *rule, *stage;
     int64_t given;
-    /* the pool of units */
-    int *by_price;
+    /* the pool of units, opened for the round'th time */
+    int round;
     struct take *takes;
     int take_count, take_room;
     /* outcome */

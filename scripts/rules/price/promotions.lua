@@ -112,9 +112,8 @@ end
 -- The lines of an action that no exclusive rule of the catalogue has, nor an equal action of the same rule.
 local function free_lines(cart, owned, seen)
   return function(part)
-    local all = cart.lines_for(part.filters)
-    local lines = all
-    for _, other in ipairs(owned) do lines = cart.ledger:without(lines, other) end
+    local lines = cart.lines_for(part.filters)
+    if owned.lines then lines = cart.ledger:without(lines, owned.lines) end
     local key = part.action.type .. " " .. tostring(part.action.value)
     for _, other in ipairs(seen[key] or {}) do lines = cart.ledger:without(lines, other) end
     seen[key] = seen[key] or {}
@@ -124,13 +123,19 @@ local function free_lines(cart, owned, seen)
   end
 end
 
+-- Lines that an exclusive rule has got: those of `owned`, kept as one selection, and the others.
+local function own(cart, owned, lines)
+  owned.others = cart.ledger:without(owned.others or 0, lines)
+  owned.lines = cart.ledger:without(0, owned.others)
+end
+
 local function catalogue_pass(cart, rules, exclusive, owned)
   for _, promotion in ipairs(rules) do
     if (promotion.exclusive or false) == exclusive and holds(cart, promotion, "catalog") then
       local seen = {}
       if run_stage(cart, promotion, "catalog", free_lines(cart, owned, seen)) then return true end
       if exclusive then
-        for _, lines in ipairs(seen) do owned[#owned + 1] = lines end
+        for _, lines in ipairs(seen) do own(cart, owned, lines) end
       end
     end
   end
