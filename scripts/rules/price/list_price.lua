@@ -1,6 +1,6 @@
 -- list_price: which row of a price table is a line's list price. The row for the currency whose quantities hold the
--- line's
--- and all of whose rules match; most rules first, then the highest least quantity, then the lowest amount.
+-- line's and all of whose rules match; most rules first, then the highest least quantity, then the lowest amount. Rows
+-- that nothing of this tells apart are refused.
 
 local window = require "engine.window"
 
@@ -39,6 +39,18 @@ local function better(row, rules, best, best_rules)
   return row.amount < best.amount
 end
 
+-- Is it a text, or a list of some texts and of nothing else?
+local function is_texts(value)
+  if type(value) == "string" then return true end
+  if type(value) ~= "table" or #value == 0 then return false end
+  local count = 0
+  for _, each in pairs(value) do
+    if type(each) ~= "string" then return false end
+    count = count + 1
+  end
+  return count == #value
+end
+
 local function check(row, path)
   if (row.min_quantity or 0) > (row.max_quantity or math.huge) then
     refuse(path .. ".max_quantity: is below min_quantity")
@@ -48,19 +60,27 @@ local function check(row, path)
   end
   for _, name in ipairs { "customer_group", "zone" } do
     local wanted = row.rules and row.rules[name]
-    if wanted ~= nil and type(wanted) ~= "string" and (type(wanted) ~= "table" or type(wanted[1]) ~= "string") then
+    if wanted ~= nil and not is_texts(wanted) then
       refuse(("%s.rules.%s: a text or a list of texts is expected"):format(path, name))
     end
   end
 end
 
-local function joined(value) return type(value) == "table" and table.concat(value, "|") or value or "" end
+-- The texts in a defined order, so that lists of the same are the same.
+local function joined(value)
+  if type(value) ~= "table" then return value or "" end
+  local list = {}
+  for i, each in ipairs(value) do list[i] = each end
+  table.sort(list)
+  return table.concat(list, "|")
+end
 
--- Equal for rows that nothing tells apart, not even the amount.
-local function key_of(row)
+-- Equal for rows that nothing tells apart, not even the amount. A moment is the same in each zone of time.
+local function key_of(row, path)
   local rules = row.rules or {}
+  local period = window.period(rules.from, rules.to, path .. ".rules")
   return table.concat({ row.currency, row.amount, row.min_quantity or 0, row.max_quantity or "",
-    joined(rules.customer_group), joined(rules.zone), rules.from or "", rules.to or "" }, "\n")
+    joined(rules.customer_group), joined(rules.zone), period.from or "", period.to or "" }, "\n")
 end
 
 -- Rows of different amounts, as nearly all are, need no key.
@@ -78,10 +98,10 @@ local function refuse_twins(rows, path)
   if amounts_differ(rows) then return end
   local seen = {}
   for i, row in ipairs(rows) do
-    local key = key_of(row)
-    if rawget(seen, key) then
-      refuse(("%s.prices[%d]: ties with prices[%d], which says the same"):format(path, i, seen[key]))
-    end
+    local here = ("%s.prices[%d]"):format(path, i)
+    check(row, here)
+    local key = key_of(row, here)
+    if rawget(seen, key) then refuse(("%s: ties with prices[%d], which says the same"):format(here, seen[key])) end
     seen[key] = i
   end
 end
