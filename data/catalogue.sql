@@ -24,6 +24,9 @@ with new as (
 insert into added select sku from new;
 
 insert into prices (sku, currency, amount) select sku, currency, price from opening join added using (sku);
+insert into price_history (sku, currency, list_amount, amount, recorded_at, applies_from, actor, reason)
+  select sku, currency, price, price, moment, moment, 'catalogue', 'opening price'
+  from opening join added using (sku), date_trunc('milliseconds', now()) as moment;
 insert into stock (sku, on_hand) select sku, units from opening join added using (sku);
 insert into movements (sku, kind, on_hand_delta, held_delta, reason, actor)
   select sku, 'adjust', units, 0, 'opening stock', 'catalogue' from opening join added using (sku);
@@ -32,4 +35,5 @@ commit;
 -- Plans for 3,000 rows, not for an empty table.
 analyze products;
 analyze prices;
+analyze price_history;
 analyze stock;

@@ -145,6 +145,13 @@ def new_price_list():
                 lambda: must(200, "GET", "/products/SPEC-IDEMPOTENCY")["version"], owner())
 
 
+def many_price_lists():
+    put_product("SPEC-IDEMPOTENCY")
+    row = {"sku": "SPEC-IDEMPOTENCY", "price": {"amount": 1, "currency": "GBP"}, "customer_group": "nobody"}
+    return Case("/price-lists", {"rows": [row]}, {"rows": [{**row, "min_quantity": 2}]},
+                lambda: must(200, "GET", "/products/SPEC-IDEMPOTENCY")["version"], owner())
+
+
 def more_stock():
     put_product("SPEC-IDEMPOTENCY")
     return Case("/products/SPEC-IDEMPOTENCY/stock", {"delta": 1, "reason": "spec"}, {"delta": 2, "reason": "spec"},
@@ -305,6 +312,7 @@ MAKERS = {
     "post /orders/{id}/shipments": shipped_order,
     "put /products/{sku}": changed_product,
     "put /products/{sku}/prices": new_price_list,
+    "put /price-lists": many_price_lists,
     "post /products/{sku}/stock": more_stock,
     "put /auth/accounts/{id}/roles": new_roles,
     "post /users": registration,

@@ -16,6 +16,7 @@ local uuid = shape.text { format = "uuid" }
 local line = shape.object {
   sku = sku, name = shape.text {}, quantity = quantity,
   unit_price = shape.money { doc = "after catalogue rules" }, list_price = shape.money { doc = "before them" },
+  lowest_price_30d = shape.nullable(shape.money { doc = "where everybody's price is reduced: the product's" }),
   subtotal = shape.money { doc = "unit_price x quantity" }, discount = shape.money { doc = "of items and order" },
   total = shape.money { doc = "after discounts, before added tax" },
   tax = shape.money { doc = "added" }, tax_included = shape.money { doc = "contained in total" },

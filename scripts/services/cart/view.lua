@@ -10,7 +10,8 @@ local array, null = fastr.json.array, fastr.json.null
 
 local function show_line(decided, product, m)
   local shown = shapes.line_of(decided, product.name, product.price, m)
-  shown.available = product.available
+  shown.available, shown.lowest_price_30d = product.available, null
+  if product.lowest_price_30d then shown.lowest_price_30d = m(product.lowest_price_30d) end
   return shown
 end
 
@@ -18,7 +19,8 @@ end
 local function show_gone(line, m)
   local nothing = m(0)
   return { sku = line.sku, name = line.facts.name, quantity = line.quantity, unit_price = nothing, list_price = nothing,
-    subtotal = nothing, discount = nothing, total = nothing, tax = nothing, tax_included = nothing, available = 0 }
+    lowest_price_30d = null, subtotal = nothing, discount = nothing, total = nothing, tax = nothing,
+    tax_included = nothing, available = 0 }
 end
 
 local function show_lines(cart, priced)

@@ -2,10 +2,13 @@
 -- order's reservation first and stock rows after it, in the order of sku.
 
 local problem = require "lib.problem"
+local access = require "platform.access"
 local cache = require "platform.cache"
 local database = require "platform.db"
 local outbox = require "platform.outbox"
 local request = require "platform.request"
+local price_lists = require "services.product.price_lists"
+local prices = require "services.product.prices"
 local store = require "services.product.store"
 local stock = require "services.product.stock"
 local view = require "services.product.view"
@@ -27,12 +30,22 @@ local function shop_currency()
   return fastr.setting("shop.currency", "GBP")
 end
 
+local function cache_key(sku, currency) return "product:" .. currency .. ":" .. sku end
+
 -- Facts of one product, from the cache or a replica; false where there is none. Who has just written reads past the
 -- cache, from a replica that has his change.
 local function product_facts(sku, currency)
   local function read() return store.product(db(), sku, currency, fastr.time.now()) end
   if fastr.task.get("lsn") then return read() end
-  return cache.fetch("product:" .. currency .. ":" .. sku, CACHE, read)
+  return cache.fetch(cache_key(sku, currency), CACHE, read)
+end
+
+-- Rows of the store as products of the API, with what they cost now; or nil and a problem if the rules fail.
+local function shown(rows)
+  if not rows[1] then return {} end
+  local priced, failed = prices.shown(db(), rows)
+  if not priced then return nil, failed end
+  return view.products(rows, priced)
 end
 
 function M.show(ctx)
@@ -40,7 +53,7 @@ function M.show(ctx)
   if failed then return nil, failed end
   if not facts then return nil, view.not_found(ctx.params.sku) end
   local items
-  items, failed = view.products({ facts })
+  items, failed = shown { facts }
   if not items then return nil, failed end
   return 200, items[1], { ETag = request.etag(facts.version), ["Cache-Control"] = FRESH }
 end
@@ -68,11 +81,53 @@ function M.list(ctx)
   local rows = store.list(db(), filter, filter.currency or shop_currency(), fastr.time.now())
   local more = rows[size + 1] ~= nil
   rows[size + 1] = nil
-  local items, failed = view.products(rows)
+  local items, failed = shown(rows)
   if not items then return nil, failed end
   local last = rows[size]
   return 200, { items = fastr.json.array(items),
     next_cursor = more and view.cursor(filter.sort, last.sort_key, last.sku) or fastr.json.null }
+end
+
+-- ---- what was paid ------------------------------------------------------------------------------------------------
+
+local HISTORY = "history" -- what its cursors are of
+
+-- A change of the price as it is shown: who, why and what is planned are staff's to know.
+local function shown_change(row, now, is_staff)
+  local until_when = row["until"]
+  local public = until_when ~= nil and until_when <= now
+  local lowest = row.lowest_before and { amount = row.lowest_before, currency = row.currency }
+  return { price = { amount = row.amount, currency = row.currency },
+    list_price = { amount = row.list_amount, currency = row.currency }, from = row.applies_from,
+    to = (is_staff or public) and until_when or fastr.json.null, lowest_price_30d = lowest or fastr.json.null,
+    by = is_staff and row.actor or nil, reason = is_staff and row.reason or nil }
+end
+
+-- Before which time a page of the history begins: nil for all of it, false where the cursor is none of this product.
+local function history_before(ctx, is_staff, now)
+  if not ctx.query.cursor then return not is_staff and fastr.time.iso(fastr.time.parse(now) + 1) or nil end
+  local at = view.read_cursor(ctx.query.cursor, HISTORY)
+  if not at or at[2] ~= ctx.params.sku then return false end
+  local good, time = pcall(fastr.time.iso, tonumber(at[1]))
+  return good and (is_staff or time <= now) and time
+end
+
+-- What everybody paid for one unit, the latest first; who looks after the catalogue sees what is planned as well.
+function M.price_history(ctx)
+  local sku, currency, now = ctx.params.sku, ctx.query.currency or shop_currency(), fastr.time.now()
+  local is_staff = access.check(ctx.principal, "product:write") == true
+  local before = history_before(ctx, is_staff, now)
+  if before == false then return nil, problem.new("cursor_invalid") end
+  local size = ctx.query.limit or 20
+  local rows = store.price_history(db(), sku, currency, before, size + 1)
+  if not rows[1] and not store.has_product(db(), sku) then return nil, view.not_found(sku) end
+  local more = rows[size + 1] ~= nil
+  rows[size + 1] = nil
+  local items = {}
+  for i, row in ipairs(rows) do items[i] = shown_change(row, now, is_staff) end
+  local last = rows[size]
+  return 200, { items = fastr.json.array(items), next_cursor = more and view.cursor(HISTORY,
+    ("%d"):format(fastr.time.parse(last.applies_from)), sku) or fastr.json.null }, { ["Cache-Control"] = FRESH }
 end
 
 -- ---- staff --------------------------------------------------------------------------------------------------------
@@ -83,13 +138,18 @@ local function announce_product(tx, product)
       categories = fastr.json.array(product.categories), price = product.price } })
 end
 
+-- `keys`: the set of keys of the cache that are gone with the commit.
+local function forget_keys(tx, keys)
+  tx.after_commit.cache = function()
+    for key in pairs(keys) do cache.forget(key) end
+  end
+end
+
 -- Once the change is committed, nobody is shown what was cached before it.
 local function forget(tx, sku, ...)
-  local keys = { "product:" .. shop_currency() .. ":" .. sku }
-  for _, currency in ipairs { ... } do
-    if currency ~= shop_currency() then keys[#keys + 1] = "product:" .. currency .. ":" .. sku end
-  end
-  tx.after_commit.cache = function() cache.forget(unpack(keys)) end
+  local keys = { [cache_key(sku, shop_currency())] = true }
+  for _, currency in ipairs { ... } do keys[cache_key(sku, currency)] = true end
+  forget_keys(tx, keys)
 end
 
 -- Categories are paths of names: nil, or the problem of the first that is none.
@@ -101,6 +161,11 @@ local function malformed(categories)
         ["in"] = "body", path = ("categories[%d]"):format(i - 1), problem = text } } })
     end
   end
+end
+
+-- Prices have changed: what everybody pays from now on is written down with the change.
+local function record(ctx, skus, reason)
+  return prices.record(ctx.tx, skus, { actor = ctx.principal.id, reason = reason }, fastr.time.unix_ms())
 end
 
 function M.put(ctx)
@@ -118,88 +183,70 @@ function M.put(ctx)
     category_paths = view.with_ancestors(body.categories), tax_category = body.tax_category or "standard",
     price = body.price }
   product.version = store.put_product(ctx.tx, product, fastr.time.now())
+  local recorded, failed = record(ctx, { sku }, body.reason or "list price")
+  if not recorded then return nil, failed end
   announce_product(ctx.tx, product)
   forget(ctx.tx, sku, product.price.currency)
-  local items, failed = view.products({ store.product_in(ctx.tx, sku, body.price.currency, fastr.time.now()) })
+  local items
+  items, failed = shown { store.product_in(ctx.tx, sku, body.price.currency, fastr.time.now()) }
   if not items then return nil, failed end
   return old and 200 or 201, items[1], { ETag = request.etag(product.version) }
 end
 
 -- ---- price lists
 
-local function given(value)
-  if value == fastr.json.null then return nil end
-  return value
-end
-
-local function shown_row(row)
-  return { price = { amount = row.amount, currency = row.currency }, min_quantity = given(row.min_quantity),
-    max_quantity = given(row.max_quantity), customer_group = given(row.customer_group), zone = given(row.zone),
-    from = given(row.starts_at), to = given(row.ends_at) }
-end
-
 function M.price_list(ctx)
-  local rows, items = store.price_rows(db(), ctx.params.sku), {}
+  local rows, version = store.price_rows(db(), ctx.params.sku)
   if not rows then return nil, view.not_found(ctx.params.sku) end
-  for i, row in ipairs(rows) do items[i] = shown_row(row) end
-  return 200, { rows = fastr.json.array(items) }
-end
-
-local YEAR_1, YEAR_10000 = -62135596800000, 253402300800000 -- milliseconds since 1970
-
--- The same moment by UTC's clock, which every reader of the table takes; nil stays nil, false is beyond the years 1 to
--- 9999.
-local function utc(time)
-  if time == nil then return nil end
-  local ms = fastr.text.time(time)
-  return ms ~= nil and ms >= YEAR_1 and ms < YEAR_10000 and fastr.time.iso(ms)
-end
-
-local function refused(path, text)
-  return problem.new("validation", { detail = path .. ": " .. text, errors = fastr.json.array { {
-    ["in"] = "body", path = path, problem = text } } })
-end
-
--- Nil, or the problem that pricing has with the rows: what cannot be priced is refused here, with the same words.
-local function unusable(sku, rows)
-  local prices = {}
-  for i, row in ipairs(rows) do
-    for _, name in ipairs { "from", "to" } do
-      if utc(row[name]) == false then
-        return refused(("rows[%d].%s"):format(i - 1, name), "is beyond the years 1 to 9999")
-      end
-    end
-    prices[i] = { currency = row.price.currency, amount = row.price.amount, min_quantity = row.min_quantity,
-      max_quantity = row.max_quantity, rules = { customer_group = row.customer_group, zone = row.zone,
-      from = row.from, to = row.to } }
-  end
-  local line = { sku = sku, quantity = 1, unit_price = 0, prices = fastr.json.array(prices) }
-  local decision, message, code = fastr.rules.decide("price.cart", { currency = shop_currency(),
-    now = fastr.time.now(), lines = { line } })
-  if decision then return nil end
-  if code ~= "facts_invalid" then return problem.new(code, { detail = message }) end
-  local number, field, text = message:match("^lines%[1%]%.prices%[(%d+)%]([^:]*): (.*)$")
-  if not number then return problem.new("validation", { detail = message }) end
-  return refused(("rows[%d]%s"):format(number - 1, (field:gsub("%.rules", ""))), text)
+  local items = {}
+  for i, row in ipairs(rows) do items[i] = price_lists.shown(row) end
+  return 200, { rows = fastr.json.array(items) }, { ETag = request.etag(version) }
 end
 
 function M.put_price_list(ctx)
   local sku, rows = ctx.params.sku, ctx.body.rows
-  local wrong = unusable(sku, rows)
+  local wrong = price_lists.refusal(sku, rows)
   if wrong then return nil, wrong end
-  if not store.lock_product(ctx.tx, sku) then return nil, view.not_found(sku) end
-  local kept, currencies = {}, {}
-  for i, row in ipairs(rows) do
-    kept[i] = { currency = row.price.currency, amount = row.price.amount, min_quantity = row.min_quantity,
-      max_quantity = row.max_quantity, customer_group = row.customer_group, zone = row.zone, starts_at = utc(row.from),
-      ends_at = utc(row.to) }
-    currencies[i] = row.price.currency
-  end
-  for _, old in ipairs(store.put_price_rows(ctx.tx, sku, kept, fastr.time.now())) do
-    currencies[#currencies + 1] = old.currency
-  end
+  local product = store.lock_product(ctx.tx, sku)
+  if not product then return nil, view.not_found(sku) end
+  local fresh, stale = request.matches(ctx, product.version)
+  if not fresh then return nil, stale end
+  local currencies = price_lists.replace(ctx.tx, sku, rows, fastr.time.now())
+  local recorded, failed = record(ctx, { sku }, ctx.body.reason or "price list")
+  if not recorded then return nil, failed end
   forget(ctx.tx, sku, unpack(currencies))
-  return 200, { rows = rows }
+  return 200, { rows = rows }, { ETag = request.etag(product.version + 1) }
+end
+
+-- The rows that were sent, and what each is called: its line of the CSV text, or its number, counted from 1.
+local function sent_rows(body)
+  if body.csv then return price_lists.of_csv(body.csv) end
+  local numbers = {}
+  for i in ipairs(body.rows or {}) do numbers[i] = i end
+  return body.rows or {}, numbers
+end
+
+local function wrong_body(text)
+  return nil, problem.new("validation", { detail = text, errors = fastr.json.array { {
+    ["in"] = "body", path = "", problem = text } } })
+end
+
+function M.put_price_lists(ctx)
+  local body = ctx.body
+  if (body.csv == nil) == (body.rows == nil) then return wrong_body("either rows or csv is needed") end
+  local rows, numbers = sent_rows(body)
+  if not rows then return nil, numbers end
+  local changed, report = price_lists.replace_many(ctx.tx, rows, numbers)
+  if not changed then return nil, report end
+  local skus, keys, taken = {}, {}, 0
+  for i, each in ipairs(changed) do
+    skus[i], taken = each.sku, taken + each.rows
+    for _, currency in ipairs(each.currencies) do keys[cache_key(each.sku, currency)] = true end
+  end
+  local recorded, failed = record(ctx, skus, body.reason or "price lists")
+  if not recorded then return nil, failed end
+  forget_keys(ctx.tx, keys)
+  return 200, { products = #changed, rows = taken, failed = fastr.json.array(report) }
 end
 
 function M.adjust(ctx)
@@ -218,7 +265,7 @@ function M.facts(ctx)
   local body = ctx.body
   local rows, items = store.facts(db(), body.skus, body.currency, fastr.time.now(), body.fresh), {}
   for i, row in ipairs(rows) do -- rows know more than their list, which JSON would not take
-    row.prices = view.rows(row.prices)
+    row.prices, row.recorded, row.lowest_price_30d = prices.rows(row.prices), nil, prices.recorded_lowest(row)
     items[i] = row
   end
   return 200, { items = fastr.json.array(items) }

@@ -1,12 +1,12 @@
 -- product: what is sold, what it lists for, and how much of it there is.
 
 local shape = require "lib.shape"
+local price_lists = require "services.product.price_lists"
 
 local sku = shape.text { min = 1, max = 64, doc = "stock-keeping unit" }
 local category = shape.text { min = 1, max = 120, doc = "path from the root, home/lighting" }
 local order = shape.text { format = "uuid", doc = "order that the stock is for" }
 local seconds = shape.integer { min = 1, max = 86400, doc = "how long the hold lives from now" }
-local MOST_PRICE = 100000000000 -- minor units: a page of such products, or a full line of one, can still be added up
 local whole = { min = 0, max = 9007199254740991 }
 
 local product = shape.object {
@@ -17,6 +17,9 @@ local product = shape.object {
   tax_category = shape.text { doc = "decides the tax rate" },
   price = shape.money { doc = "for one unit, after catalogue rules" },
   list_price = shape.money { doc = "before catalogue rules" },
+  lowest_price_30d = shape.nullable(shape.money { doc = "beside a reduced price: the lowest that everybody paid in "
+    .. "the 30 days before the reduction began (directive 98/6/EC, 6a); null: not reduced, or sold for no other price "
+    .. "before, and then list_price is no former price" }),
   available = shape.integer { doc = "units on hand and not promised to somebody" },
   version = shape.integer { doc = "grows with every change; the ETag" },
 }
@@ -34,18 +37,38 @@ local facts = shape.object {
   price = shape.integer { min = 0, doc = "list price of one unit, minor units" },
   currency = shape.text {}, available = shape.integer {}, version = shape.integer {},
   prices = shape.optional(shape.any { doc = "rows of the price list, as facts of price.cart" }),
+  lowest_price_30d = shape.optional(shape.integer { min = 0, doc = "where the price is reduced, minor units" }),
 }
 
-local units = shape.optional(shape.integer { min = 1, max = 9999, doc = "units of the line" })
-local price_list = shape.object {
-  rows = shape.list(shape.object {
-    price = shape.money { min = 0, max = MOST_PRICE, doc = "of one unit" },
-    min_quantity = units, max_quantity = units,
-    customer_group = shape.optional(shape.text { min = 1, max = 60, doc = "only for customers of this group" }),
-    zone = shape.optional(shape.text { min = 1, max = 60, doc = "only where it is sent there" }),
-    from = shape.optional(shape.text { format = "date-time" }),
-    to = shape.optional(shape.text { format = "date-time", doc = "the moment belongs to it" }),
-  }, { max = 200, doc = "of those that fit: most conditions, then highest min_quantity, then lowest price" }),
+local reason = shape.optional(shape.text { min = 1, max = 200, doc = "kept in the price history" })
+local rows = shape.list(price_lists.row, { max = price_lists.MOST_ROWS,
+  doc = "of those that fit: most conditions, then highest min_quantity, then lowest price" })
+local price_list = shape.object { rows = rows }
+local new_price_list = shape.object { rows = rows, reason = reason }
+local many_price_lists = shape.object {
+  rows = shape.optional(shape.list(shape.any { doc = "a row of PUT /products/{sku}/prices, with its sku" },
+    { max = 5000 })),
+  csv = shape.optional(shape.text { max = 1000000, lines = true, doc = "the same as RFC 4180: the first line names the "
+    .. "columns: sku, currency, amount (minor units) and as needed min_quantity, max_quantity, customer_group, zone, "
+    .. "from, to" }),
+  reason = reason,
+}
+local many_replaced = shape.object {
+  products = shape.integer { doc = "whose price lists were replaced" },
+  rows = shape.integer { doc = "that they have now" },
+  failed = shape.list(shape.object {
+    row = shape.integer { doc = "counted from 1; of CSV the line" }, sku = shape.optional(shape.text {}),
+    field = shape.text { doc = "of the row, empty: the row itself" }, problem = shape.text {} },
+    { doc = "rows that were not taken, and why; their products keep the price lists that they had" }),
+}
+local price_change = shape.object {
+  price = shape.money { doc = "what everybody paid for one unit" },
+  list_price = shape.money { doc = "that stood beside it" },
+  from = shape.text { format = "date-time" },
+  to = shape.nullable(shape.text { format = "date-time", doc = "when the next began; null: it applies" }),
+  lowest_price_30d = shape.nullable(shape.money { doc = "where it was reduced: the lowest before" }),
+  by = shape.optional(shape.text { doc = "staff alone: who changed it" }),
+  reason = shape.optional(shape.text { doc = "staff alone: why" }),
 }
 
 local stock_event = shape.object {
@@ -82,6 +105,17 @@ return {
       query = shape.object { currency = shape.optional(shape.text { format = "currency" }) },
       replies = { [200] = product } },
 
+    { method = "GET", path = "/products/{sku}/price-history", handler = "price_history", scope = "public",
+      doc = "What everybody paid for one unit, the latest first; staff sees who, why and what is planned",
+      params = { sku = sku },
+      query = shape.object {
+        currency = shape.optional(shape.text { format = "currency" }),
+        limit = shape.optional(shape.integer { min = 1, max = 100, doc = "changes a page; 20 unless told" }),
+        cursor = shape.optional(shape.text { max = 1000, doc = "next_cursor of the page before" }),
+      },
+      replies = { [200] = shape.object { items = shape.list(price_change),
+        next_cursor = shape.nullable(shape.text {}) } } },
+
     { method = "PUT", path = "/products/{sku}", handler = "put", scope = "product:write",
       doc = "Creates or replaces a product; a stale If-Match is refused",
       idempotency = "transaction", params = { sku = sku }, headers = { "If-Match" },
@@ -89,8 +123,9 @@ return {
         name = shape.text { min = 1, max = 200 },
         description = shape.optional(shape.text { max = 10000, lines = true }),
         categories = shape.list(category, { max = 20 }),
-        price = shape.money { min = 0, max = MOST_PRICE, doc = "list price of one unit" },
+        price = shape.money { min = 0, max = price_lists.MOST_PRICE, doc = "list price of one unit" },
         tax_category = shape.optional(shape.text { min = 1, max = 40 }),
+        reason = reason,
       },
       replies = { [200] = product, [201] = product } },
 
@@ -100,7 +135,13 @@ return {
 
     { method = "PUT", path = "/products/{sku}/prices", handler = "put_price_list", scope = "product:write",
       doc = "Staff: replaces the product's price list; a row that could not be told from another is refused",
-      idempotency = "transaction", params = { sku = sku }, body = price_list, replies = { [200] = price_list } },
+      idempotency = "transaction", params = { sku = sku }, headers = { "If-Match" }, body = new_price_list,
+      replies = { [200] = price_list } },
+
+    { method = "PUT", path = "/price-lists", handler = "put_price_lists", scope = "product:write",
+      doc = "Staff: replaces the price lists of the products that are named, and says of each row that is wrong why",
+      idempotency = "transaction", timeout_ms = 30000, body = many_price_lists,
+      replies = { [200] = many_replaced } },
 
     { method = "POST", path = "/products/{sku}/stock", handler = "adjust", scope = "stock:write",
       doc = "Adds to the stock on hand, or takes from it what is not held",
@@ -151,6 +192,8 @@ return {
       ["stock.restocked.v1"] = stock_event } },
   },
   schedules = {
+    { name = "record_prices", every_ms = 60000, job = "record_prices", one = true,
+      doc = "Writes down the prices that the rules have changed; what is shown does not wait for it" },
     { name = "expire_holds", every_ms = 5000, job = "expire_holds", one = true,
       doc = "Tidies holds that ran out; nobody waits for it, readers pass them by" },
   },

@@ -12,14 +12,22 @@ local function held(now, sku)
     " and h.expires_at > " .. now .. "::timestamptz), 0)::bigint"
 end
 
--- The product's price list in the currency of $1, as pricing takes its rows; null: it has none.
+-- The product's price list in the currency of its price, as pricing takes its rows; null: it has none.
 local ROWS = [[(select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('currency', r.currency, 'amount', r.amount,
   'min_quantity', r.min_quantity, 'max_quantity', r.max_quantity, 'rules', jsonb_strip_nulls(jsonb_build_object(
   'customer_group', r.customer_group, 'zone', r.zone, 'from', r.starts_at, 'to', r.ends_at)))) order by r.place)
-  from price_rows r where r.sku = p.sku and r.currency = $1) as prices]]
+  from price_rows r where r.sku = p.sku and r.currency = c.currency) as prices]]
+
+-- What everybody pays now by the record, and the lowest price of the 30 days before, where it is reduced: [amount,
+-- lowest or null]. $2: the time.
+local RECORDED = [[(select jsonb_build_array(h.amount,
+  case when h.lowest_until is null or h.lowest_until > $2::timestamptz then h.lowest_before end)
+  from price_history h where h.sku = p.sku and h.currency = c.currency and h.recorded_at <= $2::timestamptz
+  and h.applies_from <= $2::timestamptz order by h.recorded_at desc, h.applies_from desc limit 1) as recorded]]
 
 local COLUMNS = [[
-  p.sku, p.name, p.description, to_jsonb(p.categories) as categories, p.tax_category, p.version, ]] .. ROWS .. [[,
+  p.sku, p.name, p.description, to_jsonb(p.categories) as categories, p.tax_category, p.version, ]] .. ROWS .. ", " ..
+  RECORDED .. [[,
   c.amount as price, c.currency, greatest(0, s.on_hand - ]] .. held("$2", "p.sku") .. [[) as available
   from products p join prices c on c.sku = p.sku and c.currency = $1 join stock s on s.sku = p.sku
 ]]
@@ -38,7 +46,8 @@ end
 
 local FACTS = [[
   select p.sku, p.name, to_jsonb(p.categories) as categories, p.tax_category, c.amount as price, c.currency,
-    greatest(0, s.on_hand - ]] .. held("$2", "p.sku") .. [[) as available, p.version, ]] .. ROWS .. [[
+    greatest(0, s.on_hand - ]] .. held("$2", "p.sku") .. [[) as available, p.version, ]] .. ROWS .. ", " ..
+  RECORDED .. [[
 
   from products p join prices c on c.sku = p.sku and c.currency = $1 join stock s on s.sku = p.sku
   where p.sku = any($3)
@@ -105,21 +114,30 @@ function M.lock_product(tx, sku)
   return rows[1] or false
 end
 
--- The product's price list in all currencies, as staff gave it; false: there is no such product.
+function M.has_product(db, sku)
+  return db:read("select 1 as found from products where sku = $1", sku)[1] ~= nil
+end
+
+-- The product's price list in all currencies, as staff gave it, and the product's version; false: there is no such
+-- product.
 function M.price_rows(db, sku)
-  if not db:latest("select 1 from products where sku = $1", sku)[1] then return false end
+  local product = db:latest("select version from products where sku = $1", sku)[1]
+  if not product then return false end
   return db:latest([[select currency, amount, min_quantity, max_quantity, customer_group, zone, starts_at, ends_at
-    from price_rows where sku = $1 order by place]], sku)
+    from price_rows where sku = $1 order by place]], sku), product.version
 end
 
 -- Puts `rows` (currency, amount, min_quantity, max_quantity, customer_group, zone, starts_at, ends_at) in the place of
 -- the product's price list. Returns the rows that stood there, with their currency.
 function M.put_price_rows(tx, sku, rows, now)
   local old = tx:query("delete from price_rows where sku = $1 returning currency", sku)
-  for place, row in ipairs(rows) do
+  if rows[1] then
     tx:query([[insert into price_rows (sku, currency, place, amount, min_quantity, max_quantity, customer_group, zone,
-      starts_at, ends_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)]], sku, row.currency, place, row.amount,
-      row.min_quantity, row.max_quantity, row.customer_group, row.zone, row.starts_at, row.ends_at)
+      starts_at, ends_at)
+      select $1, r.value->>'currency', r.place, (r.value->>'amount')::bigint, (r.value->>'min_quantity')::integer,
+        (r.value->>'max_quantity')::integer, r.value->>'customer_group', r.value->>'zone',
+        (r.value->>'starts_at')::timestamptz, (r.value->>'ends_at')::timestamptz
+      from jsonb_array_elements($2) with ordinality as r(value, place)]], sku, json(fastr.json.array(rows)))
   end
   tx:query("update products set version = version + 1, updated_at = $2 where sku = $1", sku, now)
   return old
@@ -145,6 +163,91 @@ function M.put_product(tx, product, now)
     product.sku, product.price.currency, product.price.amount)
   tx:query("insert into stock (sku) values ($1) on conflict (sku) do nothing", product.sku)
   return rows[1].version
+end
+
+-- ---- price history ------------------------------------------------------------------------------------------------
+
+-- The last plan of the product's price, as services.product.prices has it; null: it has none.
+local PLAN = [[(select jsonb_agg(jsonb_build_object('amount', h.amount, 'list', h.list_amount,
+  'from', (extract(epoch from h.applies_from) * 1000)::bigint, 'lowest', h.lowest_before,
+  'lowest_until', (extract(epoch from h.lowest_until) * 1000)::bigint, 'actor', h.actor, 'reason', h.reason)
+  order by h.applies_from)
+  from price_history h where h.sku = p.sku and h.currency = c.currency and h.recorded_at = (
+    select max(l.recorded_at) from price_history l where l.sku = p.sku and l.currency = c.currency)) as plan]]
+
+local PRICED = [[
+  select p.sku, to_jsonb(p.categories) as categories, p.tax_category, c.currency, c.amount as price, ]] .. ROWS ..
+  ", " .. PLAN .. " from products p join prices c on c.sku = p.sku where p.sku = any($1) order by p.sku, c.currency"
+
+-- What decides the products' prices, in all their currencies, and the plans that are on record.
+function M.priced(reader, skus)
+  if reader.query then return reader:query(PRICED, array(skus)) end
+  return reader:latest(PRICED, array(skus))
+end
+
+-- The lowest price of each of the SKUs of $1 that applied from $3 on and before $4: of the row that applied at $3 and
+-- of those that began after it, unless another plan had taken their place by then.
+local LOWEST = [[
+  select w.sku, (select min(b.amount) from (
+    (select h.amount from price_history h where h.sku = w.sku and h.currency = $2 and h.recorded_at <= $3::timestamptz
+      and h.applies_from <= $3::timestamptz order by h.recorded_at desc, h.applies_from desc limit 1)
+    union all
+    select h.amount from price_history h where h.sku = w.sku and h.currency = $2 and h.applies_from > $3::timestamptz
+      and h.applies_from < $4::timestamptz and not exists (select from price_history l where l.sku = h.sku
+      and l.currency = h.currency and l.recorded_at > h.recorded_at and l.recorded_at <= h.applies_from)) b) as amount
+  from unnest($1::text[]) as w(sku)]]
+
+-- {[sku] = the lowest price from the time `from` on and before `to`}; absent: it had none.
+function M.lowest_prices(reader, skus, currency, from, to)
+  local rows = (reader.query or reader.read)(reader, LOWEST, array(skus), currency, from, to)
+  local lowest = {}
+  for _, row in ipairs(rows) do lowest[row.sku] = row.amount end
+  return lowest
+end
+
+-- The same of one product.
+function M.lowest_price(reader, sku, currency, from, to)
+  return M.lowest_prices(reader, { sku }, currency, from, to)[sku]
+end
+
+-- Adds to the record: sku, currency, list, amount, recorded_at, from, lowest, lowest_until, actor, reason.
+function M.add_price(tx, price)
+  tx:query([[insert into price_history (sku, currency, list_amount, amount, recorded_at, applies_from, lowest_before,
+    lowest_until, actor, reason) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)]], price.sku, price.currency,
+    price.list, price.amount, price.recorded_at, price.from, price.lowest, price.lowest_until, price.actor,
+    price.reason)
+end
+
+-- A page of what was paid, the latest first: rows in which the price or the list price is another than before, which
+-- began before the time `before`, or (nil) with all that is planned; `until`, absent in the last: when the next began.
+function M.price_history(db, sku, currency, before, limit)
+  return db:read([[
+    with applied as (
+      select h.*, lag(h.amount) over w as old, lag(h.list_amount) over w as old_list
+      from price_history h where h.sku = $1 and h.currency = $2 and not exists (select from price_history l
+        where l.sku = h.sku and l.currency = h.currency and l.recorded_at > h.recorded_at
+        and l.recorded_at <= h.applies_from)
+      window w as (order by h.applies_from)),
+    changes as (
+      select c.*, lead(c.applies_from) over (order by c.applies_from) as until from applied c
+      where (c.amount, c.list_amount) is distinct from (c.old, c.old_list))
+    select amount, list_amount, currency, applies_from, until, lowest_before, actor, reason from changes
+    where $3::timestamptz is null or applies_from < $3::timestamptz order by applies_from desc limit $4]],
+    sku, currency, before, limit)
+end
+
+-- The next SKUs of the catalogue after `sku`, in their order.
+function M.skus_after(db, sku, limit)
+  local skus = {}
+  for i, row in ipairs(db:read("select sku from products where sku > $1 order by sku limit $2", sku, limit)) do
+    skus[i] = row.sku
+  end
+  return skus
+end
+
+-- Locks products in the order of sku.
+function M.lock_products(tx, skus)
+  return tx:query("select sku, version from products where sku = any($1) order by sku for update", array(skus))
 end
 
 -- ---- stock --------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
--- view: how a product is shown: priced by the rules, described in a sentence where staff wrote none.
+-- view: how a product is shown: described in a sentence where staff wrote none.
 
 local problem = require "lib.problem"
 
@@ -32,43 +32,21 @@ local function sentence(product)
   return name .. ", from our " .. M.category_name(category):lower() .. " range."
 end
 
--- The rows of a price list as facts of price.cart; nil: there is none.
-function M.rows(prices)
-  if not prices or prices == fastr.json.null then return nil end
-  return fastr.json.array(prices)
-end
-
--- Unit prices after catalogue rules, in one decision: a catalogue rule looks at the line alone, so a page of lines is
--- priced as that many carts of one.
-local function unit_prices(rows)
-  local lines = {}
-  for i, row in ipairs(rows) do
-    lines[i] = { sku = row.sku, quantity = 1, unit_price = row.price, categories = fastr.json.array(row.categories),
-      tax_category = row.tax_category, prices = M.rows(row.prices) }
-  end
-  local decision, message, code = fastr.rules.decide("price.cart", { currency = rows[1].currency,
-    now = fastr.time.now(), lines = lines })
-  if not decision then return nil, problem.new(code, { detail = message }) end
-  return decision.lines
-end
-
-local function show(row, unit_price)
+local function show(row, priced)
+  local lowest = priced.lowest and { amount = priced.lowest, currency = row.currency }
   return {
     sku = row.sku, name = row.name, description = row.description ~= "" and row.description or sentence(row),
     categories = fastr.json.array(row.categories), tax_category = row.tax_category,
-    price = { amount = unit_price, currency = row.currency },
-    list_price = { amount = row.price, currency = row.currency },
+    price = { amount = priced.price, currency = row.currency },
+    list_price = { amount = row.price, currency = row.currency }, lowest_price_30d = lowest or fastr.json.null,
     available = row.available, version = row.version,
   }
 end
 
--- Rows of the store as products of the API. Returns nil and a problem if the rules could not decide.
-function M.products(rows)
-  if #rows == 0 then return {} end
-  local priced, failed = unit_prices(rows)
-  if not priced then return nil, failed end
+-- Rows of the store as products of the API; `priced`: what they cost (prices.shown).
+function M.products(rows, priced)
   local items = {}
-  for i, row in ipairs(rows) do items[i] = show(row, priced[i].unit_price) end
+  for i, row in ipairs(rows) do items[i] = show(row, priced[i]) end
   return items
 end
 

@@ -338,6 +338,8 @@ describe("a price list", function()
       return problem.errors[1].path
     end
     assert.equal("rows[1]", refusal({ price = money(1) }, { price = money(1) }))
+    assert.equal("rows[2]", refusal({ price = money(1) }, { price = money(2), min_quantity = 2,
+      from = "2026-01-01T01:00:00+01:00" }, { price = money(3), min_quantity = 2, from = "2026-01-01T00:00:00Z" }))
     assert.equal("rows[0].max_quantity", refusal { price = money(1), min_quantity = 5, max_quantity = 4 })
     assert.equal("rows[0].currency", refusal { price = { amount = 1, currency = "XXX" } })
     assert.equal("rows[0].to", refusal { price = money(1), from = "2027-01-01T00:00:00Z",
@@ -346,6 +348,7 @@ describe("a price list", function()
     assert.equal(200, (put_list(sku, { { price = money(1), from = "2026-01-01T00:00:00+23:59" } })))
     assert.equal(404, (put_list(sku_of "NOBODY", { { price = money(1) } })))
     assert.equal(404, (get_list(sku_of "NOBODY")))
+    assert.equal(412, (put_list(sku, { { price = money(2) } }, headers { ["If-Match"] = '"1"' })))
     assert.equal(401, (put_list(sku, {}, {})))
   end)
 end)
