@@ -333,6 +333,11 @@ static int value_multiply(lua_State *L) {
     return push_value(L, good, product, value->currency);
 }
 
+/* A quotient would lose pennies. */
+static int value_divide(lua_State *L) {
+    return luaL_error(L, "an amount is divided by :allocate(weights), so that no penny is lost");
+}
+
 static int value_negate(lua_State *L) {
     struct value *value = check_value(L, 1);
     return push_value(L, true, -value->amount, value->currency);
@@ -405,7 +410,7 @@ static int value_index(lua_State *L) {
 static const luaL_Reg value_operators[] = {
     {"__add", value_add}, {"__sub", value_subtract}, {"__mul", value_multiply}, {"__unm", value_negate},
     {"__eq", value_equal}, {"__lt", value_less},     {"__le", value_at_most},   {"__tostring", value_text},
-    {NULL, NULL},
+    {"__div", value_divide}, {"__mod", value_divide}, {NULL, NULL},
 };
 
 static void make_value_type(lua_State *L) {

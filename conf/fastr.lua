@@ -12,6 +12,7 @@ return {
   rules = {
     golden = "spec/rules/golden", -- carts whose price may not change unseen
     spec_seconds = 10, -- of CPU, for the specs of a pack
+    specs_kb = 524288,      -- address space of the process in which a pack's own specs run, in kilobytes
     agent = false,          -- true: one process of this host (of those that serve `rules`) follows what is activated
     host = "",              -- what this host is called in the service's record; empty: as the machine calls itself
     signed = false,         -- true (production): only packs signed with a key that this host trusts become live

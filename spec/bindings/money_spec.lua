@@ -108,6 +108,16 @@ describe("fastr.money", function()
     assert.equal(money.max, money.parse("90071992547409.91", "GBP"))
   end)
 
+  it("has the places of the currency: none of yen, three of dinars", function()
+    assert.same({ "1000", "-7", "0" }, { money.format(1000, "JPY"), money.format(-7, "JPY"), money.format(0, "JPY") })
+    assert.same({ "0.005", "-1.000", "12.345" },
+      { money.format(5, "KWD"), money.format(-1000, "KWD"), money.format(12345, "KWD") })
+    assert.same({ 1000, 1000, 1001, -1001 }, { money.parse("1000", "JPY"), money.parse("1000.49", "JPY"),
+      money.parse("1000.5", "JPY"), money.parse("-1000.5", "JPY") })
+    assert.same({ 1000, 1500, 1235, 1 }, { money.parse("1", "KWD"), money.parse("1.5", "KWD"),
+      money.parse("1.2345", "KWD"), money.parse("0.0005", "KWD") })
+  end)
+
   it("raises with the place for a float, an overflow and a mixed currency", function()
     local pound, euro = money.of(1, "GBP"), money.of(1, "EUR")
     local wrong = {
@@ -120,6 +130,20 @@ describe("fastr.money", function()
       ["is negative"] = function() return (money.allocate(1, { 1, -1 })) end,
       ["1 to 1,000,000 weights"] = function() return (money.allocate(1, {})) end,
       ["not a currency of ISO 4217"] = function() return (money.of(1, "XXX")) end,
+      ["'XAU' is not a currency"] = function() return (money.format(1, "XAU")) end,
+      ["EUR does not mix with GBP"] = function() return euro < pound end,
+      ["within 2^53 - 1"] = function() return (money.of(2 ^ 53, "GBP")) end,
+      ["the amount goes past 2^53 - 1"] = function() return money.of(money.max, "GBP") + pound end,
+      ["minor units, not 1.5"] = function() return pound * 1.5 end,
+      ["not a nil"] = function() return (money.split(nil, 3)) end,
+      ["into 1 to 1,000,000 parts"] = function() return (money.split(1, 0)) end,
+      ["is from 0 to 100 here"] = function() return (money.less_percent(1, 101)) end,
+      ["up to 4 places, not '10.12345'"] = function() return (money.percent(1, "10.12345")) end,
+      ["the weights go past 2^63"] = function()
+        local weights = {}
+        for i = 1, 1025 do weights[i] = money.max end
+        return (money.allocate(1, weights))
+      end,
     }
     for reason, run in pairs(wrong) do
       local good, message = pcall(run)
@@ -127,6 +151,15 @@ describe("fastr.money", function()
       assert.truthy(message:find(reason, 1, true), message)
       assert.truthy(message:find("money_spec.lua:%d+:"), message)
     end
+  end)
+
+  it("is divided by nothing but its allocation", function()
+    local good, message = pcall(function() return money.of(100, "GBP") / 3 end)
+    assert.is_false(good)
+    assert.truthy(message:find("money_spec.lua:%d+: an amount is divided by :allocate"), message)
+    assert.same({ 34, 33, 33 }, money.split(100, 3))
+    assert.same({ money.max, 0 }, money.allocate(money.max, { money.max, 0 }))
+    assert.same({ 3002399751580331, 3002399751580330, 3002399751580330 }, money.split(money.max, 3))
   end)
 
   it("allocates a value into values of the same currency", function()

@@ -123,6 +123,20 @@ describe("price.cart, order of evaluation", function()
     assert.equal(2400, price { lines = { { sku = "A", quantity = 12, prices = tiers } } }.total)
   end)
 
+  it("4: a row counts only if all of its rules match, and each of them counts", function()
+    local rows = { { currency = "GBP", amount = 100 },
+      { currency = "GBP", amount = 90, rules = { customer_group = "wholesale" } },
+      { currency = "GBP", amount = 95, rules = { customer_group = { "wholesale", "staff" }, zone = { "GB", "DE" } } },
+      { currency = "GBP", amount = 99, rules = { customer_group = "wholesale", zone = "GB", to = NOW } } }
+    local wholesaler, later = { group = "wholesale" }, "2026-11-23T10:00:01Z"
+    assert.equal(100, unit(rows, 1, { zone = "GB" }))
+    assert.equal(90, unit(rows, 1, { zone = "FR", customer = wholesaler }))
+    assert.equal(95, unit(rows, 1, { zone = "DE", customer = wholesaler }))
+    assert.equal(99, unit(rows, 1, { zone = "GB", customer = wholesaler }))
+    assert.equal(95, unit(rows, 1, { zone = "GB", customer = wholesaler, now = later }))
+    assert.equal(95, unit(rows, 1, { zone = "GB", customer = { group = "staff" } }))
+  end)
+
   it("4: a row's zone is that of the cart, else the default; its times include both ends", function()
     local rows = { { currency = "GBP", amount = 100 }, { currency = "GBP", amount = 80, rules = { zone = "FR" } },
       { currency = "GBP", amount = 70, rules = { zone = "FR", from = NOW, to = NOW } } }
@@ -155,6 +169,13 @@ describe("price.cart, order of evaluation", function()
     assert.same({ 95, 97, 100, 100 }, { at(0), at(97), at(100), at(200) })
   end)
 
+  it("5: an amount off takes no more than there is, and a percentage leaves a rounded price", function()
+    assert.same({ 0, 0, 67, 66 }, { total(1, 100, promotion("catalog_fixed", 150)),
+      total(1, 100, promotion("catalog_percent", 100)), total(1, 100, promotion("catalog_percent", "33.3333")),
+      total(1, 99, promotion("catalog_percent", "33.3333")) }) -- 66.6667 and 66.000033
+    assert.equal(201, total(3, 99, promotion("catalog_percent", "32.5"))) -- 66.825 is 67, three times
+  end)
+
   it("5: a rule counts once for a line, however it was matched", function()
     local tenth = { type = "catalog_percent", value = 10 }
     local twice = { actions = { { type = tenth.type, value = 10, filters = { skus_any = { "A" } } },
@@ -185,6 +206,16 @@ describe("price.cart, order of evaluation", function()
     assert.equal(900, total(1, 1000, both))
     both.conditions.min_items_total = 900
     assert.equal(850, total(1, 1000, both))
+  end)
+
+  it("8: what an earlier kind takes off can make a condition hold, or fail, for a later one", function()
+    local small = promotion("order_fixed", 50, { conditions = { max_items_total = 900 } })
+    assert.equal(1000, total(1, 1000, small))
+    assert.equal(850, total(1, 1000, small, promotion("item_fixed", 100)))
+    local decision = price { lines = { line("A", 1, 1000) }, shipping = { { method = "post", fee = 350 } },
+      promotions = { promotion("free_shipping", nil, { conditions = { min_items_total = 950 } }),
+        promotion("order_fixed", 51) } }
+    assert.equal(949 + 350, decision.total)
   end)
 
   it("9: the eligible exclusive promotion of the highest priority runs alone, whatever others have", function()
@@ -393,6 +424,39 @@ describe("price.cart, amounts", function()
     assert.same({ 300, 200, 0, 0 }, given { buy_quantity = 1, get_quantity = 2 })
   end)
 
+  it("16: among equal prices the later line is first, whether the dearest or the cheapest are given", function()
+    local function given(lines, more)
+      return column(price { lines = lines, promotions = { offer(more) } }.lines, "item_discount")
+    end
+    local equal = { line("A", 1, 100), line("B", 1, 100), line("C", 1, 100) }
+    assert.same({ 100, 0, 0 }, given(equal)) -- C and B are set aside
+    assert.same({ 0, 100, 0 }, given({ line("A", 1, 100), line("B", 1, 100), line("C", 1, 300) },
+      { buy_quantity = 1, pick = "cheapest" })) -- C is set aside, and of A and B the later is given
+    assert.same({ 300, 0, 0 }, given({ line("A", 1, 300), line("B", 2, 300), line("C", 1, 100) })) -- B twice
+  end)
+
+  it("16: again on untouched units: each time the dearest are set aside, and the cheapest given", function()
+    local lines = { line("A", 2, 500), line("B", 3, 300), line("C", 1, 200), line("D", 3, 100) }
+    local more = { times = fastr.json.null, pick = "cheapest" }
+    local function given()
+      return column(price { lines = lines, promotions = { offer(more) } }.lines, "item_discount")
+    end
+    assert.same({ 0, 0, 0, 300 }, given()) -- A A D, B B D, B C D
+    more.times = 2
+    assert.same({ 0, 0, 0, 200 }, given())
+    more.times, more.pick = fastr.json.null, "dearest"
+    assert.same({ 0, 300 + 200, 0, 100 }, (function()
+      local all = given()
+      return { all[1], all[2] + all[3], 0, all[4] }
+    end)()) -- A A B, B B C, D D D
+  end)
+
+  it("16: a percentage of what is given, rounded for each unit; what others took off it counts", function()
+    local half = promotion("buy_x_get_y", 50, nil, { buy_quantity = 1, get_quantity = 1, times = fastr.json.null })
+    assert.equal(4 * 99 - 2 * 49, total(4, 99, half)) -- 49.5 is left as 50
+    assert.equal(4 * 99 - 4 * 60 - 2 * 39, total(4, 99, promotion("item_fixed", 60, { priority = 1 }), half))
+  end)
+
   it("16: what is bought and what is given may be of different kinds", function()
     local lines = { line("SHIRT", 2, 2000), line("SOCKS", 3, 500) }
     local more = { buy_filters = { skus_any = { "SHIRT" } }, filters = { skus_any = { "SOCKS" } } }
@@ -438,6 +502,18 @@ describe("price.cart, allocation", function()
     assert.same({ 500, 2000 }, of(2500, 0))
     assert.same({ 500, 100 }, of(2500, 1900))
     assert.same({ 500, 2000 }, of(7000, 0))
+  end)
+
+  it("19: the rest is allocated by the weights of the lines that can take more, and again", function()
+    local function of(amount, ...)
+      local decision = price { lines = { ... }, promotions = { promotion("order_fixed", amount) } }
+      return column(decision.lines, "order_discount")
+    end
+    local function to(unit, floor) return line("S" .. unit, 1, unit, { floor_price = floor }) end
+    assert.same({ 10, 45, 45 }, of(100, to(100, 90), to(100), to(100))) -- 34 33 33, then 12 12
+    assert.same({ 20, 18, 52 }, of(90, to(100, 80), to(50), to(150))) -- 30 15 45, then 2.5 and 7.5
+    assert.same({ 20, 5, 65 }, of(90, to(100, 80), to(50, 45), to(150))) -- 30 15 45, then all of 20 to the third
+    assert.same({ 20, 5, 150 }, of(300, to(100, 80), to(50, 45), to(150))) -- 125 are dropped
   end)
 
   it("20: a line's share over its units: the first ones one more", function()
@@ -547,6 +623,22 @@ describe("price.cart, tax", function()
     assert.same({ 1, 1, 0 }, column(decision.lines, "tax")) -- 1.5 is 2, for all of them
   end)
 
+  it("22: by unit the tax is that of what each unit costs, by total its pennies go by largest remainder", function()
+    local function by(how, included)
+      local decision = price { lines = { taxed("A", 3, 100, "s"), taxed("B", 1, 50, "s"), taxed("C", 1, 50, "o") },
+        settings = { tax_rounding = how }, promotions = { promotion("order_fixed", 100, nil,
+          { filters = { skus_any = { "A" } } }) }, tax_rates = { { category = "s", percent = 20, included = included },
+            { category = "o", percent = 7, included = included } } }
+      return column(decision.lines, included and "tax_included" or "tax")
+    end
+    assert.same({ 40, 10, 4 }, by "line") -- 200, 50 and 50: 3.5 is 4
+    assert.same({ 39, 10, 4 }, by "unit") -- 66, 67 and 67: 13.2, 13.4, 13.4
+    assert.same({ 40, 10, 4 }, by "total") -- 250 in all: 50
+    assert.same({ 33, 8, 3 }, by("line", true)) -- nets 166.67 is 167, 41.67 is 42, 46.73 is 47
+    assert.same({ 33, 8, 3 }, by("unit", true)) -- 11 each
+    assert.same({ 34, 8, 3 }, by("total", true)) -- net 208.33 is 208: 42, as 33.6 and 8.4
+  end)
+
   it("23: shipping has a rate of its own, on the fee after discounts, rounded for each shipment", function()
     local decision = price { lines = {}, shipping = { { method = "post", fee = 350, tax_category = "s" },
       { method = "air", fee = 52, tax_category = "s" }, { method = "van", fee = 100 } },
@@ -594,6 +686,17 @@ describe("price.cart, totals", function()
         promotion("shipping_fixed", 100) } }
     assert.same({ 1800, 300, 500, 100, 150, 1500 + 400 + 150 }, { decision.items_total, decision.discount_total,
       decision.shipping_total, decision.shipping_discount_total, decision.tax_total, decision.total })
+  end)
+
+  it("24: discounts are neither what the catalogue takes nor what shipping does; included tax adds nothing", function()
+    local decision = price { lines = { line("A", 2, 1000, { tax_category = "in" }), line("B", 1, 500,
+      { tax_category = "out" }) }, shipping = { { method = "post", fee = 500, tax_category = "in" } },
+      tax_rates = { { category = "in", percent = 20, included = true }, { category = "out", percent = 10 } },
+      promotions = { promotion("catalog_percent", 10), promotion("free_shipping") } }
+    assert.same({ 2250, 0, 500, 500, 45, 300, 2295 }, { decision.items_total, decision.discount_total,
+      decision.shipping_total, decision.shipping_discount_total, decision.tax_total, decision.tax_included_total,
+      decision.total })
+    assert.same({ { 100, 100 }, { 50 } }, { units(decision, 1), units(decision, 2) })
   end)
 
   it("24: gift cards pay the total and change no tax", function()

@@ -44,5 +44,6 @@ return {
   answer = object { limits = shape.list(limit, { max = 2000 }) },
   decide = decide,
   -- What the pack's promotions are is their own affair, so only what holds of any pack.
-  examples = { { "one that there is not", facts = { promotions = { "no such promotion" } }, answer = { limits = {} } } },
+  examples = { { "one that there is not", facts = { promotions = { "no such promotion" } },
+    answer = { limits = {} } } },
 }

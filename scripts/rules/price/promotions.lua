@@ -124,7 +124,7 @@ local function free_lines(cart, owned, seen)
 end
 
 -- Lines that an exclusive rule has got: those of `owned`, kept as one selection, and the others.
-local function own(cart, owned, lines)
+local function keep_apart(cart, owned, lines)
   owned.others = cart.ledger:without(owned.others or 0, lines)
   owned.lines = cart.ledger:without(0, owned.others)
 end
@@ -135,7 +135,7 @@ local function catalogue_pass(cart, rules, exclusive, owned)
       local seen = {}
       if run_stage(cart, promotion, "catalog", free_lines(cart, owned, seen)) then return true end
       if exclusive then
-        for _, lines in ipairs(seen) do own(cart, owned, lines) end
+        for _, lines in ipairs(seen) do keep_apart(cart, owned, lines) end
       end
     end
   end

@@ -3,12 +3,19 @@
 
 local M = {}
 
--- For who runs what others wrote: seconds of CPU, kilobytes of memory, no file is written, few are open.
-local LIMITS = "ulimit -t %d; ulimit -v 524288; ulimit -f 0; ulimit -n 64"
+-- For who runs what others wrote: seconds of CPU, address space, no file is written, few are open.
+local LIMITS = "ulimit -t %d; ulimit -v %s; ulimit -f 0; ulimit -n 64"
+
+-- Kilobytes of address space; what stands behind them, as a sanitizer's shadow, may need another word of ulimit's.
+local function address_space()
+  local value = fastr.setting("rules.specs_kb", "524288")
+  if value:find("^%d+$") or value == "unlimited" then return value end
+  error(("setting rules.specs_kb is '%s': it must be kilobytes, or unlimited"):format(value), 0)
+end
 
 -- The same command line under these limits, which are not those of who waits for it and says how it ended.
 function M.limited(command, seconds)
-  return ("(%s; exec %s)"):format(LIMITS:format(seconds), command)
+  return ("(%s; exec %s)"):format(LIMITS:format(seconds, address_space()), command)
 end
 
 -- A text as one word of the shell.

@@ -474,7 +474,8 @@ describe("price lists of many products", function()
 
   it("are refused as a whole where it cannot be told what is meant", function()
     for text, wrong in pairs { ["sku,currency\n"] = "the column amount is missing",
-      ["sku,what\n"] = "there is no column", ["sku,sku\n"] = "the column sku is there twice", [" "] = "there is no column", ["sku\n\"x"] = "line 2: a quoted",
+      ["sku,what\n"] = "there is no column", ["sku,sku\n"] = "the column sku is there twice",
+      [" "] = "there is no column", ["sku\n\"x"] = "line 2: a quoted",
       ["sku,currency,amount\nA,GBP\n"] = "line 2: 2 fields" } do
       local status, refused = put { csv = text }
       assert.same({ 422, "csv" }, { status, refused.errors[1].path })
