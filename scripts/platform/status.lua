@@ -17,6 +17,8 @@ local GAUGES = {
   { "fastr_mails_oldest_seconds", "oldest mail not sent, seconds", function(n) return n > 300 end,
     "bin/up (is the mail server running?)" },
   { "fastr_mails_refused", "mails refused by the mail server", function() return false end, "" },
+  { "fastr_differences", "differences between the books", function(n) return n > 0 end,
+    "bin/fastr run services.order.reconcile" },
   { "fastr_kafka_lag", "events not yet consumed", function(n) return n > 10000 end,
     "bin/fastr events lag; FASTR_INSTANCES=4 bin/up" },
 }

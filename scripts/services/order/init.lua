@@ -138,6 +138,8 @@ return {
       doc = "Looks at placed orders whose authorisation is about to run out" },
     { name = "give_back", every_ms = 1000, job = "give_back", one = true,
       doc = "Gives back stock and money of returns that could not be given at once" },
+    { name = "reconcile", every_ms = 600000, job = "reconcile", one = true,
+      doc = "Each night: do orders, payments, the provider's book and the stock agree?" },
     { name = "abandon", every_ms = 60000, job = "abandon", one = true,
       doc = "Cancels open orders that nobody tried to pay for as long as the rules leave them open" },
   },

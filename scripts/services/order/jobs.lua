@@ -1,6 +1,7 @@
 -- jobs: what the order service does on its own.
 
 local database = require "platform.db"
+local reconcile = require "services.order.reconcile"
 local returns = require "services.order.returns"
 local store = require "services.order.store"
 local work = require "services.order.work"
@@ -57,6 +58,10 @@ function M.abandon()
     if done then work.resume(db, row.id) end
   end
   return true
+end
+
+function M.reconcile()
+  return reconcile.nightly(database.open("order"))
 end
 
 return M

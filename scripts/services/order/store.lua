@@ -357,4 +357,46 @@ function M.ship(tx, s, now)
     fastr.crypto.uuid7(), s.order, s.carrier, s.tracking, s.status, now)
 end
 
+-- ---- for who compares ---------------------------------------------------------------------------------------------
+
+-- Orders as books.differences takes them.
+local COMPARED = [[select o.id, o.number::text as number, o.status, o.work, o.work_reason, o.due, o.currency, o.lines,
+    extract(epoch from clock_timestamp() - o.updated_at)::float8 as waits_s,
+    coalesce((select jsonb_agg(jsonb_build_object('id', a.id, 'status', a.status) order by a.created_at, a.id)
+      from attempts a where a.order_id = o.id), '[]') as attempts,
+    coalesce((select jsonb_agg(jsonb_build_object('id', r.id, 'lines', r.lines, 'amount', r.amount,
+      'restock', r.restock, 'refund', r.refund) order by r.created_at) from returns r where r.order_id = o.id), '[]')
+      as returns
+  from orders o where ]]
+
+function M.compared(db, ids)
+  if #ids == 0 then return {} end
+  return db:latest(COMPARED .. "o.id = any($1::uuid[]) order by o.id", fastr.pg.array(ids))
+end
+
+-- A page of those that were made since then, in the order of their ids, after `after` (nil: from the first).
+function M.compared_since(db, since, after, limit)
+  return db:slow(COMPARED .. "o.created_at >= $1 and ($2::uuid is null or o.id > $2) order by o.id limit $3", since,
+    after, limit)
+end
+
+function M.add_reconciliation(db, run, now)
+  db:write([[insert into reconciliations (id, actor, since, orders, payments, differences, begun_at, ended_at)
+    values ($1, $2, $3, $4, $5, $6, $7, $8)]], fastr.crypto.uuid7(), run.by, run.since, run.orders, run.payments,
+    json(run.differences), run.begun_at, now)
+end
+
+-- Were there orders at that time?
+function M.was_open(db, at)
+  return db:latest("select exists(select from orders where created_at < $1) as it", at)[1].it
+end
+
+-- The one that began last: {begun_at, open: how many differences are left}; nil if there was none.
+function M.last_reconciliation(db)
+  return db:latest("select " .. iso("begun_at") .. [[ as begun_at, (select count(*)
+      from jsonb_array_elements(differences) d where coalesce(d->>'repaired', '') not like '%well now'
+        and coalesce(d->>'repaired', '') not like '%agree now') as open
+    from reconciliations order by begun_at desc limit 1]])[1]
+end
+
 return M

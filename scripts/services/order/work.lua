@@ -516,6 +516,15 @@ local function authorisation(db, order)
   return end_work(db, order, "authorisation", attempt)
 end
 
+-- Work for an order at rest, which it should have had: whoever compares books found that something is left of it.
+-- Whether it was at rest.
+function M.take_up(tx, id, what)
+  local order = store.lock(tx, id)
+  if order.work then return false end
+  turn_to(tx, order, what, "reconciliation")
+  return true
+end
+
 -- Staff's word on a locked order that is placed and not paid: true, or nil and the problem. Accepting what is accepted,
 -- and refusing what is cancelled, changes nothing.
 function M.review(tx, order, accept, who, reason)

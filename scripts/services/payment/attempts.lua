@@ -309,6 +309,13 @@ function M.look_up(db, attempt)
   return answer(db, p)
 end
 
+-- Asks the provider how the payment stands, whatever we know of it, takes that in, and goes on with what is left to do.
+-- Waits. Raises what the database raises.
+function M.catch_up(db, id)
+  find_out(db, store.load(db, id))
+  return M.work(db, id)
+end
+
 -- ---- capture ------------------------------------------------------------------------------------------------------
 
 local CAPTURED = { captured = true, refunded = true }

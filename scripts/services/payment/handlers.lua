@@ -2,6 +2,7 @@
 
 local access = require "platform.access"
 local attempts = require "services.payment.attempts"
+local audit = require "services.payment.audit"
 local cards = require "services.payment.cards"
 local database = require "platform.db"
 local ledger = require "services.payment.ledger"
@@ -182,6 +183,19 @@ function M.method_facts(ctx)
   return 200, { brand = row.brand, saved = row.expires_at == nil,
     declined = store.declined(db(), row.id, fastr.time.iso(fastr.time.unix_ms() - DAY_MS)) }
 end
+
+function M.accounts(ctx)
+  return 200, { items = audit.accounts(db(), ctx.body.orders) }
+end
+
+local function compared(found, why)
+  if not found then return nil, problem.new("unavailable", { detail = "The provider cannot be asked: " .. why }) end
+  return 200, found
+end
+
+function M.compare(ctx) return compared(audit.payments(db(), ctx.body)) end
+
+function M.strangers(ctx) return compared(audit.strangers(db(), ctx.body)) end
 
 function M.take(ctx) return reply(attempts.capture(db(), ctx.body.attempt)) end
 

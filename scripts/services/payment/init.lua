@@ -58,6 +58,16 @@ local told = shape.object { payment = uuid, order = uuid, customer = shape.nulla
   changed = shape.money { doc = "by this event" }, amount = shape.money, captured = shape.money,
   refunded = shape.money, brand = shape.text {}, last4 = shape.text {}, reason = shape.text {}, at = time }
 
+local page = { since = time, after = shape.optional(uuid), limit = shape.integer { min = 1, max = 200 } }
+local differences = shape.list(shape.object { code = shape.text {}, text = shape.text {}, payment = shape.text {},
+  order = shape.optional(uuid), repaired = shape.optional(shape.text {}) })
+local account = shape.object { payment = uuid, order = uuid, status = status, amount = shape.integer {},
+  currency = shape.text {}, captured = shape.integer {}, refunded = shape.integer {},
+  set_aside = shape.integer { doc = "authorised, and neither captured nor let go of" },
+  has_work = shape.boolean { doc = "something of it is under way" },
+  operations = shape.list(shape.object { kind = shape.text {}, key = shape.text {}, amount = shape.integer {},
+    state = shape.enum { "requested", "succeeded", "failed" } }) }
+
 return {
   name = "payment",
   doc = "Saved cards; payments, captures and refunds.",
@@ -119,6 +129,22 @@ return {
 
     { internal = true, handler = "take", scope = "payment:authorise", body = attempt, replies = { [200] = known },
       doc = "Captures what an attempt has set aside; asking again is asking once" },
+
+    { internal = true, handler = "accounts", scope = "payment:authorise", doc = "What orders' payments come to",
+      body = shape.object { orders = shape.list(uuid, { max = 200 }) },
+      replies = { [200] = shape.object { items = shape.list(account) } } },
+
+    { internal = true, handler = "compare", scope = "payment:authorise", timeout_ms = 60000,
+      doc = "Payments beside the provider's book, a page of them; repair takes in what only the provider knows",
+      body = shape.object { since = page.since, after = page.after, limit = page.limit,
+        now = shape.optional(shape.boolean { doc = "also what has just changed" }),
+        repair = shape.optional(shape.boolean) },
+      replies = { [200] = shape.object { differences = differences, accounts = shape.list(account),
+        next = shape.optional(uuid) } } },
+
+    { internal = true, handler = "strangers", scope = "payment:authorise", timeout_ms = 60000,
+      doc = "Charges of the provider that no payment stands for, a page of its book", body = shape.object(page),
+      replies = { [200] = shape.object { differences = differences, next = shape.optional(uuid) } } },
 
     { internal = true, handler = "void", scope = "payment:authorise", body = attempt, replies = { [200] = known },
       doc = "Keeps nothing of an attempt, also if it only comes later; done when it is voided, refunded or declined" },

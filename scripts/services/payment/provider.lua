@@ -6,6 +6,8 @@
 --   { unknown = true, why =, unreached = }  nobody knows: ask again with the same key; at once if nobody was reached
 -- A provider is any module with these functions; attempts.lua knows them by name.
 
+local url = require "lib.url"
+
 local M = {}
 
 local CHARGE_MS = 3000 -- within what order waits for; what is later is unknown
@@ -57,6 +59,11 @@ end
 -- if it was made before.
 function M.cancel_key(p)
   return send("POST", "/keys/" .. p.id .. "/cancel", {})
+end
+
+-- A page of the charges that were made since then, oldest first: {items, next (nil: this is the last)}.
+function M.book(since, after, limit)
+  return send("GET", ("/book?since=%s&limit=%d%s"):format(url.encode(since), limit, after and "&after=" .. after or ""))
 end
 
 local PATHS = { capture = "captures", refund = "refunds", void = "voids" }

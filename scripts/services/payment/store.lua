@@ -3,7 +3,7 @@
 
 local M = {}
 
-local json = fastr.pg.json
+local array, json = fastr.pg.array, fastr.pg.json
 
 local COLUMNS = [[p.id, p.order_id as "order", p.customer_id as customer, p.payment_method, p.brand, p.last4, p.amount,
   p.currency, p.capture, p.provider, p.charge, p.status, p.reason, p.next_action, p.keep_nothing, p.tries,
@@ -51,6 +51,26 @@ function M.take_due(db, now, limit)
       next_try_at = $1::timestamptz + least(interval '60 s', interval '500 ms' * power(2, least(tries + 1, 10)))
     where id in (select id from payments where next_try_at <= $1 order by next_try_at limit $2
       for update skip locked) returning id]], now, limit)
+end
+
+-- For who compares: whole payments with their ledger (`entries`, in their order) and `updated_at`.
+local COMPARED = "select " .. COLUMNS .. [[,
+  to_char(p.updated_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as updated_at,
+  coalesce((select jsonb_agg(jsonb_build_object('kind', l.kind, 'key', l.key, 'state', l.state, 'amount', l.amount)
+    order by l.id) from ledger l where l.payment_id = p.id), '[]') as entries from payments p where ]]
+
+function M.of_orders(db, orders)
+  return db:latest(COMPARED .. "p.order_id = any($1::uuid[]) order by p.id", array(orders))
+end
+
+function M.of_ids(db, ids)
+  return db:latest(COMPARED .. "p.id = any($1::uuid[]) order by p.id", array(ids))
+end
+
+-- A page of those that were asked for since then, in the order of their ids, after `after` (nil: from the first).
+function M.page(db, since, after, limit)
+  return db:slow(COMPARED .. [[p.created_at >= $1 and p.order_id is not null and ($2::uuid is null or p.id > $2)
+    order by p.id limit $3]], since, after, limit)
 end
 
 -- How often the method was declined since `since`.

@@ -284,4 +284,20 @@ function M.commit(ctx) return reserve(stock.commit, ctx.body) end
 function M.release(ctx) return reserve(stock.release, ctx.body) end
 function M.restock(ctx) return reserve(stock.restock, ctx.body) end
 
+function M.taken(ctx)
+  local body = ctx.body
+  local rows = body.orders and store.taken(db(), body.orders)
+    or store.taken_since(db(), body.since, body.after, body.limit)
+  rows.affected = nil
+  return 200, { items = fastr.json.array(rows) }
+end
+
+local BATCH = 1000
+
+function M.drifted()
+  local rows = store.drifted(db(), BATCH)
+  rows.affected = nil
+  return 200, { items = fastr.json.array(rows) }
+end
+
 return M

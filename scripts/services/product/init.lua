@@ -178,6 +178,19 @@ return {
       doc = "Puts units of a committed order back on the shelf, once for each key",
       body = shape.object { order = order, key = shape.text { min = 1, max = 100 }, lines = held_lines },
       replies = { [200] = reservation } },
+
+    { internal = true, handler = "taken", scope = "product:reserve", timeout_ms = 30000,
+      doc = "What orders hold, took off the shelf and gave back: of these, or of a page of all that took something",
+      body = shape.object { orders = shape.optional(shape.list(order, { max = 200 })),
+        since = shape.optional(shape.text { format = "date-time" }), after = shape.optional(order),
+        limit = shape.optional(shape.integer { min = 1, max = 200 }) },
+      replies = { [200] = shape.object { items = shape.list(shape.object { order = order, state = shape.text {},
+        lines = shape.any, restocks = shape.any }) } } },
+
+    { internal = true, handler = "drifted", scope = "product:reserve", timeout_ms = 30000,
+      doc = "Products whose stock or holds are not the sum of their movements", body = shape.object {},
+      replies = { [200] = shape.object { items = shape.list(shape.object { sku = sku, on_hand = shape.integer {},
+        moved = shape.integer {}, held = shape.integer {}, promised = shape.integer {} }) } } },
   },
   produces = {
     product = { doc = "A product was created or changed", key = "sku", events = {

@@ -365,4 +365,32 @@ function M.restocked(tx, order)
   return back
 end
 
+-- ---- for who compares ---------------------------------------------------------------------------------------------
+
+local TAKEN = [[select r.order_id as "order", r.state, r.lines,
+  coalesce((select jsonb_agg(jsonb_build_object('key', b.key, 'lines', b.lines) order by b.at, b.key)
+    from restocks b where b.order_id = r.order_id), '[]') as restocks
+  from reservations r where ]]
+
+-- What these orders hold, took and gave back: {order, state, lines, restocks = {{key, lines}}}.
+function M.taken(db, orders)
+  return db:latest(TAKEN .. "r.order_id = any($1::uuid[])", array(orders))
+end
+
+-- The same of a page of orders that took something since then, in the order of their ids.
+function M.taken_since(db, since, after, limit)
+  return db:slow(TAKEN .. [[r.state = 'committed' and r.created_at >= $1 and ($2::uuid is null or r.order_id > $2)
+    order by r.order_id limit $3]], since, after, limit)
+end
+
+-- Products whose stock is not the sum of their movements, or whose holds are not: {sku, on_hand, moved, held,
+-- promised}.
+function M.drifted(db, limit)
+  return db:slow([[select s.sku, s.on_hand, coalesce(m.n, 0)::bigint as moved, coalesce(m.h, 0)::bigint as promised,
+      coalesce(q.h, 0)::bigint as held
+    from stock s left join (select sku, sum(on_hand_delta) as n, sum(held_delta) as h from movements group by sku) m
+      using (sku) left join (select sku, sum(quantity) as h from holds group by sku) q using (sku)
+    where s.on_hand <> coalesce(m.n, 0) or coalesce(m.h, 0) <> coalesce(q.h, 0) order by s.sku limit $1]], limit)
+end
+
 return M

@@ -152,6 +152,16 @@ function M.find(ctx)
   return found(store.charge_of_key(db(), ctx.query.key))
 end
 
+function M.book(ctx)
+  local ok, wrong = admit(ctx)
+  if not ok then return nil, wrong end
+  local query, items = ctx.query, {}
+  for i, charge in ipairs(store.charges(db(), query.since, query.after, query.limit)) do
+    items[i] = view.charge(charge)
+  end
+  return 200, { items = fastr.json.array(items), next = #items == query.limit and items[#items].id or nil }
+end
+
 function M.show(ctx)
   local ok, wrong = admit(ctx)
   if not ok then return nil, wrong end

@@ -66,6 +66,12 @@ return {
       doc = "The charge that was made with a key, if one was", query = { key = shape.text { min = 1, max = 255 } },
       replies = { [200] = charge } },
 
+    { method = "GET", path = "/provider/book", handler = "book", scope = "public", credentials = false,
+      doc = "All charges since a time, oldest first, a page of them", query = shape.object {
+        since = shape.text { format = "date-time" }, after = shape.optional(uuid),
+        limit = shape.integer { min = 1, max = 200 } },
+      replies = { [200] = shape.object { items = shape.list(charge), next = shape.optional(uuid) } } },
+
     { method = "GET", path = "/provider/charges/{id}", handler = "show", scope = "public", credentials = false,
       doc = "One charge", params = id, replies = { [200] = charge } },
   },

@@ -23,6 +23,12 @@ function M.charge_of_key(db, key)
   return db:latest(CHARGE .. "where c.key = $1", key)[1]
 end
 
+-- A page of the charges that were made since then, in the order of their ids, after `after` (nil: from the first).
+function M.charges(db, since, after, limit)
+  return db:latest(CHARGE .. "where c.created_at >= $1 and ($2::uuid is null or c.id > $2) order by c.id limit $3",
+    since, after, limit)
+end
+
 function M.charge_of_challenge(db, token)
   return db:latest(CHARGE .. "where c.challenge = $1", token)[1]
 end
