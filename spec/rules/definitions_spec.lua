@@ -142,6 +142,36 @@ describe("the state of a promotion", function()
   end)
 end)
 
+describe("a code that was issued", function()
+  local FUND = [[{ id = "fund", coupon = "FUND", actions = { { type = "order_fixed", value = 100 } },
+    usage = { give_back = false } }]]
+
+  local function coupons_of(codes, issued)
+    local pack = assert(with("promotions", FUND))
+    local decision = assert(pack:decide("price.cart", { currency = "GBP", now = "2026-11-23T12:00:00Z", zone = "GB",
+      coupons = codes, issued = issued, lines = { { sku = "A", quantity = 1, unit_price = 900 } } }))
+    pack:close()
+    return decision.discount_total, decision.coupons
+  end
+
+  it("stands for its promotion's, and is answered under its own name; of two the first counts", function()
+    local issued = { ["FUND-7KQM"] = "FUND", ["FUND-2XZR"] = "FUND", ["FUND-9WGE"] = "NONE" }
+    local off, answers = coupons_of({ "FUND-9WGE", "FUND-7KQM", "FUND-2XZR", "FUND-7KQM" }, issued)
+    assert.same({ 100, { { code = "FUND-9WGE", accepted = false, reason = "unknown" },
+      { code = "FUND-7KQM", accepted = true },
+      { code = "FUND-2XZR", accepted = false, reason = "already_applied" } } }, { off, answers })
+    assert.same({ 0, { { code = "FUND-7KQM", accepted = false, reason = "unknown" } } },
+      { coupons_of { "FUND-7KQM" } })
+  end)
+
+  it("stays used after a cancellation where its promotion says so, which who counts is told", function()
+    local pack = assert(with("promotions", FUND))
+    assert.same({ { promotion = "fund", coupon = "FUND", give_back = false } },
+      assert(pack:decide("price.limits", fastr.json.decode "{}")).limits)
+    pack:close()
+  end)
+end)
+
 describe("a promotion that is a file", function()
   it("in a currency whose minor units nobody knows is refused", function()
     local file = "promotions/three_for_two_candles.lua"

@@ -19,7 +19,7 @@ local CONSTANTS = {
   size = "how much is taken, kept or read at once: BATCH ROUNDS ATTEMPTS MOST_ERRORS MOST_HEADER MOST_OWN PAGE_BYTES "
     .. "SILENT_BATCH LOOK_UPS JOINS NOTE_TRIES BYTES ADDRESSES_MAX METHODS_MAX MOST_STRANGE",
   exact = "so that a sum stays exact: MOST_PRICE LARGEST",
-  format = "of a mail, RFC 5322 and RFC 2047: LINE WORD",
+  format = "of a mail, RFC 5322 and RFC 2047, or of a random code: LINE WORD CHARACTERS",
   card = "a slip of the keyboard: YEARS_AHEAD",
   lock = "the name of an advisory lock: ^[%w_]*LOCK$",
 }

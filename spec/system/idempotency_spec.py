@@ -84,6 +84,26 @@ def issued_coupon():
     return Case("/coupons/" + code, {"limit": 5}, {"limit": 6}, lambda: count(f"select count(*) from cart.coupons where code = '{code}'"), owner())
 
 
+def issue_welcome():
+    """A code that batches stand for is entered by nobody, unless it was issued itself."""
+    if api("GET", "/coupons/WELCOME", token=owner()).status == 404:
+        must(201, "PUT", "/coupons/WELCOME", {}, owner(), new_key())
+
+
+def batch_of_codes():
+    issue_welcome()
+    prefix = "SPEC" + new_key()[:8]
+    return Case("/coupon-batches", {"coupon": "WELCOME", "count": 2, "prefix": prefix}, {"coupon": "WELCOME", "count": 3, "prefix": prefix},
+                lambda: count(f"select count(*) from cart.coupons where code like '{prefix}-%'"), owner())
+
+
+def blocked_batch():
+    issue_welcome()
+    made = must(201, "POST", "/coupon-batches", {"coupon": "WELCOME", "count": 1}, owner(), new_key())
+    return Case("/coupon-batches/" + made["id"], {"blocked": True}, {"blocked": False},
+                lambda: count(f"select count(*) from cart.coupon_batches where id = '{made['id']}' and blocked_at is not null"), owner())
+
+
 def removed_coupon():
     case = coupon()
     must(200, "POST", case.path, case.body, case.token, new_key())
@@ -322,6 +342,8 @@ MAKERS = {
     "delete /users/me/addresses/{id}": deleted_address,
     "put /users/{id}/group": new_group,
     "put /coupons/{code}": issued_coupon,
+    "post /coupon-batches": batch_of_codes,
+    "patch /coupon-batches/{id}": blocked_batch,
     "post /orders/{id}/returns": returned_order,
     "post /payment-methods": new_card,
     "delete /payment-methods/{id}": deleted_card,

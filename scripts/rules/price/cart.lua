@@ -11,9 +11,10 @@ local standing = require "price.standing"
 local tax = require "price.tax"
 local window = require "engine.window"
 
-local function set_of(list)
-  local set = {}
-  for _, value in ipairs(list or {}) do set[value] = true end
+-- The codes that promotions know, of those that were entered: one that was issued stands for another.
+local function codes_of(facts)
+  local set, issued = {}, facts.issued or {}
+  for _, code in ipairs(facts.coupons or {}) do set[rawget(issued, code) or code] = true end
   return set
 end
 
@@ -43,7 +44,7 @@ local function open_cart(facts, now, explain, blocked)
     return (ledger:select(filters.skus_any, filters.categories_any, filters.min_unit_price, filters.max_unit_price))
   end
   return { ledger = ledger, currency = facts.currency, now = now, customer = facts.customer, zone = zone_of(facts),
-    codes = set_of(facts.coupons), usage = facts.usage, full = explain == "full",
+    codes = codes_of(facts), usage = facts.usage, full = explain == "full",
     shipping = shipping, shipments = #shipping, count = #facts.lines, lines_for = lines_for,
     blocked = blocked, barred = {}, lost = {}, held = {}, spent = {} }
 end
@@ -85,7 +86,7 @@ end
 
 local function price(facts, list, explain)
   local cart, now = run(facts, list, explain)
-  promotions.report_coupons(cart, list, facts.coupons)
+  promotions.report_coupons(cart, list, facts.coupons, facts.issued or {})
   tax(cart.ledger, facts, facts.tax_rates or standing.tax_rates, zone_of(facts), now)
   local settings = facts.settings or {}
   return able("lines", 0, cart.ledger.finish, cart.ledger, settings.tax_rounding or "line", balance(facts.gift_cards))

@@ -39,7 +39,7 @@ M.promotion = object {
     priority = optional(shape.integer()),
   exclusive = optional(shape.boolean()), coupon = optional(text()), currency = optional(text()),
   usage = optional(object { limit = optional(amount), used = optional(amount), limit_per_customer = optional(amount),
-    used_by_customer = optional(amount) }),
+    used_by_customer = optional(amount), give_back = optional(shape.boolean()) }),
   budget = optional(object { type = optional(text { values = { "spend", "usage" } }), limit = amount,
     used = optional(amount) }),
   starts_at = optional(shape.time), ends_at = optional(shape.time), enabled = optional(shape.boolean()),
@@ -84,8 +84,8 @@ M.customer = object { id = optional(text()), group = optional(text()), orders_pl
 
 M.price = object {
   currency = text { min = 3, max = 3 }, now = shape.time, zone = optional(text()), customer = optional(M.customer),
-  coupons = optional(texts), lines = list(line, { max = 1000 }), promotions = optional(list(M.promotion,
-    { max = 2000 })), usage = optional(M.usage),
+  coupons = optional(texts), issued = optional(shape.map(text())), lines = list(line, { max = 1000 }),
+  promotions = optional(list(M.promotion, { max = 2000 })), usage = optional(M.usage),
   tax_rates = optional(list(M.tax_rate, { max = 2000 })),
   shipping = optional(list(object { method = text(), fee = amount, tax_category = optional(text()) }, { max = 100 })),
   gift_cards = optional(list(object { code = text(), balance = amount }, { max = 100 })),

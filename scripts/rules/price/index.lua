@@ -59,7 +59,8 @@ end
 function M.select(index, facts)
   local found = { list = {}, seen = {} }
   add(found, index.always)
-  for _, code in ipairs(facts.coupons or {}) do add(found, rawget(index.coupons, code)) end
+  local issued = facts.issued or {}
+  for _, code in ipairs(facts.coupons or {}) do add(found, rawget(index.coupons, rawget(issued, code) or code)) end
   local group = facts.customer and facts.customer.group
   if group then add(found, rawget(index.groups, group)) end
   for _, line in ipairs(facts.lines) do

@@ -8,17 +8,18 @@ local standing = require "price.standing"
 local text, count, optional, object = shape.text, shape.count, shape.optional, shape.object
 
 local limit = object { promotion = text(), coupon = optional(text()), limit = optional(count()),
-  limit_per_customer = optional(count()),
+  limit_per_customer = optional(count()), give_back = optional(shape.boolean()),
   budget = optional(object { type = text { values = { "spend", "usage" } }, limit = count() }) }
 
 local function is_limited(promotion)
-  return promotion.budget or promotion.usage.limit or promotion.usage.limit_per_customer
+  local usage = promotion.usage
+  return promotion.budget or usage.limit or usage.limit_per_customer or usage.give_back == false
 end
 
 local function limit_of(promotion)
   local usage, budget = promotion.usage, promotion.budget
   return { promotion = promotion.id, coupon = promotion.coupon, limit = usage.limit,
-    limit_per_customer = usage.limit_per_customer,
+    limit_per_customer = usage.limit_per_customer, give_back = usage.give_back,
     budget = budget and { type = budget.type or "spend", limit = budget.limit } }
 end
 

@@ -236,13 +236,17 @@ local function answer_to(cart, list, code)
   return answer
 end
 
--- Tells the ledger of every code entered whether it was accepted.
-function M.report_coupons(cart, list, codes)
-  local seen = {}
+-- Tells the ledger of every code entered whether it was accepted: of several that were `issued` for one, the first.
+function M.report_coupons(cart, list, codes, issued)
+  local seen, taken = {}, {}
   for _, code in ipairs(codes or {}) do
-    local answer = not seen[code] and answer_to(cart, list, code)
-    if answer then cart.ledger:coupon(code, answer == "accepted", answer ~= "accepted" and answer or nil) end
-    seen[code] = true
+    local known = rawget(issued, code) or code
+    if not seen[code] then
+      local answer = answer_to(cart, list, known)
+      if answer == "accepted" and taken[known] then answer = "already_applied" end
+      cart.ledger:coupon(code, answer == "accepted", answer ~= "accepted" and answer or nil)
+      seen[code], taken[known] = true, true
+    end
   end
 end
 

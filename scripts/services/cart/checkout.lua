@@ -89,8 +89,8 @@ local function runs(cart, saga)
   return cart.paying_by ~= nil and cart.paying_by ~= saga and M.may_run(cart)
 end
 
--- Closes the cart to changes and claims its coupons: {true}; {false} if it is no longer the one that was priced; nil
--- and a problem if another checkout runs on it, or a coupon has been used up meanwhile.
+-- Closes the cart to changes and claims what it uses: {true}; {false} if it is no longer the one that was priced; nil
+-- and a problem if another checkout runs on it, or a coupon or a promotion has been used up meanwhile.
 local function close(tx, cart, priced, saga)
   local now = store.lock_exactly(tx, cart.id)
   if now.version ~= cart.version or now.state == "done" then return { false } end
@@ -105,7 +105,7 @@ end
 -- Opens a locked cart to changes, and gives back what its checkout claimed. The caller saves it.
 function M.open(tx, cart)
   cart.state, cart.paying_since, cart.paying_by = "open", nil, nil
-  store.release_coupons(tx, cart.id)
+  coupons.release(tx, cart)
 end
 
 -- The cart, closed, and its price of now; or nil and a problem.
@@ -119,8 +119,8 @@ local function freeze(db, ctx)
     if not priced then return nil, failed end
     local closed
     closed, failed = db:transaction(function(tx) return close(tx, cart, priced, ctx.saga) end)
-    if not closed then return nil, failed end
-    if closed[1] then return cart, priced end
+    if not closed and failed.code ~= "price_changed" then return nil, failed end
+    if closed and closed[1] then return cart, priced end
   end
   return nil, problem.new("conflict", { detail = "The cart keeps changing", retry_after = 1 })
 end
@@ -213,9 +213,10 @@ function M.run(db, ctx)
   return nil, failed
 end
 
--- The order of a cart that is done was cancelled: its coupons may be used again. It stays done.
+-- The order of a cart that is done was cancelled: what it used may be used again, unless the rules said otherwise. It
+-- stays done.
 local function undone(tx, cart, body)
-  if body.outcome == "open" and cart.order == body.order then store.release_coupons(tx, cart.id) end
+  if body.outcome == "open" and cart.order == body.order then coupons.release(tx, cart, true) end
   return cart.state
 end
 

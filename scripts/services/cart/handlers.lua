@@ -7,6 +7,7 @@ local database = require "platform.db"
 local request = require "platform.request"
 local shape = require "lib.shape"
 local checkout = require "services.cart.checkout"
+local coupons = require "services.cart.coupons"
 local merge = require "services.cart.merge"
 local pricing = require "services.cart.pricing"
 local store = require "services.cart.store"
@@ -65,7 +66,7 @@ local function gather(ctx, options)
 end
 
 function M.prepare(ctx)
-  return gather(ctx, {})
+  return gather(ctx, { email = ctx.body and given(ctx.body.email) })
 end
 
 function M.prepare_coupon(ctx)
@@ -222,7 +223,7 @@ function M.create(ctx)
   local cart = { id = fastr.crypto.base64url(fastr.crypto.random(16)), currency = currency, customer = shopper(ctx),
     version = 0, state = "open", lines = {}, coupons = {}, last_position = 0 }
   store.create(ctx.tx, cart, fastr.time.now())
-  local priced, failed = save(ctx.tx, cart, { asked = {}, products = {}, exhausted = {} })
+  local priced, failed = save(ctx.tx, cart, { asked = {}, products = {}, codes = {}, limits = {} })
   if not priced then return nil, failed end
   local status, body, headers = reply(201, cart, priced)
   headers.Location = "/api/v1/carts/" .. cart.id
@@ -280,7 +281,8 @@ end
 function M.prepare_claim(ctx)
   if ctx.principal.kind == "guest" then return nil, problem.new("unauthenticated") end
   local me = ctx.principal.id
-  return gather(ctx, { customer = me, skus = store.skus_of_others(db(), me, ctx.params.id) })
+  return gather(ctx, { customer = me, skus = store.skus_of_others(db(), me, ctx.params.id),
+    coupons = store.codes_of_others(db(), me, ctx.params.id) })
 end
 
 -- The shopper's other open carts go into this one; their ids lead here from now on.
@@ -326,6 +328,7 @@ local WHY_NOT = setmetatable({
   not_started = "The coupon %s is not valid yet", expired = "The coupon %s is no longer valid",
   used_up = "The coupon %s has been used up", used_up_for_customer = "You have used the coupon %s already",
   budget_spent = "The coupon %s has been used up",
+  already_applied = "The coupon %s is for a promotion that another one in the cart has brought already",
   replaced_by_exclusive = "The coupon %s does not go with another offer that applies",
 }, { __index = function() return "The coupon %s is not for this cart or customer" end })
 
@@ -365,8 +368,8 @@ end
 -- ---- staff issue coupons ------------------------------------------------------------------------------------------
 
 local function show_coupon(row)
-  return { code = row.code, limit = row.limit or null, limit_per_customer = row.limit_per_customer or null,
-    used = row.used }
+  return { code = row.code, coupon = row.coupon, batch = row.batch or null, limit = row.limit or null,
+    limit_per_customer = row.limit_per_customer or null, used = row.used }
 end
 
 function M.put_coupon(ctx)
@@ -382,18 +385,88 @@ function M.show_coupon(ctx)
   return 200, show_coupon(row)
 end
 
--- A cursor is the last code, in letters that need no escape in a query.
-function M.list_coupons(ctx)
-  local size, after = ctx.query.limit or 20, nil
-  if ctx.query.cursor then
-    after = fastr.crypto.unbase64url(ctx.query.cursor)
-    local is_text = after and after ~= "" and shape.is_utf8(after) and not after:find("%c")
-    if not is_text then return nil, problem.new("cursor_invalid") end
+-- A page of coupons: rows, and the next page's cursor or nil; or nil and a problem. A cursor is the last code, in
+-- letters that need no escape in a query.
+local function page_of_coupons(batch, cursor, size)
+  local after = cursor and fastr.crypto.unbase64url(cursor) or not cursor and ""
+  if not after or (cursor and after == "") or not shape.is_utf8(after) or after:find("%c") then
+    return nil, problem.new("cursor_invalid")
   end
-  local rows, items = store.coupons(db(), after, size + 1), {}
-  for i = 1, math.min(size, #rows) do items[i] = show_coupon(rows[i]) end
-  local cursor = rows[size + 1] and fastr.crypto.base64url(items[size].code) or null
-  return 200, { items = array(items), next_cursor = cursor }
+  local rows = store.coupons(db(), batch, after, size + 1)
+  local more = table.remove(rows, size + 1)
+  return rows, more and fastr.crypto.base64url(rows[size].code)
+end
+
+function M.list_coupons(ctx)
+  local rows, cursor = page_of_coupons(ctx.query.batch, ctx.query.cursor, ctx.query.limit or 20)
+  if not rows then return nil, cursor end
+  local items = {}
+  for i, row in ipairs(rows) do items[i] = show_coupon(row) end
+  return 200, { items = array(items), next_cursor = cursor or null }
+end
+
+-- ---- batches of codes ---------------------------------------------------------------------------------------------
+
+local function show_batch(row)
+  return { id = row.id, coupon = row.coupon, prefix = row.prefix or null, count = row.count, limit = row.limit or null,
+    limit_per_customer = row.limit_per_customer or null, blocked = row.blocked, created_at = row.created_at }
+end
+
+-- Issues codes that nobody can guess, for a promotion that there is; each may be used once unless the body says
+-- otherwise. They are not in the reply, which is kept for who repeats it: GET /coupons?batch= has them.
+function M.issue(ctx)
+  local body = ctx.body
+  local is_known, failed = pricing.knows_coupon(body.coupon, fastr.setting("shop.currency", "GBP"))
+  if failed then return nil, failed end
+  if not is_known then
+    local said = "is the code of no promotion; upper and lower case differ"
+    return nil, problem.new("validation", { detail = "coupon " .. said,
+      errors = array { { ["in"] = "body", path = "coupon", problem = said } } })
+  end
+  local batch = { id = fastr.crypto.uuid7(), coupon = body.coupon, prefix = body.prefix,
+    limit_per_customer = given(body.limit_per_customer) }
+  batch.limit = body.limit == nil and 1 or given(body.limit)
+  local row = store.add_batch(ctx.tx, batch, coupons.new_codes(body.count, body.prefix), fastr.time.now())
+  return 201, show_batch(row), { Location = "/api/v1/coupon-batches/" .. row.id }
+end
+
+local function no_batch()
+  return problem.new("coupon_not_found", { detail = "There is no such batch of coupons" })
+end
+
+function M.show_batch(ctx)
+  local row = store.batch(db(), ctx.params.id)
+  if not row then return nil, no_batch() end
+  return 200, show_batch(row)
+end
+
+function M.list_batches(ctx)
+  local size = ctx.query.limit or 20
+  local rows, items = store.batches(db(), ctx.query.cursor, size + 1), {}
+  local more = table.remove(rows, size + 1)
+  for i, row in ipairs(rows) do items[i] = show_batch(row) end
+  return 200, { items = array(items), next_cursor = more and rows[size].id or null }
+end
+
+function M.change_batch(ctx)
+  local row = store.block_batch(ctx.tx, ctx.params.id, ctx.body.blocked, fastr.time.now())
+  if not row then return nil, no_batch() end
+  return 200, show_batch(row)
+end
+
+-- A batch's codes as CSV (RFC 4180), a page at a time: the header Link leads to the next (RFC 8288).
+function M.export_batch(ctx)
+  if not store.batch(db(), ctx.params.id) then return nil, no_batch() end
+  local size = ctx.query.limit or 1000
+  local rows, cursor = page_of_coupons(ctx.params.id, ctx.query.cursor, size)
+  if not rows then return nil, cursor end
+  local lines = { "code,limit,used" }
+  for i, row in ipairs(rows) do lines[i + 1] = ("%s,%s,%d"):format(row.code, row.limit or "", row.used) end
+  lines[#lines + 1] = ""
+  local next_page = cursor and ("</api/v1/coupon-batches/%s/codes?limit=%d&cursor=%s>; rel=\"next\""):format(
+    ctx.params.id, size, cursor)
+  return 200, table.concat(lines, "\r\n"), { ["Content-Type"] = "text/csv; charset=utf-8", Link = next_page,
+    ["Cache-Control"] = "no-store" }
 end
 
 -- ---- checkout -----------------------------------------------------------------------------------------------------

@@ -52,10 +52,21 @@ local cart = shape.object({
   order = shape.nullable(uuid, { doc = "what it became" }),
 }, { name = "Cart" })
 
+local rules_code = shape.text { min = 1, max = 64, doc = "the code that a promotion of the rules has" }
+local limit_per_customer = shape.optional(shape.nullable(shape.integer { min = 1, max = 1000000000 },
+  { doc = "uses of a code by one account or e-mail; null or absent: no limit" }))
 local coupon = shape.object({
-  code = code, limit = shape.nullable(shape.integer {}), limit_per_customer = shape.nullable(shape.integer {}),
+  code = code, coupon = rules_code, batch = shape.nullable(uuid, { doc = "with which it was issued" }),
+  limit = shape.nullable(shape.integer {}), limit_per_customer = shape.nullable(shape.integer {}),
   used = shape.integer { doc = "uses so far, those of checkouts under way included" },
 }, { name = "Coupon" })
+
+local batch = shape.object({
+  id = uuid, coupon = rules_code, prefix = shape.nullable(shape.text {}), count = shape.integer { doc = "codes in it" },
+  limit = shape.nullable(shape.integer {}, { doc = "uses of each code" }),
+  limit_per_customer = shape.nullable(shape.integer {}), blocked = shape.boolean,
+  created_at = shape.text { format = "date-time" },
+}, { name = "CouponBatch" })
 
 local new_line = shape.object { sku = sku, quantity = quantity }
 local explain = shape.object {
@@ -119,18 +130,45 @@ return {
       body = shape.object {
         limit = shape.optional(shape.nullable(shape.integer { min = 0, max = 1000000000 },
           { doc = "uses altogether; null or absent: no limit; 0 stops it" })),
-        limit_per_customer = shape.optional(shape.nullable(shape.integer { min = 1, max = 1000000000 },
-          { doc = "uses by one account or e-mail; null or absent: no limit" })) },
+        limit_per_customer = limit_per_customer },
       replies = { [200] = coupon, [201] = coupon } },
 
     { method = "GET", path = "/coupons/{code}", handler = "show_coupon", scope = "coupon:read",
       doc = "Staff: an issued code and how often it was used", params = { code = code }, replies = { [200] = coupon } },
 
     { method = "GET", path = "/coupons", handler = "list_coupons", scope = "coupon:read",
-      doc = "Staff: the issued codes, by code",
-      query = shape.object { limit = shape.optional(shape.integer { min = 1, max = 100 }),
+      doc = "Staff: the issued codes, by code; of one batch with batch=",
+      query = shape.object { batch = shape.optional(uuid), limit = shape.optional(shape.integer { min = 1, max = 100 }),
         cursor = shape.optional(shape.text { min = 1, max = 200, doc = "next_cursor of the page before" }) },
       replies = { [200] = shape.object { items = shape.list(coupon), next_cursor = shape.nullable(shape.text {}) } } },
+
+    { method = "POST", path = "/coupon-batches", handler = "issue", scope = "coupon:write",
+      idempotency = "transaction", doc = "Staff: issues codes that nobody can guess, for one promotion",
+      body = shape.object { coupon = rules_code, count = shape.integer { min = 1, max = 10000, doc = "codes" },
+        prefix = shape.optional(shape.text { min = 1, max = 20, format = "token", doc = "what each begins with" }),
+        limit = shape.optional(shape.nullable(shape.integer { min = 1, max = 1000000000 },
+          { doc = "uses of each code; absent: 1; null: no limit" })),
+        limit_per_customer = limit_per_customer },
+      replies = { [201] = batch } },
+
+    { method = "GET", path = "/coupon-batches", handler = "list_batches", scope = "coupon:read",
+      doc = "Staff: the batches of codes, the newest first",
+      query = shape.object { limit = shape.optional(shape.integer { min = 1, max = 100 }),
+        cursor = shape.optional(uuid) },
+      replies = { [200] = shape.object { items = shape.list(batch), next_cursor = shape.nullable(shape.text {}) } } },
+
+    { method = "GET", path = "/coupon-batches/{id}", handler = "show_batch", scope = "coupon:read",
+      doc = "Staff: a batch of codes", params = { id = uuid }, replies = { [200] = batch } },
+
+    { method = "PATCH", path = "/coupon-batches/{id}", handler = "change_batch", scope = "coupon:write",
+      idempotency = "transaction", doc = "Staff: stops all codes of a batch, or lets them be used again",
+      params = { id = uuid }, body = shape.object { blocked = shape.boolean }, replies = { [200] = batch } },
+
+    { method = "GET", path = "/coupon-batches/{id}/codes", handler = "export_batch", scope = "coupon:read",
+      doc = "Staff: a batch's codes and their uses as CSV; the header Link leads to the next page",
+      params = { id = uuid },
+      query = shape.object { limit = shape.optional(shape.integer { min = 1, max = 10000 }),
+        cursor = shape.optional(shape.text { min = 1, max = 200 }) } },
 
     { method = "POST", path = "/carts/{id}/checkout", handler = "checkout", replay = "replay_checkout",
       scope = "public", idempotency = "required_saga",

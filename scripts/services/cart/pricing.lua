@@ -3,6 +3,7 @@
 
 local coupons = require "services.cart.coupons"
 local explain = require "lib.explain"
+local limits = require "services.cart.limits"
 local needs = require "platform.needs"
 local problem = require "lib.problem"
 
@@ -61,20 +62,36 @@ local function wanted_skus(cart, more)
   return skus, asked
 end
 
+-- What was used of codes and of promotions with limits: {codes, usage}.
+local function uses_of(db, cart, options, limited)
+  local entered = {}
+  for _, list in ipairs { cart.coupons, options.coupons or {} } do
+    for _, code in ipairs(list) do entered[#entered + 1] = code end
+  end
+  local who = { id = cart.id, customer = cart.customer or options.customer, email = options.email or cart.email }
+  local known = coupons.known(db, who, entered)
+  return { codes = known, usage = coupons.usage(db, who, entered, known, limited) }
+end
+
 -- Everything that decisions on this cart need of others: {asked = {[sku] = true}, products = {[sku] = facts}, customer,
--- exhausted = {[coupon code] = reason}}. `options`: skus and coupons, lists of what is about to be added; customer, who
--- is about to own it; fresh, to read from the primary. Or nil and a problem.
+-- codes = {[coupon code] = what is known of it}, limits (of promotions), usage (of those)}. `options`: skus and
+-- coupons, lists of what is about to be added; customer and email, of who is about to own it; fresh, to read from the
+-- primary. Or nil and a problem.
 function M.gather(db, cart, options)
   local skus, asked = wanted_skus(cart, options.skus)
+  local limited, failed = limits.of(cart)
+  if not limited then return nil, failed end
   local got = fastr.all {
     function() return product_facts(skus, cart.currency, options.fresh) end,
     function() return customer_facts(cart.customer or options.customer, options.fresh) end,
-    function() return coupons.exhausted(db, cart, options.coupons) end,
+    function() return uses_of(db, cart, options, limited) end,
   }
   for _, result in ipairs(got) do
     if result[1] == nil and result[2] then return nil, result[2] end
   end
-  return { asked = asked, products = got[1][1], customer = got[2][1], exhausted = got[3][1] }
+  local uses = got[3][1]
+  return { asked = asked, products = got[1][1], customer = got[2][1], codes = uses.codes, limits = limited,
+    usage = uses.usage }
 end
 
 -- ---- deciding: nothing below waits --------------------------------------------------------------------------------
@@ -120,6 +137,7 @@ end
 -- The shipping methods for this cart: list of {method, name, fee, tax_category}; nil and a problem if the rules fail.
 function M.shipping_options(cart, gathered)
   local facts = base_facts(cart, gathered)
+  facts.usage = gathered.usage
   local decision, failed = decide("shipping.options", facts, cart)
   if not decision then return nil, failed end
   return decision.options
@@ -173,27 +191,33 @@ end
 
 -- ---- the price ----------------------------------------------------------------------------------------------------
 
--- The cart's codes, but for those that were used as often as they may be.
-local function usable(cart, gathered)
-  local codes = {}
-  for _, code in ipairs(cart.coupons) do
-    if not gathered.exhausted[code] then codes[#codes + 1] = code end
-  end
-  return array(codes)
-end
-
 -- What became of each code, in the order of entry.
 local function verdicts(cart, gathered, decision)
-  local known, list = {}, {}
-  for _, coupon in ipairs(decision.coupons or {}) do known[coupon.code] = coupon end
+  local decided, list = {}, {}
+  for _, coupon in ipairs(decision.coupons or {}) do decided[coupon.code] = coupon end
   for i, code in ipairs(cart.coupons) do
-    list[i] = known[code] or { code = code, accepted = false, reason = gathered.exhausted[code] or "unknown" }
+    local known = gathered.codes[code]
+    list[i] = decided[code] or { code = code, accepted = false, reason = known and known.reason or "unknown" }
   end
   return list
 end
 
-local function applied(trace)
-  local list = {}
+-- Does a promotion of the rules that decide now have this code? Or nil and a problem.
+function M.knows_coupon(code, currency)
+  local facts = { currency = currency, now = fastr.time.now(), lines = array {}, coupons = array { code } }
+  local decision, message, failed = fastr.rules.decide("price.cart", facts)
+  if not decision then return nil, problem.new(failed, { detail = message }) end
+  return decision.coupons[1].reason ~= "unknown"
+end
+
+-- The entries of what applied. A full trace has room for so many rules: where it was cut, the price is decided again
+-- with those alone that applied.
+local function applied(trace, facts, cart)
+  local last, list = trace[#trace], {}
+  if last and last.outcome == "truncated" then
+    local decision, info = decide("price.cart", facts, cart)
+    trace = decision and info.trace or trace
+  end
   for _, entry in ipairs(trace) do
     if entry.outcome == "applied" then list[#list + 1] = entry end
   end
@@ -208,15 +232,18 @@ function M.price(cart, gathered)
   if not shipping then return nil, option end
   local against, failed = objections(cart, gathered, facts)
   if not against then return nil, failed end
-  facts.shipping, facts.coupons = array(shipping), usable(cart, gathered)
+  facts.shipping = array(shipping)
+  facts.coupons, facts.issued = coupons.usable(cart.coupons, gathered.codes)
+  facts.usage = gathered.usage
   local decision, info = decide("price.cart", facts, cart, { explain = "full",
     compare = #cart.lines > 0 and "money" or nil })
   if not decision then return nil, info end
   local products = {}
   for _, line in ipairs(cart.lines) do products[line.sku] = facts_of(line, gathered) end
   return { facts = facts, decision = decision, coupons = verdicts(cart, gathered, decision), pack = info.pack,
-    abi = info.abi, trace = applied(info.trace), full = info.trace, gone = gone, products = products,
-    against = against, thresholds = #cart.lines > 0 and thresholds_of(option, info.trace, cart.currency) or {} }
+    abi = info.abi, trace = applied(info.trace, facts, cart), full = info.trace, gone = gone, products = products,
+    limits = gathered.limits, against = against,
+    thresholds = #cart.lines > 0 and thresholds_of(option, info.trace, cart.currency) or {} }
 end
 
 -- May the cart be so? `cart` is as the change would leave it; `change` is {kind = "add" | "set" | "merge", lines =

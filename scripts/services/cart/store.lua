@@ -94,6 +94,14 @@ function M.skus_of_others(db, customer, id)
   return skus
 end
 
+-- The codes entered in them.
+function M.codes_of_others(db, customer, id)
+  local rows, codes = db:latest("select distinct o.code from (select c.coupons" .. OWN ..
+    " order by c.updated_at desc limit $3) c, unnest(c.coupons) as o (code)", customer, id, MOST_OWN), {}
+  for i, row in ipairs(rows) do codes[i] = row.code end
+  return codes
+end
+
 -- One at a time claims carts for a customer.
 function M.lock_customer(tx, customer)
   tx:query("select pg_advisory_xact_lock(hashtextextended('cart.customer ' || $1, 0))", customer)
@@ -116,16 +124,19 @@ end
 
 -- ---- coupons ------------------------------------------------------------------------------------------------------
 
-local COUPON = [[select code, usage_limit as "limit", limit_per_customer, case when usage_limit is null
-    then (select count(*) from coupon_claims l where l.code = c.code) else used end as used from coupons c]]
+local COUPON = [[select c.code, coalesce(b.coupon, c.code) as coupon, c.batch_id as batch, c.usage_limit as "limit",
+    c.limit_per_customer, case when c.usage_limit is null
+      then (select count(*) from coupon_claims l where l.code = c.code) else c.used end as used
+  from coupons c left join coupon_batches b on b.id = c.batch_id ]]
 
 function M.coupon(db, code)
-  return db:latest(COUPON .. " where code = $1", code)[1]
+  return db:latest(COUPON .. "where c.code = $1", code)[1]
 end
 
--- A page of coupons by code, from the one after `after`.
-function M.coupons(db, after, limit)
-  return db:read(COUPON .. " where $1::text is null or code > $1 order by code limit $2", after, limit)
+-- A page of coupons by code, from the one after `after` ("": the first); of all, or of one batch.
+function M.coupons(db, batch, after, limit)
+  if not batch then return db:read(COUPON .. "where c.code > $1 order by c.code limit $2", after, limit) end
+  return db:read(COUPON .. "where c.batch_id = $3 and c.code > $1 order by c.code limit $2", after, limit, batch)
 end
 
 -- Issues a code, or changes its limits. Returns it, and whether it is new.
@@ -136,28 +147,35 @@ function M.put_coupon(tx, code, limit, limit_per_customer, now)
       limit_per_customer = excluded.limit_per_customer, updated_at = excluded.updated_at,
       used = (select count(*) from coupon_claims l where l.code = excluded.code)]],
     code, limit, limit_per_customer, now)
-  return tx:query(COUPON .. " where code = $1", code)[1], old == nil
+  return tx:query(COUPON .. "where c.code = $1", code)[1], old == nil
 end
 
--- Of these codes, those that this cart cannot use any more: {[code] = "used_up" or "used_up_for_customer"}.
-function M.exhausted(db, codes, cart, customers)
-  local rows, reasons = db:latest([[select c.code, case
+-- What is known of these codes: {[code] = {coupon, reason}}: `coupon`, the code of the rules that it stands for, if it
+-- is another; `reason`, why this cart cannot use it (any more). A code that only stands for batches is known to nobody.
+function M.known_codes(db, codes, cart, customers)
+  local rows, known = db:latest([[select w.code, b.coupon, case
+      when c.code is null then
+        case when exists (select 1 from coupon_batches x where x.coupon = w.code) then 'unknown' end
+      when exists (select 1 from coupon_claims l where l.code = w.code and l.cart_id = $2) then null
+      when b.blocked_at is not null then 'expired'
       when c.used >= c.usage_limit then 'used_up'
-      when (select max(k.used) from coupon_customers k where k.code = c.code and k.customer = any($3))
+      when (select max(k.used) from coupon_customers k where k.code = w.code and k.customer = any($3))
         >= c.limit_per_customer then 'used_up_for_customer' end as reason
-    from coupons c where c.code = any($1)
-      and not exists (select 1 from coupon_claims l where l.code = c.code and l.cart_id = $2)]],
-    array(codes), cart, array(customers)), {}
-  for _, row in ipairs(rows) do reasons[row.code] = row.reason end
-  return reasons
+    from unnest($1::text[]) as w (code) left join coupons c on c.code = w.code
+    left join coupon_batches b on b.id = c.batch_id]], array(codes), cart, array(customers)), {}
+  for _, row in ipairs(rows) do known[row.code] = row end
+  return known
 end
+
+local LIMITS = [[select c.usage_limit, c.limit_per_customer, b.blocked_at is not null as blocked
+  from coupons c left join coupon_batches b on b.id = c.batch_id where c.code = $1]]
 
 -- The code's limits, or nil where it was never issued. Locked against a change of the limits where it has none: such a
 -- row is never written by claims.
 local function limits(tx, code)
-  local row = tx:query("select usage_limit, limit_per_customer from coupons where code = $1", code)[1]
+  local row = tx:query(LIMITS, code)[1]
   if not row or row.usage_limit then return row end
-  return tx:query("select usage_limit, limit_per_customer from coupons where code = $1 for share", code)[1]
+  return tx:query(LIMITS .. " for share of c", code)[1]
 end
 
 local function count_customer(tx, code, customer, limit)
@@ -166,14 +184,16 @@ local function count_customer(tx, code, customer, limit)
     returning 1 as counted]], code, customer, limit)[1] ~= nil
 end
 
--- Claims a use of the code for the cart, once however often it is asked. True, or nil and why not: "used_up",
--- "used_up_for_customer"; the caller then rolls back.
-function M.claim_coupon(tx, code, cart, customers, now)
+-- Claims a use of the code for the cart, once however often it is asked; `gives_back`: cancelling gives it back. True,
+-- or nil and why not: "used_up", "used_up_for_customer", "expired" (its batch was blocked); the caller then rolls back.
+function M.claim_coupon(tx, code, cart, customers, gives_back, now)
   local limit = limits(tx, code)
   if not limit then return true end
-  local claimed = tx:query([[insert into coupon_claims (code, cart_id, customers, created_at) values ($1, $2, $3, $4)
-    on conflict do nothing returning 1 as claimed]], code, cart, array(customers), now)[1]
+  local claimed = tx:query([[insert into coupon_claims (code, cart_id, customers, gives_back, created_at)
+    values ($1, $2, $3, $4, $5) on conflict do nothing returning 1 as claimed]], code, cart, array(customers),
+    gives_back, now)[1]
   if not claimed then return true end
+  if limit.blocked then return nil, "expired" end
   if limit.usage_limit and not tx:query([[update coupons set used = used + 1 where code = $1
       and (usage_limit is null or used < usage_limit) returning 1 as counted]], code)[1] then
     return nil, "used_up"
@@ -184,16 +204,128 @@ function M.claim_coupon(tx, code, cart, customers, now)
   return true
 end
 
--- Gives the cart's uses back, but for those of `keep`.
-function M.release_coupons(tx, cart, keep)
+-- Gives the cart's uses of codes back, but for those of `keep`; with `cancelled`, of those alone that come back then.
+function M.release_coupons(tx, cart, keep, cancelled)
   local rows = tx:query([[delete from coupon_claims where cart_id = $1 and code <> all($2::text[])
-    returning code, to_jsonb(customers) as customers]], cart, array(keep or {}))
+    and (gives_back or not $3::boolean) returning code, to_jsonb(customers) as customers]], cart, array(keep or {}),
+    cancelled or false)
   table.sort(rows, function(a, b) return a.code < b.code end)
   for _, row in ipairs(rows) do
     tx:query("update coupons set used = greatest(used - 1, 0) where code = $1 and usage_limit is not null", row.code)
     tx:query("update coupon_customers set used = greatest(used - 1, 0) where code = $1 and customer = any($2)",
       row.code, array(row.customers))
   end
+end
+
+-- ---- promotions with limits ---------------------------------------------------------------------------------------
+
+-- What was used of these promotions, but for the cart's own claim: {[id] = {used, used_by_customer, spent}}; nil if
+-- nothing was. Of those limited as a whole (`counted`) that have no row yet, the claims are counted.
+function M.usage(db, promotions, counted, cart, customers)
+  local rows, usage = db:latest([[select * from (select w.promotion,
+      greatest(coalesce(c.used, x.used, 0) - (l.cart_id is not null)::integer, 0)::bigint as used,
+      greatest(coalesce(c.spent, x.spent, 0) - coalesce(l.amount, 0), 0)::bigint as spent,
+      coalesce((select max(k.used - coalesce((k.customer = any(l.customers))::integer, 0)) from promotion_customers k
+        where k.promotion = w.promotion and k.customer = any($4)), 0) as used_by_customer
+    from unnest($1::text[]) as w (promotion)
+    left join promotion_counts c on c.promotion = w.promotion
+    left join promotion_claims l on l.promotion = w.promotion and l.cart_id = $3
+    left join lateral (select count(*) as used, sum(a.amount) as spent from promotion_claims a
+      where a.promotion = w.promotion and c.promotion is null and w.promotion = any($2)) x on true) u
+    where u.used > 0 or u.spent > 0 or u.used_by_customer > 0]],
+    array(promotions), array(counted), cart, array(customers)), {}
+  for _, row in ipairs(rows) do
+    usage[row.promotion] = { used = row.used, used_by_customer = row.used_by_customer, spent = row.spent }
+  end
+  return next(usage) and usage
+end
+
+-- The row that counts the promotion as a whole, with the claims there were before it was limited so.
+local function begin_count(tx, promotion)
+  tx:query([[insert into promotion_counts (promotion, used, spent)
+    select $1, count(*), coalesce(sum(amount), 0) from promotion_claims where promotion = $1
+      and not exists (select 1 from promotion_counts where promotion = $1)
+    on conflict do nothing]], promotion)
+end
+
+local COUNT = [[update promotion_counts set used = used + 1, spent = spent + $2 where promotion = $1
+  and ($3::bigint is null or used < $3) and ($4::bigint is null or spent + $2 <= $4) returning 1 as counted]]
+
+-- Counts one more use as a whole: was it within the limits? Without such limits there may be no row, and none is made.
+local function count_use(tx, use)
+  local function count() return tx:query(COUNT, use.promotion, use.amount, use.limit, use.budget)[1] ~= nil end
+  if count() or not (use.limit or use.budget) then return true end
+  begin_count(tx, use.promotion)
+  return count()
+end
+
+local function count_use_of(tx, promotion, customer, limit)
+  return tx:query([[insert into promotion_customers as k (promotion, customer, used) values ($1, $2, 1)
+    on conflict (promotion, customer) do update set used = k.used + 1 where $3::bigint is null or k.used < $3
+    returning 1 as counted]], promotion, customer, limit)[1] ~= nil
+end
+
+-- Claims a use of a promotion for a cart that has none of it: `use` is {promotion, amount (minor units), limit, budget,
+-- limit_per_customer (nil: none), gives_back}. Whether the limits allow it; if not, the caller rolls back.
+function M.claim_promotion(tx, use, cart, customers, now)
+  if not count_use(tx, use) then return false end
+  tx:query([[insert into promotion_claims (promotion, cart_id, customers, amount, gives_back, created_at)
+    values ($1, $2, $3, $4, $5, $6)]], use.promotion, cart, array(customers), use.amount, use.gives_back, now)
+  for _, customer in ipairs(customers) do
+    if not count_use_of(tx, use.promotion, customer, use.limit_per_customer) then return false end
+  end
+  return true
+end
+
+-- Gives the cart's uses of promotions back. With `cancelled` those that do not come back then stay used; what they gave
+-- is in no order any more, and goes back to their budgets.
+function M.release_promotions(tx, cart, cancelled)
+  local rows = tx:query([[with kept as (select promotion, amount from promotion_claims
+      where cart_id = $1 and $2::boolean and not gives_back and amount > 0 for update),
+    freed as (update promotion_claims c set amount = 0 from kept k where c.promotion = k.promotion and c.cart_id = $1),
+    gone as (delete from promotion_claims where cart_id = $1 and (gives_back or not $2::boolean)
+      returning promotion, amount, customers)
+    select promotion, amount, 1 as uses, to_jsonb(customers) as customers from gone
+    union all select promotion, amount, 0, '[]'::jsonb from kept order by promotion]], cart, cancelled or false)
+  for _, row in ipairs(rows) do
+    tx:query([[update promotion_counts set used = greatest(used - $2, 0), spent = greatest(spent - $3, 0)
+      where promotion = $1]], row.promotion, row.uses, row.amount)
+    tx:query([[update promotion_customers set used = greatest(used - 1, 0) where promotion = $1
+      and customer = any($2)]], row.promotion, array(row.customers))
+  end
+end
+
+-- ---- batches of codes ---------------------------------------------------------------------------------------------
+
+local BATCH = [[select b.id, b.coupon, b.prefix, b.count, b.usage_limit as "limit", b.limit_per_customer,
+    b.blocked_at is not null as blocked, b.created_at from coupon_batches b ]]
+
+-- Issues the codes of a batch. The one statement that writes them fails as a whole if one of them is there already.
+function M.add_batch(tx, batch, codes, now)
+  tx:query([[insert into coupon_batches (id, coupon, prefix, count, usage_limit, limit_per_customer, created_at)
+    values ($1, $2, $3, $4, $5, $6, $7)]], batch.id, batch.coupon, batch.prefix, #codes, batch.limit,
+    batch.limit_per_customer, now)
+  tx:query([[insert into coupons (code, usage_limit, limit_per_customer, batch_id, created_at, updated_at)
+    select code, $2, $3, $4, $5, $5 from unnest($1::text[]) as codes (code)]], array(codes), batch.limit,
+    batch.limit_per_customer, batch.id, now)
+  return tx:query(BATCH .. "where b.id = $1", batch.id)[1]
+end
+
+function M.batch(db, id)
+  return db:latest(BATCH .. "where b.id = $1", id)[1]
+end
+
+-- A page of batches, the newest first, from the one before `before` (nil: the first page).
+function M.batches(db, before, limit)
+  if not before then return db:read(BATCH .. "order by b.id desc limit $1", limit) end
+  return db:read(BATCH .. "where b.id < $1 order by b.id desc limit $2", before, limit)
+end
+
+-- Stops a batch's codes, or lets them be used again. The batch, or nil where there is none.
+function M.block_batch(tx, id, blocked, now)
+  tx:query([[update coupon_batches set blocked_at = case when $2::boolean then coalesce(blocked_at, $3::timestamptz) end
+    where id = $1]], id, blocked, now)
+  return tx:query(BATCH .. "where b.id = $1", id)[1]
 end
 
 return M

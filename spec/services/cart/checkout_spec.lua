@@ -245,7 +245,7 @@ describe("a coupon at checkout", function()
       local locked = store.lock(tx, cart.id)
       locked.state, locked.paying_since = "paying", math.floor(fastr.time.unix_ms() / 1000) - 120
       store.save(tx, locked, fastr.time.now())
-      return store.claim_coupon(tx, "WELCOME", cart.id, {}, fastr.time.now())
+      return store.claim_coupon(tx, "WELCOME", cart.id, {}, true, fastr.time.now())
     end)
     assert.equal(before + 1, used())
     fastr.task.set("service", "cart")

@@ -35,7 +35,7 @@ end
 
 -- A cart as its checkout has it, with the price that accepted these codes.
 local function claim(cart, customer, ...)
-  local priced = { coupons = {} }
+  local priced = { coupons = {}, facts = {}, trace = {}, limits = {} }
   for i, code in ipairs { ... } do priced.coupons[i] = { code = code, accepted = true } end
   return db:transaction(function(tx) return coupons.claim(tx, { id = cart, customer = customer }, priced) end)
 end
