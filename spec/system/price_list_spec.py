@@ -3,7 +3,7 @@ it was placed at."""
 import unittest
 import uuid
 
-from support.door import api, must, new_key
+from support.door import api, must, new_key, until
 from support.shop import card, cart, customer, owner, purchase, put_product
 from support.stack import main
 
@@ -24,6 +24,14 @@ def wholesaler():
     person = customer()
     must(200, "PUT", f"/users/{person['id']}/group", {"group": "wholesale"}, owner(), new_key())
     return person["token"]
+
+
+def shown_to_all(path, good):
+    """What anybody is shown, once it is as it should be: replicas and the cache may be behind for a moment."""
+    def look():
+        reply = api("GET", path)
+        return reply.status == 200 and good(reply.json()) and reply.json()
+    return until(5, path, look)
 
 
 def unit_price(shown):
@@ -58,6 +66,45 @@ class APriceList(unittest.TestCase):
         self.assertEqual(api("GET", f"/products/{sku}/prices").status, 401)
         self.assertEqual(api("GET", f"/products/{sku}/prices", token=customer()["token"]).status, 403)
         self.assertEqual(len(must(200, "GET", f"/products/{sku}/prices", token=owner())["rows"]), 2)
+
+    def test_of_many_products_is_replaced_at_once_and_tells_of_each_wrong_row(self):
+        sku = listed_product()
+        text = f"sku,currency,amount,min_quantity\n{sku},GBP,480,\n{sku},GBP,470,10\nSPEC-NOBODY,GBP,1,\n"
+        reply = must(200, "PUT", "/price-lists", {"csv": text, "reason": "spec"}, owner(), new_key())
+        self.assertEqual((reply["products"], reply["rows"]), (1, 2))
+        self.assertEqual([(each["row"], each["sku"], each["field"]) for each in reply["failed"]], [(4, "SPEC-NOBODY", "sku")])
+        self.assertEqual([unit_price(cart(n, sku)) for n in (1, 10)], [480, 470])
+        self.assertEqual(api("PUT", "/price-lists", {"csv": text}, customer()["token"], new_key()).status, 403)
+
+
+class APriceForEverybody(unittest.TestCase):
+    """Directive 98/6/EC, article 6a: beside a reduced price stands the lowest of the 30 days before."""
+
+    def test_that_is_reduced_has_the_lowest_of_30_days_beside_it_in_product_list_and_cart(self):
+        sku = listed_product()
+        self.assertIsNone(must(200, "GET", f"/products/{sku}", token=owner())["lowest_price_30d"])
+        sale = [{"price": {"amount": 300, "currency": "GBP"}}]
+        must(200, "PUT", f"/products/{sku}/prices", {"rows": sale, "reason": "sale"}, owner(), new_key())
+        before = {"amount": LIST, "currency": "GBP"}
+        shown = shown_to_all(f"/products/{sku}", lambda found: found["price"]["amount"] == 300)
+        self.assertEqual((shown["lowest_price_30d"], shown["list_price"]), (before, before))
+        shown_to_all(f"/products?q={sku}", lambda page: [each["lowest_price_30d"] for each in page["items"]] == [before])
+        line = cart(1, sku)["lines"][0]
+        self.assertEqual((line["unit_price"]["amount"], line["lowest_price_30d"]), (300, before))
+
+    def test_leaves_a_history_that_all_may_read_and_that_says_no_more_than_all_have_seen(self):
+        sku = listed_product()
+        put_product(sku, 450)
+        planned = {"price": {"amount": 100, "currency": "GBP"}, "from": "2099-01-01T00:00:00Z"}
+        must(200, "PUT", f"/products/{sku}/prices", {"rows": [planned]}, owner(), new_key())
+        path = f"/products/{sku}/price-history"
+        public = shown_to_all(path, lambda page: len(page["items"]) == 2)
+        self.assertEqual([each["price"]["amount"] for each in public["items"]], [450, LIST])
+        self.assertEqual((public["items"][1]["to"], public["items"][0]["to"]), (public["items"][0]["from"], None))
+        self.assertNotIn("by", public["items"][0])
+        staff = must(200, "GET", path, token=owner())
+        self.assertEqual([each["price"]["amount"] for each in staff["items"]], [100, 450, LIST])
+        self.assertTrue(all(each["by"] and each["reason"] for each in staff["items"]))
 
 
 if __name__ == "__main__":
