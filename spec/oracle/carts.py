@@ -154,6 +154,8 @@ class Cases:
             made["coupon"] = self.choice(["X", "X", "Y"])
         if self.chance(0.12):
             made["budget"] = {"type": "spend", "limit": self.upto(0, 5000), "used": self.upto(0, 1000)}
+            if self.chance(0.2):
+                made["budget"] = {"type": "usage", "limit": 2, "used": self.upto(0, 2)}
         if self.chance(0.1):
             made["usage"] = self.choice([{"limit": 2, "used": self.upto(1, 2)},
                                          {"limit_per_customer": 1, "used_by_customer": self.upto(0, 1)}])

@@ -237,8 +237,10 @@ def with_state(facts):
         now = dict(promotion)
         if promotion.get("usage"):
             now["usage"] = {**promotion["usage"], **{name: known[name] for name in known if name != "spent"}}
-        if promotion.get("budget") and "spent" in known:
-            now["budget"] = {**promotion["budget"], "used": known["spent"]}
+        budget = promotion.get("budget")
+        counted = "used" if budget and budget.get("type") == "usage" else "spent"
+        if budget and counted in known:
+            now["budget"] = {**budget, "used": known[counted]}
         made.append(now)
     return made
 
@@ -256,6 +258,9 @@ def state(promotion, facts):
     if usage.get("limit_per_customer") is not None \
             and usage.get("used_by_customer", 0) >= usage["limit_per_customer"]:
         return "used_up_for_customer"
+    budget = promotion.get("budget") or {}
+    if budget.get("type") == "usage" and budget.get("used", 0) >= budget["limit"]:
+        return "budget_spent"
     return None
 
 
@@ -372,11 +377,10 @@ def act(cart, action, lines):
 
 
 def give(cart, promotion, actions):
-    """All actions of one kind. What is discounted is what was so before the promotion: reduced in the catalogue, or by
-    an item promotion."""
+    """All actions of one kind. What is discounted is what the catalogue has reduced."""
     lines = cart.lines
     if promotion.get("applies_to_discounted") is False:
-        lines = [line for line in lines if line.unit == line.list and line.item == 0]
+        lines = [line for line in lines if line.unit == line.list]
     return sum(act(cart, action, lines) for action in actions)
 
 
@@ -410,9 +414,11 @@ def level(promotion):
 
 
 def over_budget(promotion, given):
-    """Rule 26."""
+    """Rule 26, of a budget of money; one of uses is spent before anything is given, see state()."""
     budget = promotion.get("budget")
-    return budget is not None and given > 0 and budget.get("used", 0) + given > budget["limit"]
+    if budget is None or budget.get("type") == "usage":
+        return False
+    return given > 0 and budget.get("used", 0) + given > budget["limit"]
 
 
 def run(facts, promotions, blocked):
