@@ -197,7 +197,7 @@ function targets(cart, promotion, part, stage) {
   }
   const lines = cart.ledger.select(part.action.filters);
   if (promotion.definition.applies_to_discounted !== false) return lines;
-  return lines.filter((line) => line.unit === line.list && line.itemDiscount === 0);
+  return lines.filter((line) => line.unit === line.list);
 }
 
 // True if the promotion went past its budget: the cart is priced anew without it.

@@ -373,6 +373,13 @@ describe("price.cart, amounts", function()
     assert.same({ 1500, 3900, 900 }, column(decision.lines, "total"))
   end)
 
+  it("14: what an item promotion takes makes no line a discounted one", function()
+    assert.equal(50, total(1, 100, promotion("item_fixed", 10), promotion("item_fixed", 40,
+      { applies_to_discounted = false })))
+    assert.equal(45, total(1, 100, promotion("item_percent", 10), promotion("order_percent", 50,
+      { applies_to_discounted = false })))
+  end)
+
   it("14: an action does not count as discounted what the action before it of the same promotion took", function()
     local both = { applies_to_discounted = false, actions = { { type = "item_fixed", value = 10 },
       { type = "item_fixed", value = 5 } } }

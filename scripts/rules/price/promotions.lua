@@ -75,7 +75,7 @@ local function methods(cart, filters)
   return list
 end
 
--- The lines of a promotion's part, without those that were reduced before it where it is not for them.
+-- The lines of a promotion's part, without those that the catalogue reduced where it is not for them.
 local function run_on_lines(cart, part, lines, discounted)
   part.kind.apply(cart, part.action, discounted and cart.ledger:without(lines, discounted) or lines)
 end
@@ -91,10 +91,13 @@ local function overspent(cart, promotion, given)
   return true
 end
 
+-- The lines that the catalogue has reduced so far.
+local function reduced(cart) return (cart.ledger:without(0, (cart.ledger:undiscounted(0)))) end
+
 local function run_stage(cart, promotion, stage, lines_of)
   local ledger, parts = cart.ledger, promotion.stages[stage]
   ledger:open(promotion.id, stage)
-  local discounted = promotion.undiscounted and ledger:without(0, ledger:undiscounted(0))
+  local discounted = promotion.undiscounted and (stage == "catalog" and reduced(cart) or cart.reduced)
   for i = 1, #parts do
     local part = parts[i]
     if stage == "shipping" then
@@ -197,8 +200,7 @@ local function run_cart(cart, live)
 end
 
 -- Applies the sorted promotions. True if one went past its budget: it is in cart.blocked now, and the cart is to be
--- priced
--- anew without it.
+-- priced anew without it.
 function M.apply(cart, list)
   local live = {}
   for i = 1, #list do
@@ -209,9 +211,11 @@ function M.apply(cart, list)
       cart.ledger:passed(promotion.id, nil, "not_applied", condition, actual, wanted)
     else
       live[#live + 1] = promotion
+      cart.reduced = cart.reduced or promotion.undiscounted
     end
   end
   if catalogue(cart, live) then return true end
+  if cart.reduced then cart.reduced = reduced(cart) end -- before item promotions: theirs are no reductions
   return run_cart(cart, settle_exclusive(cart, live))
 end
 
