@@ -44,7 +44,7 @@ end
 -- ---- promotions with limits ---------------------------------------------------------------------------------------
 
 -- The limits of a promotion as a whole, as the counts know them: uses, and money spent; nil: none.
-local function limits_of(entry)
+function M.limits_of(entry)
   local limit, budget = entry.limit, entry.budget
   if not budget then return limit, nil end
   if budget.type == "spend" then return limit, budget.limit end
@@ -59,7 +59,7 @@ function M.usage(db, cart, codes, known, limits)
   for _, code in ipairs(usable) do entered[issued and issued[code] or code] = true end
   for _, entry in ipairs(limits) do
     if not entry.coupon or entered[entry.coupon] then
-      local limit, money = limits_of(entry)
+      local limit, money = M.limits_of(entry)
       promotions[#promotions + 1] = entry.promotion
       if limit or money then counted[#counted + 1] = entry.promotion end
     end
@@ -93,7 +93,7 @@ end
 local function uses(priced, stand_for)
   local given, list = amounts(priced.trace), {}
   for _, entry in ipairs(priced.limits) do
-    local amount, limit, budget = given[entry.promotion] or 0, limits_of(entry)
+    local amount, limit, budget = given[entry.promotion] or 0, M.limits_of(entry)
     local is_limited = limit or budget or entry.limit_per_customer
     if is_limited and (entry.coupon and stand_for[entry.coupon] or amount > 0) then
       list[#list + 1] = { promotion = entry.promotion, amount = amount, limit = limit, budget = budget,

@@ -8,7 +8,9 @@ local request = require "platform.request"
 local shape = require "lib.shape"
 local checkout = require "services.cart.checkout"
 local coupons = require "services.cart.coupons"
+local limits = require "services.cart.limits"
 local merge = require "services.cart.merge"
+local money = require "lib.money"
 local pricing = require "services.cart.pricing"
 local store = require "services.cart.store"
 local view = require "services.cart.view"
@@ -403,6 +405,22 @@ function M.list_coupons(ctx)
   local items = {}
   for i, row in ipairs(rows) do items[i] = show_coupon(row) end
   return 200, { items = array(items), next_cursor = cursor or null }
+end
+
+-- The promotions of the rules in force that have limits, and what was used of them.
+function M.promotion_uses()
+  local limited, failed = limits.of {}
+  if not limited then return nil, failed end
+  local ids, items, m = {}, {}, money.of(fastr.setting("shop.currency", "GBP"))
+  for i, entry in ipairs(limited) do ids[i] = entry.promotion end
+  local totals = store.totals_of_use(db(), ids)
+  for i, entry in ipairs(limited) do
+    local total, limit, budget = totals[entry.promotion], coupons.limits_of(entry)
+    items[i] = { promotion = entry.promotion, coupon = entry.coupon or null, used = total.used, limit = limit or null,
+      limit_per_customer = entry.limit_per_customer or null, spent = m(total.spent),
+      budget = budget and m(budget) or null }
+  end
+  return 200, { items = array(items), next_cursor = null }
 end
 
 -- ---- batches of codes ---------------------------------------------------------------------------------------------

@@ -68,6 +68,13 @@ local batch = shape.object({
   created_at = shape.text { format = "date-time" },
 }, { name = "CouponBatch" })
 
+local promotion_use = shape.object({
+  promotion = shape.text { doc = "its id in the rules" }, coupon = shape.nullable(rules_code),
+  used = shape.integer { doc = "uses so far, those of checkouts under way included" },
+  limit = shape.nullable(shape.integer {}), limit_per_customer = shape.nullable(shape.integer {}),
+  spent = shape.money { doc = "what it took off in these" }, budget = shape.nullable(shape.money),
+}, { name = "PromotionUse" })
+
 local new_line = shape.object { sku = sku, quantity = quantity }
 local explain = shape.object {
   explain = shape.optional(shape.enum { "full", doc = "adds the trace of every rule considered" }) }
@@ -141,6 +148,11 @@ return {
       query = shape.object { batch = shape.optional(uuid), limit = shape.optional(shape.integer { min = 1, max = 100 }),
         cursor = shape.optional(shape.text { min = 1, max = 200, doc = "next_cursor of the page before" }) },
       replies = { [200] = shape.object { items = shape.list(coupon), next_cursor = shape.nullable(shape.text {}) } } },
+
+    { method = "GET", path = "/promotion-uses", handler = "promotion_uses", scope = "coupon:read",
+      doc = "Staff: the promotions in force that have limits, how often they were used and what they gave",
+      replies = { [200] = shape.object { items = shape.list(promotion_use),
+        next_cursor = shape.nullable(shape.text {}, { doc = "null: this is all" }) } } },
 
     { method = "POST", path = "/coupon-batches", handler = "issue", scope = "coupon:write",
       idempotency = "transaction", doc = "Staff: issues codes that nobody can guess, for one promotion",

@@ -240,6 +240,17 @@ function M.usage(db, promotions, counted, cart, customers)
   return next(usage) and usage
 end
 
+-- Of these promotions, how often they were used and what they gave: {[id] = {used, spent}}, those without uses absent.
+function M.totals_of_use(db, promotions)
+  local rows, totals = db:slow([[select w.promotion, coalesce(c.used, x.used) as used,
+      coalesce(c.spent, x.spent, 0)::bigint as spent
+    from unnest($1::text[]) as w (promotion) left join promotion_counts c on c.promotion = w.promotion
+    left join lateral (select count(*) as used, sum(a.amount) as spent from promotion_claims a
+      where a.promotion = w.promotion and c.promotion is null) x on true]], array(promotions)), {}
+  for _, row in ipairs(rows) do totals[row.promotion] = row end
+  return totals
+end
+
 -- The row that counts the promotion as a whole, with the claims there were before it was limited so.
 local function begin_count(tx, promotion)
   tx:query([[insert into promotion_counts (promotion, used, spent)

@@ -8,12 +8,13 @@ local shopper = require "spec.support.shopper"
 local db, send, STAFF = database.open "cart", shopper.send, shopper.STAFF
 local uuid7 = fastr.crypto.uuid7
 local RUN = uuid7():sub(-12):upper()
-local SPRING, AUTUMN, LAPSED = "SPRING-" .. RUN, "AUTUMN-" .. RUN, "LAPSED-" .. RUN
+local SPRING, AUTUMN, LAPSED, KEPT = "SPRING-" .. RUN, "AUTUMN-" .. RUN, "LAPSED-" .. RUN, "KEPT-" .. RUN
 local own, sku
 
 setup(function()
   local one = "{ id = %q, coupon = %q, actions = { { type = 'order_fixed', value = %d } }%s },\n"
   own = promotions.use(one:format("spring", SPRING, 100, "") .. one:format("autumn", AUTUMN, 50, "")
+    .. one:format("kept", KEPT, 100, ", usage = { give_back = false }")
     .. one:format("lapsed", LAPSED, 1, ", ends_at = '2020-01-01T00:00:00Z'"))
   sku = shopper.product(1000, 1000)
 end)
@@ -140,6 +141,35 @@ describe("an issued code", function()
     assert.same({ 422, "coupon_refused", "used_up" }, refusal(new_cart(), codes[1]))
     local _, known = send("GET", "/api/v1/coupons/" .. codes[1], { headers = STAFF })
     assert.same({ SPRING, 1, 1 }, { known.coupon, known.limit, known.used })
+  end)
+
+  it("comes back when its order is cancelled, unless its promotion says that it stays used", function()
+    local back, kept = issued({})[1], issued({ coupon = KEPT })[1]
+    local function used_after_cancelling(code)
+      local _, cart = enter(new_cart(), code)
+      assert.equal(402, (shopper.checkout(cart, shopper.card("4000000000000002")))) -- which uses nothing
+      local _, order, headers = shopper.checkout(cart, shopper.card())
+      for _ = 1, 2 do
+        local status = send("POST", "/api/v1/orders/" .. order.id .. "/cancel", {
+          headers = { ["Fastr-Order"] = headers["Fastr-Order"] } })
+        assert.equal(200, status)
+      end
+      shopper.eventually("it is settled", function()
+        return db:latest([[select 1 as found from carts where order_id = $1 and not exists
+          (select 1 from coupon_claims where cart_id = id and gives_back)]], order.id)[1]
+      end)
+      return select(2, send("GET", "/api/v1/coupons/" .. code, { headers = STAFF })).used
+    end
+    assert.same({ 0, 1 }, { used_after_cancelling(back), used_after_cancelling(kept) })
+    assert.same({ "used_up", 200 }, { refusal(new_cart(), kept)[3], (enter(new_cart(), back)) })
+  end)
+
+  it("alone is stopped by a limit of 0", function()
+    local code = issued({})[1]
+    send("PUT", "/api/v1/coupons/" .. code, { headers = STAFF, body = { limit = 0 } })
+    assert.equal("used_up", refusal(new_cart(), code)[3])
+    send("PUT", "/api/v1/coupons/" .. code, { headers = STAFF, body = { limit = 1 } })
+    assert.equal(200, (enter(new_cart(), code)))
   end)
 
   it("goes once into a cart for each promotion; another for the same is refused, one for another is not", function()

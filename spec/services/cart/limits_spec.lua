@@ -219,6 +219,20 @@ describe("a limit per customer", function()
   end)
 end)
 
+describe("staff", function()
+  it("see the promotions that have limits, and what was used of them", function()
+    local status, all = send("GET", "/api/v1/promotion-uses", { headers = shopper.STAFF })
+    local by_id = {}
+    for _, item in ipairs(all.items) do by_id[item.promotion] = item end
+    local fund, each, null = by_id[id "fund"], by_id[id "each"], fastr.json.null
+    assert.same({ 200, counted("fund")[1], counted("fund")[2], 1000, null }, { status, fund.used, fund.spent.amount,
+      fund.budget.amount, fund.limit })
+    assert.same({ 1, null, null }, { each.limit_per_customer, each.limit, each.budget })
+    assert.is_nil(by_id[id "free"])
+    assert.equal(403, (send("GET", "/api/v1/promotion-uses", { headers = shopper.signed_in() })))
+  end)
+end)
+
 describe("a promotion with a code and a limit", function()
   local code = "CODE-" .. RUN
 
