@@ -56,6 +56,8 @@
 ---@field exclusive? boolean if it applies, no other promotion does
 ---@field coupon? string only with this code, case-sensitive
 ---@field currency? string only in this currency
+---@field usage? { limit?: integer, limit_per_customer?: integer, give_back?: boolean } how often it may be used
+---@field budget? { type?: "spend"|"usage", limit: integer } what it may give in all, minor units; or uses
 
 ---A copy of a line as it stands.
 ---@class Line

@@ -195,6 +195,9 @@ class Cases:
                 "id": "c", "group": self.choice(GROUPS), "orders_placed": self.upto(0, 2)}])
         if self.chance(0.6):
             made["coupons"] = self.choice([[], ["X"], ["Y", "X"], ["X", "x", "X"]])
+        if self.chance(0.1):
+            made["coupons"] = self.choice([["X-1", "X-2"], ["X-2", "Y", "X-2", "X"], ["Y", "x", "X-1"]])
+            made["issued"] = self.choice([{"X-1": "X", "X-2": "X"}, {"X-1": "Y", "Y": "X", "x": "none"}])
         if self.chance(0.2):
             made["usage"] = {"p%d" % self.upto(0, 3): {"used": self.upto(0, 2)},
                              "p%d" % self.upto(0, 3): {"used_by_customer": self.upto(0, 1), "spent": self.upto(0, 5000)}}

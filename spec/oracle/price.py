@@ -444,7 +444,9 @@ def run(facts, promotions, blocked):
 
 def evaluate(facts):
     """Rules 5 to 20 and 26. Returns the cart and the coupons' answers."""
-    codes, all_of = facts.get("coupons") or [], with_state(facts)
+    issued, all_of = facts.get("issued") or {}, with_state(facts)
+    entered = list(dict.fromkeys(facts.get("coupons") or []))
+    codes = [issued.get(code, code) for code in entered]
     live = [p for p in all_of if state(p, facts) is None and p.get("coupon") in [None] + codes]
     blocked = set()
     while True:
@@ -452,7 +454,13 @@ def evaluate(facts):
         if broke is None:
             break
         blocked.add(id(broke))
-    return cart, [coupon(code, facts, all_of, ran, alone, blocked) for code in dict.fromkeys(codes)]
+    answers = []
+    for i, code in enumerate(codes):
+        answer = {**coupon(code, facts, all_of, ran, alone, blocked), "code": entered[i]}
+        if answer["accepted"] and code in codes[:i]:  # another that stands for the same was entered first
+            answer = {"code": entered[i], "accepted": False, "reason": "already_applied"}
+        answers.append(answer)
+    return cart, answers
 
 
 REASONS = ["unknown", "not_started", "expired", "used_up", "used_up_for_customer", "not_eligible", "budget_spent",

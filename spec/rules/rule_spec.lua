@@ -75,6 +75,22 @@ describe("what a rule is about", function()
   end)
 end)
 
+describe("the limits of a rule", function()
+  it("hold as those of a promotion that is data, and are told to who counts", function()
+    local limits = 'usage = { limit = 2, give_back = false }, budget = { limit = 100 }, ' .. half "nil"
+    local lines = { line("A", 1, 100, "home") }
+    local function total(usage)
+      return (price(limits, lines, { usage = usage and { mine = usage } })).total
+    end
+    assert.same({ 50, 50, 100, 100 }, { total(), total { used = 1, spent = 50 }, total { used = 2 },
+      total { spent = 51 } })
+    local pack = assert(pack_with(rule(limits)))
+    assert.same({ { promotion = "mine", limit = 2, give_back = false, budget = { type = "spend", limit = 100 } } },
+      assert(pack:decide("price.limits", { promotions = { "mine" } })).limits)
+    pack:close()
+  end)
+end)
+
 describe("a condition", function()
   local one = { line("A", 1, 1000, "home") }
 
@@ -253,6 +269,10 @@ describe("a rule file that is wrong is told what and where:", function()
     refused(rule('stage = "item", aply = 1'), at .. "unknown field 'aply' of a rule (did you mean 'apply'?)")
     refused(rule('stage = "later", apply = function() end'), at .. "'later' is no stage: item, order or shipping")
     refused("return 3", "promotions/mine.lua:1: a rule file returns rule { ... }")
+    refused(rule('stage = "item", usage = { limt = 1 }, apply = function() end'),
+      at .. "a rule's usage.limt: unknown field (did you mean 'limit'?)")
+    refused(rule('stage = "item", usage = { used = 1 }, apply = function() end'), at .. "a rule's usage.used: unknown")
+    refused(rule('stage = "item", budget = { limit = -1 }, apply = function() end'), at .. "a rule's budget.limit: ")
     refused(rule('stage = "item", when = { 3 }, apply = function() end'), "when[1] is not a condition")
     refused('return rule { doc = "x", stage = "item", apply = function() end, examples = { { "x", card = {}, '
       .. "total = 0 } } }", "unknown field 'card' of example 1 (x)")

@@ -5,6 +5,7 @@
 
 local conditions = require "price.conditions"
 local definitions = require "engine.definitions"
+local facts = require "price.facts"
 local near = require "lib.near"
 local offers = require "price.offers"
 local promotion = require "price.promotion"
@@ -15,7 +16,7 @@ local M = { words = words }
 
 M.fields = { doc = "string", says = "string", stage = "string", from = "string", to = "string", when = "table",
   apply = "function", examples = "table", priority = "number", exclusive = "boolean",
-  coupon = "string", currency = "string" }
+  coupon = "string", currency = "string", usage = "table", budget = "table" }
 M.example_fields = { [1] = "string", cart = "table", total = "number", now = "string", zone = "string",
   customer = "table", coupons = "table", shipping = "table" }
 M.stages = { item = true, order = true, shipping = true }
@@ -61,6 +62,16 @@ local function check_example(example, i, where)
   end
 end
 
+-- Limits are those of a definition (price/facts).
+local function check_limits(definition, where)
+  local fields, limits = {}, {}
+  for _, name in ipairs { "usage", "budget" } do
+    fields[name], limits[name] = facts.definition.fields[name], definition[name]
+  end
+  local good, message = pcall(pack.check, { kind = "object", fields = fields }, limits)
+  if not good then error(("%s: a rule's %s"):format(where, message), 0) end
+end
+
 local function check(definition, file)
   local where = file .. ":1"
   if type(definition) ~= "table" then error(where .. ": a rule file returns rule { ... }", 0) end
@@ -70,6 +81,7 @@ local function check(definition, file)
       near(definition.stage, M.stages)), 0)
   end
   definitions.currency(definition.currency, where .. ": a rule")
+  check_limits(definition, where)
   check_conditions(definition.when or {}, where)
   if #definition.examples == 0 then error(where .. ": 'examples' has none: what does a cart cost with it?", 0) end
   for i, example in ipairs(definition.examples) do check_example(example, i, where) end
@@ -94,7 +106,8 @@ function M.compile(definition, file, index)
   return {
     id = file:sub(#"promotions/" + 1, -5), doc = definition.doc, says = promotion.says(definition),
     index = index, priority = definition.priority or 0,
-    exclusive = definition.exclusive, coupon = definition.coupon, currency = definition.currency, usage = {},
+    exclusive = definition.exclusive, coupon = definition.coupon, currency = definition.currency,
+    usage = definition.usage or {}, budget = definition.budget,
     conditions = conditions.sorted(seen_by_rules(definition.when or {})),
     period = window.period(definition.from, definition.to, file .. ":1: a rule"),
     stages = { [definition.stage] = { { kind = kind, action = {} } } },
