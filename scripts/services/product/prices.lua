@@ -156,9 +156,17 @@ local function author(left, each, by)
   return by
 end
 
+-- What applied until `at`: what an old plan began in that very moment never did.
+local function applied_until(row, at)
+  local last
+  for _, each in ipairs(given(row.plan) or {}) do
+    if each.from < at then last = each end
+  end
+  return last
+end
+
 local function write(tx, row, plan, by)
-  local left = remaining(row, plan[1].from)
-  local before = left[1]
+  local left, before = remaining(row, plan[1].from), applied_until(row, plan[1].from)
   plan[1].first = true
   for _, each in ipairs(plan) do
     each.lowest, each.lowest_until = reduction(tx, row, before, each)
@@ -170,14 +178,32 @@ local function write(tx, row, plan, by)
   end
 end
 
+-- Is there more to say of what is left of a plan than that it is the list price?
+local function moves(left, at)
+  local first = left[1]
+  if left[2] or first.amount ~= first.list then return true end
+  local until_ms = given(first.lowest_until)
+  return given(first.lowest) ~= nil and (not until_ms or at < until_ms)
+end
+
 -- Records what the products cost everybody from `now` (ms) on, in each of their currencies, where that is not what the
 -- last plan says. Their rows are locked. `by`: {actor, reason}. True, or nil and a problem if the rules fail.
 function M.record(tx, skus, by, now)
   local rows = store.priced(tx, skus)
   local plans, failed = plans_of(rows, now)
   if not plans then return nil, failed end
+  local moving, known = {}, {}
   for i, row in ipairs(rows) do
-    if not is_known(remaining(row, plans[i][1].from), plans[i]) then write(tx, row, plans[i], by) end
+    local plan, at = plans[i], plans[i][1].from
+    local left = remaining(row, at)
+    if not is_known(left, plan) then
+      write(tx, row, plan, by)
+      left = plan
+    end
+    moving[row.sku], known[row.sku] = moving[row.sku] or moves(left, at), row.prices_move
+  end
+  for sku, move in pairs(moving) do
+    if move ~= known[sku] then store.set_prices_move(tx, sku, move) end
   end
   return true
 end
@@ -208,11 +234,11 @@ end
 -- The lowest price beside `price`, where what is on record tells it; nil: it is not reduced; false: it is a reduction
 -- that has begun and is not on record yet.
 local function known_lowest(row, price)
-  local recorded = given(row.recorded) or {}
+  local recorded = given(row.recorded) or { row.price }
   local amount, lowest = recorded[1], given(recorded[2])
   if amount == price then return lowest end
   if lowest and price < amount then return lowest end
-  if price < row.price or amount and price < amount then return false end
+  if price < row.price or price < amount then return false end
 end
 
 -- What the rows of a page (one currency) cost everybody now: list of {price, lowest (nil: not reduced, or there was no

@@ -19,11 +19,11 @@ local ROWS = [[(select jsonb_agg(jsonb_strip_nulls(jsonb_build_object('currency'
   from price_rows r where r.sku = p.sku and r.currency = c.currency) as prices]]
 
 -- What everybody pays now by the record, and the lowest price of the 30 days before, where it is reduced: [amount,
--- lowest or null]. $2: the time.
-local RECORDED = [[(select jsonb_build_array(h.amount,
+-- lowest or null]; null: the list price, as most do. $2: the time.
+local RECORDED = [[case when p.prices_move then (select jsonb_build_array(h.amount,
   case when h.lowest_until is null or h.lowest_until > $2::timestamptz then h.lowest_before end)
   from price_history h where h.sku = p.sku and h.currency = c.currency and h.recorded_at <= $2::timestamptz
-  and h.applies_from <= $2::timestamptz order by h.recorded_at desc, h.applies_from desc limit 1) as recorded]]
+  and h.applies_from <= $2::timestamptz order by h.recorded_at desc, h.applies_from desc limit 1) end as recorded]]
 
 local COLUMNS = [[
   p.sku, p.name, p.description, to_jsonb(p.categories) as categories, p.tax_category, p.version, ]] .. ROWS .. ", " ..
@@ -176,8 +176,10 @@ local PLAN = [[(select jsonb_agg(jsonb_build_object('amount', h.amount, 'list', 
     select max(l.recorded_at) from price_history l where l.sku = p.sku and l.currency = c.currency)) as plan]]
 
 local PRICED = [[
-  select p.sku, to_jsonb(p.categories) as categories, p.tax_category, c.currency, c.amount as price, ]] .. ROWS ..
-  ", " .. PLAN .. " from products p join prices c on c.sku = p.sku where p.sku = any($1) order by p.sku, c.currency"
+  select p.sku, to_jsonb(p.categories) as categories, p.tax_category, p.prices_move, c.currency, c.amount as price,
+  ]] .. ROWS .. ", " .. PLAN .. [[
+
+  from products p join prices c on c.sku = p.sku where p.sku = any($1) order by p.sku, c.currency]]
 
 -- What decides the products' prices, in all their currencies, and the plans that are on record.
 function M.priced(reader, skus)
@@ -216,6 +218,11 @@ function M.add_price(tx, price)
     lowest_until, actor, reason) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)]], price.sku, price.currency,
     price.list, price.amount, price.recorded_at, price.from, price.lowest, price.lowest_until, price.actor,
     price.reason)
+end
+
+-- Are the product's prices to be looked up in the record?
+function M.set_prices_move(tx, sku, move)
+  return tx:query("update products set prices_move = $2 where sku = $1", sku, move)
 end
 
 -- A page of what was paid, the latest first: rows in which the price or the list price is another than before, which
