@@ -4,95 +4,32 @@ Each invoice is one guest: a cart, its lines, an address, a card, a checkout wit
 requests that change something carry an Idempotency-Key and are sent again, with the same key, when a connection is
 lost or the shop answers that it is busy: so killing any of its processes meanwhile must lose nothing.
 
-Leans on Python's standard library, psql, and confluent_kafka for reading the topic back. Knows nothing of the shop's
-code: every cart is priced again by an independent reading of the rules (pricing.py).
+Leans on client.py, conserved.py and Python's standard library. Knows nothing of the shop's code: every cart is priced
+again by an independent reading of the rules (pricing.py).
 """
 import argparse
 import collections
 import csv
-import http.client
-import json
 import os
 import queue
-import subprocess
 import sys
 import threading
 import time
 import urllib.parse
-import uuid
 
+import conserved
 import pricing
+from client import PATIENCE, Client, Refused
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PATIENCE = 90  # seconds that one request may take with all its repetitions
-AGAIN = {502, 503, 504}
 COUNTRIES = {"United Kingdom": "GB", "Germany": "DE", "EIRE": "IE", "France": "FR", "Norway": "NO", "Lithuania": "LT",
              "Italy": "IT", "Japan": "JP", "Australia": "AU", "Belgium": "BE", "Poland": "PL", "Portugal": "PT",
              "Switzerland": "CH", "Spain": "ES", "Netherlands": "NL"}
 CARD = {"number": "4242424242424242", "exp_month": 12, "exp_year": time.gmtime().tm_year + 2, "cvc": "123"}
 
 
-class Refused(Exception):
-    """The shop said no, and meant it: status and problem document."""
-
-    def __init__(self, status, problem):
-        super().__init__(f"{status} {problem.get('code')}: {problem.get('detail')}")
-        self.status, self.problem, self.code = status, problem, problem.get("code")
-
-
 class Wrong(Exception):
     """The shop's answer is not what was computed here."""
-
-
-# ---- HTTP ----------------------------------------------------------------------------------------------------------
-
-class Client:
-    """One keep-alive connection to the shop; used by one thread."""
-
-    def __init__(self, url, counts):
-        parts = urllib.parse.urlsplit(url)
-        self.host, self.port, self.counts = parts.hostname, parts.port or 80, counts
-        self.connection = None
-
-    def _once(self, method, path, body, headers):
-        if self.connection is None:
-            self.connection = http.client.HTTPConnection(self.host, self.port, timeout=30)
-        self.connection.request(method, "/api/v1" + path, body, headers)
-        response = self.connection.getresponse()
-        text = response.read()
-        return response, json.loads(text) if text else None
-
-    def _drop(self):
-        if self.connection is not None:
-            self.connection.close()
-        self.connection = None
-
-    def call(self, method, path, body=None, headers=None):
-        """Returns status, body, headers of a 2xx or 402; raises Refused. Repeats what may be repeated."""
-        sent = {"Accept": "application/json", **(headers or {})}
-        if method != "GET":
-            sent["Idempotency-Key"] = str(uuid.uuid4())
-        text = None if body is None else json.dumps(body)
-        if text is not None:
-            sent["Content-Type"] = "application/json"
-        end, pause = time.monotonic() + PATIENCE, 0.1
-        while True:
-            try:
-                response, reply = self._once(method, path, text, sent)
-                if response.status < 300 or response.status == 402:
-                    return response.status, reply, response.headers
-                running = (reply or {}).get("code") in ("idempotency_running", "checkout_running")
-                if response.status not in AGAIN and not running:
-                    raise Refused(response.status, reply or {})
-                why = (reply or {}).get("code") or str(response.status)
-            except (OSError, http.client.HTTPException, ValueError) as lost:
-                self._drop()
-                why = type(lost).__name__
-            self.counts["repeated: " + why] += 1
-            if time.monotonic() > end:
-                raise Refused(0, {"code": "gave_up", "detail": f"{method} {path} for {PATIENCE} s: {why}"})
-            time.sleep(pause)
-            pause = min(pause * 1.7, 2)
 
 
 # ---- what there is to place ----------------------------------------------------------------------------------------
@@ -407,158 +344,13 @@ class Replay:
 
 # ---- does it add up? -----------------------------------------------------------------------------------------------
 
-def sql(statement):
-    """Rows of a statement, as lists of texts."""
-    done = subprocess.run(["psql", "-X", "-q", "-At", "-F", "\t", "-v", "ON_ERROR_STOP=1", os.environ["PG_PRIMARY"]],
-                          input=statement, capture_output=True, text=True, timeout=120)
-    if done.returncode != 0:
-        sys.exit("replay-orders: cannot ask the database: " + done.stderr.strip())
-    return [line.split("\t") for line in done.stdout.splitlines()]
-
-
-def values(rows, empty):
-    return "(values " + (",".join(rows) or empty) + ")"
-
-
-def with_orders(replay, statement):
-    """The statement, able to join `placed`: this run's orders with the totals that were agreed; `mine`: every order of
-    its carts, also of those that failed; `charges`: what the provider took for those and gave back; `booked`: the same
-    by payment's ledger."""
-    placed = values((f"('{o['id']}'::uuid,{o['total']}::bigint)" for o in replay.placed), "(null::uuid,null::bigint)")
-    carts = values((f"('{cart}')" for cart in replay.carts), "(null)")
-    return f"""with placed(id, total) as {placed},
-      mine as (select o.id, o.status, o.work from "order".orders o join {carts} c(cart) on c.cart = o.cart_id),
-      charges as (select c.id::text as charge, c.id, m.id as order_id,
-          coalesce(sum(e.amount) filter (where e.kind = 'capture'), 0) as captured,
-          coalesce(sum(e.amount) filter (where e.kind = 'refund'), 0) as refunded
-        from provider.charges c join mine m on m.id::text = c.reference
-        left join provider.entries e on e.charge_id = c.id group by c.id, m.id),
-      booked as (select p.charge, p.order_id, p.next_try_at,
-          coalesce(sum(l.amount) filter (where l.kind = 'capture'), 0) as captured,
-          coalesce(sum(l.amount) filter (where l.kind = 'refund'), 0) as refunded
-        from payment.payments p join mine m on m.id = p.order_id
-        left join payment.ledger l on l.payment_id = p.id and l.state = 'succeeded' group by p.id)
-      {statement}"""
-
-
-def number(replay, statement):
-    return int(sql(with_orders(replay, statement))[0][0])
-
-
-# What somebody still has to do for this run's orders: work, payments, webhooks; and events of anybody.
-UNDER_WAY = """select (select count(*) from mine where work is not null)
-  + (select count(*) from booked where next_try_at is not null)
-  + (select count(*) from charges c join provider.webhooks w on w.charge_id = c.id where w.delivered_at is null)
-  + (select count(*) from "order".outbox where sent_at is null)
-  + (select count(*) from product.outbox where sent_at is null)
-  + (select count(*) from payment.outbox where sent_at is null)"""
-
-
-def quiet(replay):
-    """Waits until nothing is under way any more; at most two minutes. Returns how much still is."""
-    end = time.monotonic() + 120
-    while True:
-        left = number(replay, UNDER_WAY)
-        if left == 0 or time.monotonic() > end:
-            return left
-        time.sleep(0.5)
-
-
-PAID = "('paid', 'fulfilling', 'shipped', 'delivered')"
-
-
-def check_orders(replay):
-    agreed = sum(order["total"] for order in replay.placed)
-    row = sql(with_orders(replay, f"""select count(o.id), coalesce(sum(o.total), 0),
-        count(p.id) filter (where o.total is distinct from p.total or o.status not in {PAID})
-        from placed p left join "order".orders o using (id)"""))
-    yield "orders acknowledged and there", len(replay.placed), int(row[0][0])
-    yield "their totals, agreed and stored", agreed, int(row[0][1])
-    yield "orders with another total or not paid", 0, int(row[0][2])
-
-
-def check_money(replay):
-    agreed = sum(order["total"] for order in replay.placed)
-    yield "paid by their attempts", agreed, number(replay, """select coalesce(sum(a.amount), 0)
-        from "order".attempts a join placed p on p.id = a.order_id where a.status in ('authorised', 'captured')""")
-    yield "kept by payment's ledger", agreed, number(replay, """select coalesce(sum(captured - refunded), 0) from booked
-        join placed p on p.id = order_id""")
-    yield "kept by the provider's book", agreed, number(replay, """select coalesce(sum(captured - refunded), 0)
-        from charges c join placed p on p.id = order_id""")
-    yield "charges that kept money, one for each order", len(replay.placed), number(replay, """select count(*)
-        from charges c join placed p on p.id = order_id where captured > refunded""")
-    yield "kept for orders that are not paid", 0, number(replay, f"""select coalesce(sum(captured - refunded), 0)
-        from charges join mine on mine.id = order_id where status not in {PAID}""")
-    yield "charges on which ledger and provider differ", 0, number(replay, """select count(*)
-        from charges c full join booked b using (charge) where coalesce(b.captured - b.refunded, 0)
-        <> coalesce(c.captured - c.refunded, 0)""")
-
-
-def check_stock(replay):
-    units = sum(sum(order["units"].values()) for order in replay.placed)
-    yield "units sold and taken off the shelf", units, number(replay, """select coalesce(-sum(m.on_hand_delta), 0)
-        from product.movements m join placed p on p.id = m.order_id where m.kind = 'commit'""")
-    yield "holds left by these orders", 0, number(replay, """select count(*)
-        from product.holds h join placed p on p.id = h.order_id""")
-    drift = sql("""select count(*) from product.stock s left join (
-        select sku, sum(on_hand_delta) as n, sum(held_delta) as h from product.movements group by sku) m using (sku)
-        left join (select sku, sum(quantity) as h from product.holds group by sku) q using (sku)
-        where s.on_hand <> coalesce(m.n, 0) or coalesce(m.h, 0) <> coalesce(q.h, 0)""")[0][0]
-    yield "products whose stock is not their ledger's sum", 0, int(drift)
-
-
-def events_in_kafka(since_ms):
-    """How often each (order, type) lies in topic `order` since then, each event id counted once."""
-    from confluent_kafka import Consumer, TopicPartition
-    consumer = Consumer({"bootstrap.servers": os.environ["KAFKA_BROKERS"], "group.id": "replay-" + uuid.uuid4().hex,
-                         "enable.auto.commit": False})
-    partitions = consumer.list_topics("order", timeout=10).topics["order"].partitions
-    starts = consumer.offsets_for_times([TopicPartition("order", p, since_ms) for p in partitions], timeout=10)
-    ends = {p: consumer.get_watermark_offsets(TopicPartition("order", p), timeout=10)[1] for p in partitions}
-    waiting = {s.partition for s in starts if 0 <= s.offset < ends[s.partition]}
-    consumer.assign([s for s in starts if s.partition in waiting])
-    seen, counts, end = set(), collections.Counter(), time.monotonic() + 60
-    while waiting and time.monotonic() < end:
-        message = consumer.poll(1)
-        if message is None or message.error():
-            continue
-        event = json.loads(message.value())
-        if event["id"] not in seen:
-            seen.add(event["id"])
-            counts[(event["subject"], event["type"])] += 1
-        if message.offset() + 1 >= ends[message.partition()]:
-            waiting.discard(message.partition())
-    consumer.close()
-    return counts
-
-
-def check_events(replay, since_ms):
-    n = len(replay.placed)
-    for kind in ("order.placed.v1", "order.paid.v1"):
-        rows = sql(with_orders(replay, f"""select count(*), count(distinct x.key) from "order".outbox x
-            join placed p on p.id::text = x.key where x.topic = 'order' and x.type = '{kind}'
-              and x.sent_at is not null"""))[0]
-        yield f"{kind} published, each order once", n, int(rows[0]) if rows[0] == rows[1] else -1
-    ids = {order["id"] for order in replay.placed}
-    counts = events_in_kafka(since_ms)
-    for kind in ("order.placed.v1", "order.paid.v1"):
-        once = sum(1 for (order, what), times in counts.items() if order in ids and what == kind and times == 1)
-        yield f"{kind} in Kafka, each order once", n, once
-
-
 def check(replay, since_ms):
     """Prints each check; returns how many do not add up."""
-    bad = 0
-    yielded = [("lines placed, refused or failed", replay.lines, sum(order["lines"] for order in replay.placed)
-                + sum(replay.refused.values()) + replay.lines_failed),
-               ("orders, payments, events under way", 0, quiet(replay))]
-    for part in (check_orders(replay), check_money(replay), check_stock(replay), check_events(replay, since_ms)):
-        yielded.extend(part)
-    for what, expected, found in yielded:
-        bad += expected != found
-        print(f"  {'ok ' if expected == found else 'BAD'}  {what:<48} {found:>14,}" +
-              ("" if expected == found else f"   expected {expected:,}"))
-    return bad
+    record = conserved.Record(replay.carts)
+    for order in replay.placed:
+        record.bought(order["id"], order["total"], order["units"])
+    lines = sum(order["lines"] for order in replay.placed) + sum(replay.refused.values()) + replay.lines_failed
+    return conserved.show([("lines placed, refused or failed", replay.lines, lines)] + conserved.check(record, since_ms))
 
 
 # ---- report --------------------------------------------------------------------------------------------------------
