@@ -35,7 +35,9 @@ local cart = shape.object({
   currency = shape.text { format = "currency" }, email = shape.nullable(email), customer = shape.nullable(uuid),
   lines = shape.list(line), shipping_address = shape.nullable(address.shape), shipping_method = shape.nullable(method),
   totals = totals, discounts = order_shapes.discounts,
-  coupons = shape.list(shape.object { code = code, accepted = shape.boolean, reason = shape.optional(shape.text {}) }),
+  coupons = shape.list(shape.object { code = code, accepted = shape.boolean, reason = shape.optional(shape.text {
+    doc = "unknown, not_started, expired, used_up, used_up_for_customer, not_eligible, budget_spent, "
+      .. "replaced_by_exclusive, or already_applied: another code in the cart stands for the same promotion" }) }),
   problems = shape.list(shape.object { code = shape.text {}, detail = shape.text { doc = "for people" },
     sku = shape.optional(sku), coupon = shape.optional(code), reason = shape.optional(shape.text {}),
     available = shape.optional(shape.integer {}), quantity = shape.optional(shape.integer {}),
