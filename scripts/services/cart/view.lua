@@ -8,10 +8,16 @@ local M = {}
 
 local array, null = fastr.json.array, fastr.json.null
 
+-- The product's lowest price of 30 days, unless the line costs more than the reduced price.
+local function lowest_price(decided, product, m)
+  local reduced = product.reduced
+  if not reduced or decided.unit_price > reduced.price then return null end
+  return m(reduced.lowest)
+end
+
 local function show_line(decided, product, m)
   local shown = shapes.line_of(decided, product.name, product.price, m)
-  shown.available, shown.lowest_price_30d = product.available, null
-  if product.lowest_price_30d then shown.lowest_price_30d = m(product.lowest_price_30d) end
+  shown.available, shown.lowest_price_30d = product.available, lowest_price(decided, product, m)
   return shown
 end
 

@@ -265,7 +265,7 @@ function M.facts(ctx)
   local body = ctx.body
   local rows, items = store.facts(db(), body.skus, body.currency, fastr.time.now(), body.fresh), {}
   for i, row in ipairs(rows) do -- rows know more than their list, which JSON would not take
-    row.prices, row.recorded, row.lowest_price_30d = prices.rows(row.prices), nil, prices.recorded_lowest(row)
+    row.prices, row.recorded, row.reduced = prices.rows(row.prices), nil, prices.reduced(row)
     items[i] = row
   end
   return 200, { items = fastr.json.array(items) }

@@ -37,7 +37,9 @@ local facts = shape.object {
   price = shape.integer { min = 0, doc = "list price of one unit, minor units" },
   currency = shape.text {}, available = shape.integer {}, version = shape.integer {},
   prices = shape.optional(shape.any { doc = "rows of the price list, as facts of price.cart" }),
-  lowest_price_30d = shape.optional(shape.integer { min = 0, doc = "where the price is reduced, minor units" }),
+  reduced = shape.optional(shape.object {
+    price = shape.integer { min = 0, doc = "what everybody pays for one unit by the record, minor units" },
+    lowest = shape.integer { min = 0, doc = "in the 30 days before the reduction" } }),
 }
 
 local reason = shape.optional(shape.text { min = 1, max = 200, doc = "kept in the price history" })

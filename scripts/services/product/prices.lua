@@ -225,10 +225,11 @@ end
 
 -- ---- showing ------------------------------------------------------------------------------------------------------
 
--- By the record: the lowest price of the 30 days before the reduction that the row's price is; nil: it is none.
-function M.recorded_lowest(row)
+-- The reduction that is on record for the row's price: {price, lowest (in the 30 days before it)}; nil: it is none.
+function M.reduced(row)
   local recorded = given(row.recorded)
-  return recorded and given(recorded[2]) or nil
+  local lowest = recorded and given(recorded[2])
+  return lowest and { price = recorded[1], lowest = lowest } or nil
 end
 
 -- The lowest price beside `price`, where what is on record tells it; nil: it is not reduced; false: it is a reduction

@@ -56,7 +56,8 @@ local function recorded(sku, at)
   return db:transaction(function(tx)
     store.set_prices_move(tx, sku, true) -- what is asked of the past is in the record
     local row = store.product_in(tx, sku, "GBP", iso(at))
-    return { row.recorded[1], prices.recorded_lowest(row) }
+    local reduced = prices.reduced(row)
+    return { row.recorded[1], reduced and reduced.lowest }
   end)
 end
 
@@ -427,6 +428,10 @@ describe("the history of a product", function()
     assert.equal(500, found.items[1].lowest_price_30d.amount)
     local cart = shopper.cart { [sku] = 1 }
     assert.equal(500, cart.lines[1].lowest_price_30d.amount)
+    local tier = { { price = { amount = 450, currency = "GBP" }, min_quantity = 2 }, sale.rows[1] }
+    shopper.send("PUT", "/api/v1/products/" .. sku .. "/prices", { headers = shopper.STAFF, body = { rows = tier } })
+    local dearer = shopper.cart { [sku] = 2 }
+    assert.same({ 450, fastr.json.null }, { dearer.lines[1].unit_price.amount, dearer.lines[1].lowest_price_30d })
     local plain = shopper.cart { [shopper.product(500, 10)] = 1 }
     assert.equal(fastr.json.null, plain.lines[1].lowest_price_30d)
   end)
