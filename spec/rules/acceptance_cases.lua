@@ -1,7 +1,7 @@
 -- The table of acceptance_spec.lua: by shop, a case's name, lines { price, quantity, more facts of the line },
 -- promotions, what it gives, and more facts. The figures are those that the named projects publish in their own tests
--- (Sylius, Vendure, Medusa, Solidus, django-oscar, Saleor, WooCommerce, PrestaShop, Magento, Odoo); the wording is
--- ours.
+-- (Sylius, Vendure, Medusa, Solidus, Saleor, django-oscar, WooCommerce, PrestaShop, Magento, Odoo, Shopware, Lunar,
+-- Workarea); the wording is ours.
 
 local function case(name, lines, promotions, gives, more)
   return { name = name, lines = lines, promotions = promotions, gives = gives, more = more }
@@ -42,6 +42,7 @@ end
 local clothes, mugs = { tax_category = "clothes" }, { tax_category = "mugs" }
 local shirt, mug = { categories = { "shirts" } }, { categories = { "mugs" } }
 local NONE = {}
+local ALL = fastr.json.null -- times: as often as it fits
 
 -- ---- Sylius --------------------------------------------------------------------------------------------------------
 
@@ -344,6 +345,11 @@ local solidus = { name = "Solidus",
     book(15)),
 }
 
+-- A percentage off the cheapest unit of all.
+local function cheapest(percent, more)
+  return by("buy_x_get_y", percent, { buy_quantity = 0, get_quantity = 1, pick = "cheapest" }, more)
+end
+
 local function sale(price, quantity, type, value, by_code, off, total)
   return case(("%s %s and %s %s"):format(type, value, by_code, off), { { price, quantity } },
     { by(type, value), by(by_code, off, nil, { coupon = "V" }) }, { total = total }, { coupons = { "V" } })
@@ -360,6 +366,11 @@ local saleor = { name = "Saleor",
   case("a catalogue's percentage of several prices", { { 1333, 2 }, { 1600, 3 }, { 999, 4 }, { 2050 } },
     { by("catalog_percent", 13, sku("A", "B", "C")) }, { unit_prices = { 1160, 1392, 869, 2050 }, total = 12022 }),
   case("an amount of the voucher off each unit", { { 1000, 3 } }, { by("item_fixed", 300) }, { total = 2100 }),
+  case("a percentage off the cheapest article", { { 1999 }, { 10999 } }, { cheapest(15) },
+    { item_discounts = { 300, 0 } }),
+  case("a percentage from a total on", { { 299, 4 } }, { by("order_percent", 20, nil,
+    when { min_items_total = 1000 }) },
+    { total = 957 }),
   case("a voucher above the total leaves the fee", { { 1000 } }, { by("order_fixed", 10000) }, { total = 1000 },
     fee(1000)),
   case("contained tax after the catalogue", { { 3333, 2, standard }, { 11350, 2, standard } },
@@ -443,6 +454,15 @@ local prestashop = { name = "PrestaShop",
   presta_case("a percentage and free delivery", { { 19812 } }, 17831, TENTH, by("free_shipping")),
   presta_case("a percentage not for specific prices", SEVERAL, 105418, by("catalog_fixed", 3000, sku("B")),
     by("order_percent", 50, nil, { applies_to_discounted = false })),
+  presta_case("half off the cheapest", SEVERAL, 152494, cheapest(50)),
+  presta_case("half off the cheapest, whose price is a specific one", SEVERAL, 127494,
+    by("catalog_fixed", 10000, sku("B")), cheapest(50)),
+  presta_case("half off the cheapest of those that have no specific price", SEVERAL, 116806,
+    by("catalog_fixed", 10000, sku("B")), cheapest(50, { applies_to_discounted = false })),
+  presta_case("two percentages of an article", SEVERAL, 126773, by("order_percent", 50, sku("A")),
+    by("order_percent", 10, sku("A"))),
+  presta_case("an amount of an article", SEVERAL, 157400, by("order_fixed", 5000, sku("A"))),
+  presta_case("more than an article costs", SEVERAL, 97624, by("order_fixed", 500000, sku("A"))),
   presta_case("a percentage of an article, not for specific prices", SEVERAL, 121012,
     by("catalog_fixed", 3000, sku("B")), by("order_percent", 50, sku("A"), { applies_to_discounted = false })),
 }
@@ -483,4 +503,77 @@ local odoo = { name = "Odoo",
     { by("buy_x_get_y", 100, { buy_quantity = 3, get_quantity = 1 }), by("order_percent", 10) }, { total = 86400 }),
 }
 
-return { sylius, vendure, medusa, solidus, saleor, oscar, woocommerce, prestashop, magento, odoo }
+-- ---- Shopware, Lunar, Workarea -------------------------------------------------------------------------------------
+
+-- Lines { price, percent }, whose taxes are contained.
+local function contained(name, given, taxes, total)
+  local lines, rates, known = {}, {}, {}
+  for i, each in ipairs(given) do
+    local category = "of " .. each[2]
+    lines[i] = { each[1], 1, { tax_category = category } }
+    if not known[category] then rates[#rates + 1] = rate(category, each[2], true) end
+    known[category] = true
+  end
+  return case(name, lines, NONE, { taxes_included = taxes, tax_included_total = total }, taxed(rates))
+end
+
+local shopware = { name = "Shopware",
+  contained("taxes of one rate", { { 1950, 19 }, { 1420, 19 } }, { 311, 227 }, 538),
+  contained("taxes of two rates", { { 1950, 19 }, { 1420, 7 } }, { 311, 93 }, 404),
+  contained("taxes of two rates, two lines each", { { 1950, 19 }, { 3330, 19 }, { 1950, 7 }, { 3330, 7 } },
+    { 311, 532, 128, 218 }, 1189),
+  contained("taxes of five rates", { { 1950, 19 }, { 3330, 19 }, { 1950, 18 }, { 3330, 18 }, { 1950, 17 }, { 3330, 17 },
+    { 1950, 7 }, { 3330, 7 }, { 3330, 1 } }, { 311, 532, 297, 508, 283, 484, 128, 218, 33 }, 2794),
+  contained("taxes of small lines", { { 167, 19 }, { 238, 19 }, { 1460, 19 }, { 300, 19 }, { 450, 19 } },
+    { 27, 38, 233, 48, 72 }, 418),
+  case("an amount and all of the rest", { { 6000, 5, standard } }, { by("order_fixed", 2000), by("order_percent",
+    100) },
+    { total = 0, tax_included_total = 0 }, taxed { rate("standard", 19, true) }),
+}
+
+local LUNAR = taxed { rate("standard", 20) }
+local function ten(quantity) return { 1000, quantity, standard } end
+local function for_thirty(bought, given)
+  return { 1064, bought, standard }, { 2280, given, standard },
+    by("buy_x_get_y", 100, { buy_quantity = 30, get_quantity = 1, times = ALL, buy_filters = sku("A").filters,
+      filters = sku("B").filters })
+end
+
+local lunar = { name = "Lunar",
+  case("an amount over three lines", { ten(), ten(), ten() }, { by("order_fixed", 1000) },
+    { order_discounts = { 334, 333, 333 } }, LUNAR),
+  case("an amount and its tax", { ten(2) }, { by("order_fixed", 1050) }, { total = 1140, tax_total = 190 }, LUNAR),
+  case("a percentage of an article and its tax", { ten(), ten() }, { by("item_percent", 10, sku("B")) },
+    { discount_total = 100, total = 2280 }, LUNAR),
+  case("from a sum on", { ten(10) }, { by("order_fixed", 1000, nil, when { min_items_total = 5000 }) },
+    { total = 10800, tax_total = 1800 }, LUNAR),
+  case("a code that was used as often as it may", { ten(2) },
+    { by("order_fixed", 1000, nil, { coupon = "C", usage = { limit = 10, used = 10 } }) },
+    { total = 2400, accepted = { false }, reasons = { "used_up" } }, taxed(LUNAR.tax_rates, { coupons = { "C" } })),
+  case("two of these, one of those, and a percentage", { ten(2), { 500, 2, standard } },
+    { by("buy_x_get_y", 100, { buy_quantity = 2, get_quantity = 1, buy_filters = sku("A").filters,
+      filters = sku("B").filters }), by("item_percent", 10, sku("A")) }, { item_discounts = { 200, 500 } }, LUNAR),
+}
+
+for _, each in ipairs { { 60, 3, 4560 }, { 60, 4, 4560 }, { 120, 4, 9120 }, { 120, 1, 2280 } } do
+  local a, b, offer = for_thirty(each[1], each[2])
+  lunar[#lunar + 1] = case(("one for thirty: %d and %d"):format(each[1], each[2]), { a, b }, { offer },
+    { item_discounts = { 0, each[3] } }, LUNAR)
+end
+
+local function some(name, quantity, buy, percent, times, off)
+  return case(name, { { 600, quantity } },
+    { by("buy_x_get_y", percent, { buy_quantity = buy, get_quantity = 1, times = times }) }, { discount_total = off })
+end
+
+local workarea = { name = "Workarea",
+  some("buy one get one", 2, 1, 100, ALL, 600), some("buy one get one, twice", 4, 1, 100, ALL, 1200),
+  some("buy one get one, once at most", 4, 1, 100, 1, 600), some("buy three, one at half", 5, 3, 50, ALL, 300),
+  some("buy three, one at half, twice at most", 9, 3, 50, 2, 600),
+  case("buy two get one, then an amount", { { 500, 3 } },
+    { by("buy_x_get_y", 100, { buy_quantity = 2, get_quantity = 1, times = ALL }), by("order_fixed", 200) },
+    { total = 800 }),
+}
+
+return { sylius, vendure, medusa, solidus, saleor, oscar, woocommerce, prestashop, magento, odoo, shopware, lunar,
+  workarea }
