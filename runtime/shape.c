@@ -110,11 +110,22 @@ static void add_field(struct fastr_shapes *shapes, lua_State *L, struct shape *s
         luaL_error(L, "a shape's fields are at most %d, by name", FIELDS_MAX);
     const char *name = lua_tolstring(L, -2, &length);
     struct shape *of = compile(shapes, L, depth + 1);
-    int at = shape->field_count++;
     lua_pushvalue(L, -2);
-    shape->fields[at] = (struct field){fastr_strndup(name, length), length, luaL_ref(L, LUA_REGISTRYINDEX), of};
-    shape->required |= of->optional ? 0 : UINT64_C(1) << at;
-    index_field(shape, at);
+    shape->fields[shape->field_count++] =
+        (struct field){fastr_strndup(name, length), length, luaL_ref(L, LUA_REGISTRYINDEX), of};
+}
+
+static int by_name(const void *left, const void *right) {
+    return strcmp(((const struct field *)left)->name, ((const struct field *)right)->name);
+}
+
+/* In the order of their names, so that of several missing ones every process names the same. */
+static void order_fields(struct shape *shape) {
+    qsort(shape->fields, (size_t)shape->field_count, sizeof *shape->fields, by_name);
+    for (int i = 0; i < shape->field_count; i++) {
+        shape->required |= shape->fields[i].shape->optional ? 0 : UINT64_C(1) << i;
+        index_field(shape, i);
+    }
 }
 
 static void compile_fields(struct fastr_shapes *shapes, lua_State *L, struct shape *shape, int depth) {
@@ -127,6 +138,7 @@ static void compile_fields(struct fastr_shapes *shapes, lua_State *L, struct sha
         lua_pop(L, 1);
     }
     lua_pop(L, 1);
+    order_fields(shape);
 }
 
 static void compile_values(lua_State *L, struct shape *shape) {

@@ -13,16 +13,12 @@ M.usage = {
   "    one line of facts in, one line out: the decision, or {\"error\":...}",
 }
 
--- The decision on a text of facts as canonical JSON, or nil and what is wrong.
+-- The decision on a text of facts as canonical JSON, or nil and what is wrong: of several faults that which a quote
+-- names, for both read the facts in the order in which they are written.
 local function decide(pack, given, text)
-  local facts, message = fastr.json.decode(text)
-  if facts == nil then return nil, message end
-  if type(facts) ~= "table" then return nil, "facts: an object is expected" end
-  local decision
-  decision, message = pack:decide(given.point, facts, { explain = given.explain })
+  local decision, message = pack:decide_text(given.point, text, { explain = given.explain })
   if not decision then return nil, message end
-  decision.pack = pack:hash()
-  return fastr.json.canonical(decision)
+  return fastr.json.canonical(assert(fastr.json.decode(decision)))
 end
 
 local function decide_lines(pack, given)
