@@ -6,7 +6,7 @@ setup(function() shop = assert(fastr.rules.open("scripts/rules")) end)
 
 -- Smallest facts of each point whose answer is a table of the pack; that of price.cart is the ledger's, made in C.
 local FACTS = {
-  ["price.limits"] = { promotions = fastr.json.array {} },
+  ["price.limits"] = { promotions = fastr.json.array {} }, ["price.taxed"] = { category = "standard" },
   ["cart.accept"] = { currency = "GBP", lines = fastr.json.array {} },
   ["shipping.options"] = { currency = "GBP", now = "2026-11-23T12:00:00Z", lines = fastr.json.array {} },
   ["order.accept"] = { currency = "GBP", total = 1 },
@@ -15,7 +15,7 @@ local FACTS = {
   ["notify.select"] = { event = "order.placed.v1" },
 }
 
-local FILES = { ["price.limits"] = "price/limits", ["cart.accept"] = "cart/accept",
+local FILES = { ["price.limits"] = "price/limits", ["price.taxed"] = "price/taxed", ["cart.accept"] = "cart/accept",
   ["shipping.options"] = "shipping/options",
   ["order.accept"] = "order/accept", ["order.transition"] = "order/transition", ["payment.route"] = "payment/route",
   ["notify.select"] = "notification/select" }
@@ -26,6 +26,7 @@ local ROUTE = "{ provider = 'test', capture = '%s', retry = { attempts = %s, wai
 -- What each must not answer, and where it says so.
 local NONSENSE = {
   ["price.limits"] = { ["limits[1].promotion"] = "{ limits = { { limit = 1 } } }" },
+  ["price.taxed"] = { ["known"] = "{ categories = array {} }" },
   ["cart.accept"] = { ["accept"] = "{ problems = array {} }", ["problems[1].code"] =
     "{ accept = false, problems = { { sku = 'A', detail = 'x' } } }" },
   ["shipping.options"] = { ["options[1].fee"] =

@@ -183,6 +183,6 @@ describe("the decision points", function()
     assert.same(expected, asked)
     local count = 0
     for _ in pairs(asked) do count = count + 1 end
-    assert.equal(8, count)
+    assert.equal(9, count)
   end)
 end)

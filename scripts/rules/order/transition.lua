@@ -6,6 +6,7 @@ local window = require "engine.window"
 
 local DAY_MS = 86400 * 1000
 local RETURN_DAYS = 365 -- from when it was placed
+local REFUNDS_SHIPPING = false -- with the last of the goods
 
 local ANYONE = { service = true, staff = true, customer = true, guest = true }
 local STAFF = { service = true, staff = true }
@@ -45,18 +46,19 @@ local function decide(facts)
     return { allow = false, reason = ("Goods are taken back for %d days"):format(RETURN_DAYS) }
   end
   local via = rawget(VIA, facts.from)
-  return { allow = true, via = via and rawget(via, facts.to) }
+  return { allow = true, via = via and rawget(via, facts.to),
+    refund_shipping = facts.to == "returned" and facts.all_back and REFUNDS_SHIPPING or nil }
 end
 
 return {
   doc = "May an order's status change so? allow, or a reason.", file = "order/transition",
   facts = shape.object { from = shape.text(), to = shape.text(), who = shape.text(),
-    now = shape.optional(shape.time),
+    now = shape.optional(shape.time), all_back = shape.optional(shape.boolean()),
     order = shape.optional(shape.object { total = shape.count(), currency = shape.text(),
       placed_at = shape.optional(shape.time), review = shape.optional(shape.boolean()) }) },
   breach = { allow = false, reason = "The rules could not decide in time" },
   answer = shape.object { allow = shape.boolean(), reason = shape.optional(shape.text()),
-    via = shape.optional(shape.list(shape.text(), { max = 5 })) },
+    via = shape.optional(shape.list(shape.text(), { max = 5 })), refund_shipping = shape.optional(shape.boolean()) },
   decide = decide,
   examples = {
     { "payment", facts = { from = "placed", to = "paid", who = "service" }, answer = { allow = true } },

@@ -168,19 +168,34 @@ local function record(ctx, skus, reason)
   return prices.record(ctx.tx, skus, { actor = ctx.principal.id, reason = reason }, fastr.time.unix_ms())
 end
 
+-- Nil, or the problem of a tax category that no rate is for: its products would go untaxed, and nobody would notice.
+-- Where the rules tax nothing, or are of before this was asked (the point is not among the setting rules.points, so
+-- that these can still be gone back to), any will do.
+local function untaxed(category)
+  local decision, message, code = fastr.rules.decide("price.taxed", { category = category })
+  if code == "facts_invalid" then return nil end
+  if not decision then return problem.new(code, { detail = message }) end
+  if decision.known or #decision.categories == 0 then return nil end
+  local text = ("is '%s', which no tax rate is for; there are: %s"):format(category,
+    table.concat(decision.categories, ", "))
+  return problem.new("validation", { detail = "tax_category " .. text, errors = fastr.json.array { {
+    ["in"] = "body", path = "tax_category", problem = text } } })
+end
+
 function M.put(ctx)
   local body, sku = ctx.body, ctx.params.sku
+  -- "standard" is the field's default, a name; what rate it carries, and where, the rules' definitions say.
+  local tax_category = body.tax_category or "standard"
   if not pcall(fastr.money.exponent, body.price.currency) then
     return nil, problem.new("currency_not_supported", { detail = body.price.currency .. " is not in ISO 4217." })
   end
-  local wrong = malformed(body.categories)
+  local wrong = malformed(body.categories) or untaxed(tax_category)
   if wrong then return nil, wrong end
   local old = store.lock_product(ctx.tx, sku)
   local fresh, stale = request.matches(ctx, old and old.version or 0)
   if not fresh then return nil, stale end
-  -- "standard" is the field's default, a name; what rate it carries, and where, the rules' definitions say.
   local product = { sku = sku, name = body.name, description = body.description or "", categories = body.categories,
-    category_paths = view.with_ancestors(body.categories), tax_category = body.tax_category or "standard",
+    category_paths = view.with_ancestors(body.categories), tax_category = tax_category,
     price = body.price }
   product.version = store.put_product(ctx.tx, product, fastr.time.now())
   local recorded, failed = record(ctx, { sku }, body.reason or "list price")
