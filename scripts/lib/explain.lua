@@ -8,24 +8,39 @@ local M = {}
 
 -- ---- for a customer -----------------------------------------------------------------------------------------------
 
--- What each promotion took off by a trace, in the order of the trace: list of { promotion, amount = money, says,
--- detail = "You saved 4.79: 10 % off orders of 150.00 or more" }.
+-- What each promotion took off by a trace, in the order of the trace: list of { promotion, amount = money, stage (the
+-- first; what it did to the catalogue's price stands apart), says, detail = "You saved 4.79: 10 % off orders of 150.00
+-- or more" }. Together they are the discounts of a decision: those of the stage "catalog" have gone into unit prices.
 function M.discounts(trace, currency)
-  local list, at = {}, {}
+  local list, at = {}, { [true] = {}, [false] = {} }
   for _, entry in ipairs(trace) do
-    local known = entry.outcome == "applied" and at[entry.rule]
-    if known then
-      known.amount.amount = known.amount.amount + entry.amount
+    local known = at[entry.stage == "catalog"]
+    if entry.outcome == "applied" and known[entry.rule] then
+      known[entry.rule].amount.amount = known[entry.rule].amount.amount + entry.amount
     elseif entry.outcome == "applied" then
-      at[entry.rule] = { promotion = entry.rule, amount = money.new(entry.amount, currency),
+      known[entry.rule] = { promotion = entry.rule, amount = money.new(entry.amount, currency), stage = entry.stage,
         says = entry.says or entry.rule }
-      list[#list + 1] = at[entry.rule]
+      list[#list + 1] = known[entry.rule]
     end
   end
   for _, each in ipairs(list) do
     each.detail = ("You saved %s: %s"):format(money.decimal(each.amount.amount, currency), each.says)
   end
   return list
+end
+
+local REFUSED = setmetatable({
+  unknown = "There is no coupon %s; upper and lower case differ",
+  not_started = "The coupon %s is not valid yet", expired = "The coupon %s is no longer valid",
+  used_up = "The coupon %s has been used up", used_up_for_customer = "You have used the coupon %s already",
+  budget_spent = "The coupon %s has been used up",
+  already_applied = "The coupon %s is for a promotion that another one in the cart has brought already",
+  replaced_by_exclusive = "The coupon %s does not go with another offer that applies",
+}, { __index = function() return "The coupon %s is not for this cart or customer" end })
+
+-- Why a coupon was refused, by the reason of a decision.
+function M.refused_coupon(code, reason)
+  return REFUSED[reason]:format(code)
 end
 
 -- A condition that something in the cart counts for already: more of it is a help, anything else is an advertisement.

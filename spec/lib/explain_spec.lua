@@ -19,6 +19,14 @@ describe("a customer", function()
       "JPY")[1].detail)
   end)
 
+  it("reads apart what is in the catalogue's prices already", function()
+    local said = explain.discounts({ { rule = "sale", outcome = "applied", stage = "catalog", amount = 30 },
+      { rule = "sale", outcome = "applied", stage = "item", amount = 5 },
+      { rule = "sale", outcome = "applied", stage = "order", amount = 2 } }, "GBP")
+    assert.same({ { "catalog", 30 }, { "item", 7 } }, { { said[1].stage, said[1].amount.amount },
+      { said[2].stage, said[2].amount.amount } })
+  end)
+
   it("reads how much more would give him something, by amount and by quantity", function()
     local said = explain.thresholds({ missing("money", 14680, 15000, "the cart"),
       missing("money", 100, 500, "kitchen"), missing("units", 3, 4, "kitchen/mugs") }, "GBP")

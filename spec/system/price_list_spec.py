@@ -61,6 +61,16 @@ class APriceList(unittest.TestCase):
         self.assertEqual((unit_price(kept), kept["lines"][0]["subtotal"]["amount"]), (400, 2400))
         self.assertEqual(kept["totals"], bought["totals"])
 
+    def test_is_what_a_return_gives_back(self):
+        sku, token = listed_product(), wholesaler()
+        shopping = cart(6, sku, token)
+        bought = must(201, "POST", f"/carts/{shopping['id']}/checkout", purchase(shopping, card(token)), token, new_key())
+        for status in "shipped", "delivered":
+            must(200, "POST", f"/orders/{bought['id']}/shipments", {"status": status}, owner(), new_key())
+        body = {"lines": [{"sku": sku, "quantity": 2}]}
+        back = must(201, "POST", f"/orders/{bought['id']}/returns", body, owner(), new_key())
+        self.assertEqual(2 * 400, back["returns"][0]["refund"]["amount"])
+
     def test_is_staffs_own(self):
         sku = listed_product()
         self.assertEqual(api("GET", f"/products/{sku}/prices").status, 401)

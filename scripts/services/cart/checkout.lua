@@ -145,7 +145,7 @@ local function named_lines(cart, priced)
   local lines = {}
   for i, line in ipairs(cart.lines) do
     local product = priced.products[line.sku]
-    lines[i] = { sku = line.sku, name = product.name, list_price = product.price }
+    lines[i] = { sku = line.sku, name = product.name }
   end
   return array(lines)
 end

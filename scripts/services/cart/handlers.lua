@@ -2,6 +2,7 @@
 -- then reads, asks the rules, prices, and counts the version up: two shoppers on one cart never lose each other's
 -- lines.
 
+local explain = require "lib.explain"
 local problem = require "lib.problem"
 local database = require "platform.db"
 local request = require "platform.request"
@@ -325,15 +326,6 @@ local function index_of(list, value)
   end
 end
 
-local WHY_NOT = setmetatable({
-  unknown = "There is no coupon %s; upper and lower case differ",
-  not_started = "The coupon %s is not valid yet", expired = "The coupon %s is no longer valid",
-  used_up = "The coupon %s has been used up", used_up_for_customer = "You have used the coupon %s already",
-  budget_spent = "The coupon %s has been used up",
-  already_applied = "The coupon %s is for a promotion that another one in the cart has brought already",
-  replaced_by_exclusive = "The coupon %s does not go with another offer that applies",
-}, { __index = function() return "The coupon %s is not for this cart or customer" end })
-
 -- What the rules say of this code in this cart: true, or nil and the problem with their reason.
 local function accepted(cart, code, gathered)
   local priced, failed = pricing.price(cart, gathered)
@@ -341,7 +333,7 @@ local function accepted(cart, code, gathered)
   for _, coupon in ipairs(priced.coupons) do
     if coupon.code == code and not coupon.accepted then
       return nil, problem.new("coupon_refused", { reason = coupon.reason, coupon = code,
-        detail = WHY_NOT[coupon.reason]:format(code) })
+        detail = explain.refused_coupon(code, coupon.reason) })
     end
   end
   return true

@@ -13,20 +13,9 @@ local method = shape.text { min = 1, max = 40, doc = "one of GET /carts/{id}/shi
 local email = shape.text { format = "email", max = 254, doc = "where the order's mails go" }
 local uuid = shape.text { format = "uuid" }
 
-local line = shape.object {
-  sku = sku, name = shape.text {}, quantity = quantity,
-  unit_price = shape.money { doc = "after catalogue rules" }, list_price = shape.money { doc = "before them" },
+local line = order_shapes.line_with {
   lowest_price_30d = shape.nullable(shape.money { doc = "where everybody's price is reduced: the product's" }),
-  subtotal = shape.money { doc = "unit_price x quantity" }, discount = shape.money { doc = "of items and order" },
-  total = shape.money { doc = "after discounts, before added tax" },
-  tax = shape.money { doc = "added" }, tax_included = shape.money { doc = "contained in total" },
   available = shape.integer { doc = "units that could be had now" },
-}
-
-local totals = shape.object {
-  items = shape.money, discount = shape.money, shipping = shape.money, shipping_discount = shape.money,
-  tax = shape.money, tax_included = shape.money,
-  total = shape.money { doc = "what checkout expects as expected_total" },
 }
 
 local cart = shape.object({
@@ -34,10 +23,8 @@ local cart = shape.object({
   state = shape.enum { "open", "paying", "done" },
   currency = shape.text { format = "currency" }, email = shape.nullable(email), customer = shape.nullable(uuid),
   lines = shape.list(line), shipping_address = shape.nullable(address.shape), shipping_method = shape.nullable(method),
-  totals = totals, discounts = order_shapes.discounts,
-  coupons = shape.list(shape.object { code = code, accepted = shape.boolean, reason = shape.optional(shape.text {
-    doc = "unknown, not_started, expired, used_up, used_up_for_customer, not_eligible, budget_spent, "
-      .. "replaced_by_exclusive, or already_applied: another code in the cart stands for the same promotion" }) }),
+  shipping = order_shapes.shipping, taxes = order_shapes.taxes, totals = order_shapes.totals,
+  discounts = order_shapes.discounts, coupons = order_shapes.coupons,
   problems = shape.list(shape.object { code = shape.text {}, detail = shape.text { doc = "for people" },
     sku = shape.optional(sku), coupon = shape.optional(code), reason = shape.optional(shape.text {}),
     available = shape.optional(shape.integer {}), quantity = shape.optional(shape.integer {}),

@@ -16,7 +16,7 @@ local function lowest_price(decided, product, m)
 end
 
 local function show_line(decided, product, m)
-  local shown = shapes.line_of(decided, product.name, product.price, m)
+  local shown = shapes.line_of(decided, product.name, m)
   shown.available, shown.lowest_price_30d = product.available, lowest_price(decided, product, m)
   return shown
 end
@@ -25,8 +25,8 @@ end
 local function show_gone(line, m)
   local nothing = m(0)
   return { sku = line.sku, name = line.facts.name, quantity = line.quantity, unit_price = nothing, list_price = nothing,
-    lowest_price_30d = null, subtotal = nothing, discount = nothing, total = nothing, tax = nothing,
-    tax_included = nothing, available = 0 }
+    lowest_price_30d = null, subtotal = nothing, discount = nothing, item_discount = nothing,
+    order_discount = nothing, total = nothing, tax = nothing, tax_included = nothing, units = array {}, available = 0 }
 end
 
 local function show_lines(cart, priced)
@@ -76,7 +76,7 @@ local function coupon_problems(priced, problems)
   for _, coupon in ipairs(priced.coupons) do
     if not coupon.accepted then
       problems[#problems + 1] = { code = "coupon_refused", coupon = coupon.code, reason = coupon.reason,
-        detail = "The coupon " .. coupon.code .. " does not apply: " .. tostring(coupon.reason) }
+        detail = explain.refused_coupon(coupon.code, coupon.reason) }
     end
   end
 end
@@ -147,12 +147,15 @@ end
 
 -- The cart as a reply; `full` adds the trace of every rule considered.
 function M.cart(cart, priced, full)
+  local m = money.of(cart.currency)
   return {
     id = cart.id, version = cart.version, state = cart.state, currency = cart.currency, email = cart.email or null,
     customer = cart.customer or null, lines = show_lines(cart, priced),
     shipping_address = cart.shipping_address or null, shipping_method = cart.shipping_method or null,
-    totals = shapes.totals_of(priced.decision),
-    discounts = array(explain.discounts(priced.trace, cart.currency)), coupons = array(priced.coupons),
+    shipping = array(shapes.shipping_of(priced.decision.shipping, m)),
+    taxes = array(shapes.taxes_of(priced.decision.taxes, m)),
+    totals = shapes.totals_of(priced.decision), coupons = array(shapes.coupons_of(priced.coupons)),
+    discounts = array(explain.discounts(priced.trace, cart.currency)),
     problems = array(M.problems(cart, priced)), thresholds = show_thresholds(cart, priced),
     rules = { pack = priced.pack, abi = priced.abi, trace = full and priced.full or nil },
     order = cart.order or null,

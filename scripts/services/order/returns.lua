@@ -1,10 +1,12 @@
--- returns: goods that come back. What a unit gives back is frozen in the order: its list price less its share of every
+-- returns: goods that come back. What a unit gives back is frozen in the order: what it cost after its share of every
 -- discount, and its share of an added tax. Units come back in the order in which they were priced, so that all of a
--- line give back exactly what was paid for it.
+-- line give back exactly what was paid for it, in whichever parts they come.
 --
 --   accept (one transaction, under the order's lock) -> stock back, money back: each idempotent by the return's id
 
+local money = require "lib.money"
 local problem = require "lib.problem"
+local shapes = require "lib.order"
 local store = require "services.order.store"
 local transition = require "services.order.transition"
 
@@ -22,12 +24,22 @@ end
 
 -- ---- what comes back ----------------------------------------------------------------------------------------------
 
--- What units from + 1 to from + n of a frozen line give back, in minor units.
-local function worth(line, from, n)
-  local taxes, shares = fastr.money.split(line.tax.amount, line.quantity), line.unit_discounts or {}
-  local sum = 0
-  for unit = from + 1, from + n do
-    sum = sum + line.list_price.amount - (shares[unit] or 0) + taxes[unit]
+-- The units of a frozen line. Orders of before kept what they are made from.
+local function units_of(line)
+  return line.units or shapes.units_of({ quantity = line.quantity, total = line.total.amount,
+    unit_discounts = line.unit_discounts, tax = line.tax.amount, tax_included = line.tax_included.amount },
+    money.of(line.total.currency))
+end
+
+-- What units from + 1 to from + n of a frozen line give back: {refund, tax, tax_included} in minor units; the taxes are
+-- those within the refund, added to prices and contained in them.
+function M.worth(line, from, n)
+  local sum = { refund = 0, tax = 0, tax_included = 0 }
+  for _, each in ipairs(units_of(line)) do
+    local count = math.min(math.max(each.quantity - from, 0), n)
+    sum.refund = sum.refund + count * (each.total.amount + each.tax.amount)
+    sum.tax, sum.tax_included = sum.tax + count * each.tax.amount, sum.tax_included + count * each.tax_included.amount
+    from, n = math.max(from - each.quantity, 0), n - count
   end
   return sum
 end
@@ -51,8 +63,9 @@ local function priced(order, wanted, back)
       refuse(errors, i, "quantity", ("%d of %d are left to come back"):format(line.quantity - before, line.quantity),
         { left = line.quantity - before })
     else
+      local given = M.worth(line, before, each.quantity)
       lines[#lines + 1] = { sku = each.sku, quantity = each.quantity, restock = each.restock ~= false,
-        refund = worth(line, before, each.quantity) }
+        refund = given.refund, tax = given.tax, tax_included = given.tax_included }
     end
     seen[each.sku] = true
   end
@@ -61,7 +74,7 @@ local function priced(order, wanted, back)
     detail = errors[1].path .. " " .. errors[1].problem })
 end
 
--- Is everything of the order back, with these lines?
+-- Is everything of the order back, with these lines? (More than there is of one is refused elsewhere.)
 local function is_complete(order, lines, back)
   local now = {}
   for _, line in ipairs(lines) do now[line.sku] = line.quantity end
@@ -92,19 +105,28 @@ local function announce(tx, order, made, who, back)
   return transition.note(tx, order, "goods_returned", change)
 end
 
+-- What was paid for an order's shipments, with an added tax.
+local function shipping_paid(shipments)
+  local sum = 0
+  for _, each in ipairs(shipments) do sum = sum + each.total + each.tax end
+  return sum
+end
+
 -- Takes goods back into a locked order: true (also if the return `id` was accepted before), or nil and a problem.
--- `body`: lines {sku, quantity, restock}, reason. Whether `who` may is the rules' to say.
+-- `body`: lines {sku, quantity, restock}, reason. Whether `who` may is the rules' to say, and whether what was paid for
+-- the shipping goes back with the last of the goods.
 function M.accept(tx, order, id, body, who)
   if store.has_return(tx, id) then return true end
-  local ok, failed = transition.allowed(order, "returned", who)
-  if not ok then return nil, failed end
   local back = store.returned(tx, order.id)
-  local lines
-  lines, failed = priced(order, body.lines, back)
+  local ok, decision = transition.allowed(order, "returned", who, is_complete(order, body.lines, back))
+  if not ok then return nil, decision end
+  local lines, failed = priced(order, body.lines, back)
   if not lines then return nil, failed end
-  local made = { id = id, order = order.id, lines = lines, amount = 0, reason = body.reason or "",
+  local made = { id = id, order = order.id, lines = lines, amount = 0, shipping = 0, reason = body.reason or "",
     actor = transition.actor(who), restock = goes_back_to_stock(lines), next_try_at = after(FIRST_MS) }
+  if decision.refund_shipping then made.shipping = shipping_paid(store.priced(tx, order.id).shipping) end
   for _, line in ipairs(lines) do made.amount = made.amount + line.refund end
+  made.amount = made.amount + made.shipping
   made.refund = made.amount > 0 and "due" or "none"
   store.add_return(tx, made, fastr.time.now())
   return announce(tx, order, made, who, back)
@@ -120,17 +142,29 @@ local function restock(r)
   return fastr.call("product", "restock", { order = r.order, key = "return:" .. r.id, lines = array(lines) }, CALL)
 end
 
-local function refund(r)
+-- Some of the payment was given back by amount before, and less is left than these goods cost: what is left goes back.
+-- It is noted before it is asked for, so that whoever goes on asks for the same.
+local function lower_to(db, r, left)
+  r.short, r.amount = r.short + r.amount - left, left
+  store.lower_return(db, r)
+end
+
+local function refund(r, db)
   if not r.payment then return nil, problem.new("payment_not_found", { detail = "The order was not paid" }) end
   local reply, failed = fastr.call("payment", "refund", { payment = r.payment, amount = r.amount, key = r.id }, PAY)
+  local left = not reply and failed.code == "refund_too_large" and failed.left and failed.left.amount or 0
+  if left > 0 and left < r.amount then
+    lower_to(db, r, left)
+    return refund(r, db)
+  end
   if reply and reply.status ~= "succeeded" then return nil, problem.new("unavailable", { detail = "is pending" }) end
   return reply, failed
 end
 
 -- Runs one of the two if it is due, and notes what became of it.
-local function step(r, name, run)
+local function step(db, r, name, run)
   if r[name] ~= "due" then return end
-  local ok, failed = run(r)
+  local ok, failed = run(r, db)
   if ok then
     r[name] = "done"
   else
@@ -145,8 +179,8 @@ function M.finish(db, id)
   local r = store.load_return(db, id)
   if not r then return end
   r.why = ""
-  step(r, "restock", restock)
-  step(r, "refund", refund)
+  step(db, r, "restock", restock)
+  step(db, r, "refund", refund)
   local is_due = r.restock == "due" or r.refund == "due"
   r.next_try_at = is_due and after(math.min(LONGEST_MS, 1000 * 2 ^ math.min(r.tries, 10))) or nil
   if r.restock == "refused" or r.refund == "refused" then

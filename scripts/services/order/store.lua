@@ -20,7 +20,11 @@ local ATTEMPT = [[a.id, a.order_id as "order", a.status, a.payment_method, a.pay
 
 -- ---- reading ------------------------------------------------------------------------------------------------------
 
-local WHOLE = "select " .. COLUMNS .. [[, o.decision->'trace' as trace,
+-- What is shown of the decision, beside lines and totals.
+local PRICED = [[o.shipping, o.decision->'trace' as trace, o.decision->'taxes' as taxes,
+  o.decision->'coupons' as coupons]]
+
+local WHOLE = "select " .. COLUMNS .. ", " .. PRICED .. [[,
     coalesce((select jsonb_agg(jsonb_build_object('id', a.id, 'status', a.status, 'payment', a.payment_id,
       'amount', a.amount, 'currency', a.currency, 'reason', a.reason, 'next_action', a.next_action,
       'expires_at', ]] .. iso("a.expires_at") .. [[)
@@ -32,6 +36,7 @@ local WHOLE = "select " .. COLUMNS .. [[, o.decision->'trace' as trace,
       'shipped_at', ]] .. iso("s.shipped_at") .. ", 'delivered_at', " .. iso("s.delivered_at") .. [[)
       order by s.created_at) from shipments s where s.order_id = o.id), '[]') as shipments,
     coalesce((select jsonb_agg(jsonb_build_object('id', r.id, 'lines', r.lines, 'amount', r.amount, 'reason', r.reason,
+      'shipping', r.shipping, 'short', r.short,
       'restock', r.restock, 'refund', r.refund, 'at', ]] .. iso("r.created_at") .. [[) order by r.created_at, r.id)
       from returns r where r.order_id = o.id), '[]') as returns
     from orders o where o.id = $1]]
@@ -45,6 +50,11 @@ end
 -- What its price was decided from.
 function M.facts(db, id)
   return db:read("select facts from orders where id = $1", id)[1].facts
+end
+
+-- {shipping, trace, taxes, coupons} of the order's decision.
+function M.priced(tx, id)
+  return tx:query("select " .. PRICED .. " from orders o where o.id = $1", id)[1]
 end
 
 -- The same as load within a transaction.
@@ -318,17 +328,23 @@ function M.returned(tx, order)
 end
 
 function M.add_return(tx, r, now)
-  tx:query([[insert into returns (id, order_id, lines, amount, reason, actor, restock, refund, next_try_at, created_at)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)]], r.id, r.order, json(r.lines), r.amount, r.reason, r.actor,
-    r.restock, r.refund, r.next_try_at, now)
+  tx:query([[insert into returns (id, order_id, lines, amount, reason, actor, restock, refund, next_try_at, created_at,
+      shipping)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)]], r.id, r.order, json(r.lines), r.amount, r.reason, r.actor,
+    r.restock, r.refund, r.next_try_at, now, r.shipping)
 end
 
 -- A return with something left to do, and the payment of its order; nil if all of it is done.
 function M.load_return(db, id)
-  return db:latest([[select r.id, r.order_id as "order", r.lines, r.amount, r.restock, r.refund, r.tries,
+  return db:latest([[select r.id, r.order_id as "order", r.lines, r.amount, r.short, r.restock, r.refund, r.tries,
       (select a.payment_id from attempts a where a.order_id = r.order_id and a.status in ('authorised', 'captured')
         order by a.created_at desc limit 1) as payment
     from returns r where r.id = $1 and r.next_try_at is not null]], id)[1]
+end
+
+-- Less is given back than the goods cost: amount, and what it is short of.
+function M.lower_return(db, r)
+  db:write("update returns set amount = $2, short = $3 where id = $1 and refund = 'due'", r.id, r.amount, r.short)
 end
 
 -- Notes how far a return has come. What is done stays done, whoever comes late.

@@ -13,14 +13,14 @@ local function refused(order, to, reason)
     detail = reason or ("An order that is " .. order.status .. " cannot become " .. to) })
 end
 
--- May `who` ({kind, id}) move the order to `to`? The list of statuses on the way there, mostly empty; or nil and the
--- problem.
-function M.allowed(order, to, who)
+-- May `who` ({kind, id}) move the order to `to`? The list of statuses on the way there, mostly empty, and the decision;
+-- or nil and the problem. `all_back`: everything of it comes back with the return that is asked for.
+function M.allowed(order, to, who, all_back)
   local decision, message, code = fastr.rules.decide("order.transition", { from = order.status, to = to,
-    who = who.kind, now = fastr.time.now(), order = { total = order.total, currency = order.currency,
-      placed_at = order.placed_at, review = order.review ~= nil } }, { key = order.cart })
+    who = who.kind, now = fastr.time.now(), all_back = all_back, order = { total = order.total,
+      currency = order.currency, placed_at = order.placed_at, review = order.review ~= nil } }, { key = order.cart })
   if not decision then return nil, problem.new(code, { detail = message }) end
-  if decision.allow then return decision.via or {} end
+  if decision.allow then return decision.via or {}, decision end
   return nil, refused(order, to, decision.reason)
 end
 
@@ -55,6 +55,7 @@ local function step(tx, order, to, change)
   local row = store.set_status(tx, order, from, to, now)
   if not row then return nil, refused(order, to, "The order has moved on meanwhile") end
   order.status, order.sequence, order.number = to, row.sequence, row.number
+  if to == "placed" then order.priced = store.priced(tx, order.id) end
   return tell(tx, order, to, { sequence = row.sequence, from = from, to = to, at = now }, change)
 end
 

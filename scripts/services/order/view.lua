@@ -8,24 +8,18 @@ local M = {}
 
 local array, null = fastr.json.array, fastr.json.null
 
-local function freeze_line(decided, named, m)
-  local line = shapes.line_of(decided, named.name, named.list_price, m)
-  line.unit_discounts = decided.unit_discounts and array(decided.unit_discounts) or nil
-  return line
-end
-
--- What an order keeps of a decision: {lines, totals, total, due, shipping}. `names`: list of {sku, name, list_price}.
+-- What an order keeps of a decision: {lines, totals, total, due, shipping}. `names`: list of {sku, name}.
 function M.freeze(decision, names)
   local m, named, lines = money.of(decision.currency), {}, {}
-  for _, each in ipairs(names) do named[each.sku] = each end
-  for i, decided in ipairs(decision.lines) do lines[i] = freeze_line(decided, named[decided.sku], m) end
+  for _, each in ipairs(names) do named[each.sku] = each.name end
+  for i, decided in ipairs(decision.lines) do lines[i] = shapes.line_of(decided, named[decided.sku], m) end
   return {
-    lines = array(lines), total = decision.total, due = decision.due or decision.total,
-    shipping = array(decision.shipping or {}), totals = shapes.totals_of(decision),
+    lines = array(lines), total = decision.total, due = decision.due,
+    shipping = decision.shipping, totals = shapes.totals_of(decision),
   }
 end
 
--- Lines as shown: the shares per unit are for refunds, and stay inside.
+-- Lines as shown. Of orders of before the discounts of each unit stay inside.
 local function show_lines(lines)
   local shown = {}
   for i, line in ipairs(lines) do
@@ -80,25 +74,37 @@ local function show_returns(returns, m)
   for i, r in ipairs(returns) do
     local lines = {}
     for k, line in ipairs(r.lines) do
-      lines[k] = { sku = line.sku, quantity = line.quantity, restock = line.restock, refund = m(line.refund) }
+      lines[k] = { sku = line.sku, quantity = line.quantity, restock = line.restock, refund = m(line.refund),
+        tax = line.tax and m(line.tax), tax_included = line.tax_included and m(line.tax_included) }
     end
     shown[i] = { id = r.id, status = return_status(r), lines = array(lines), refund = m(r.amount), at = r.at,
-      reason = r.reason ~= "" and r.reason or nil }
+      reason = r.reason ~= "" and r.reason or nil, shipping = r.shipping > 0 and m(r.shipping) or nil,
+      short = r.short > 0 and m(r.short) or nil }
   end
   return array(shown)
 end
 
+-- Adds to `shown` what of a decision stands beside lines and totals, `priced` of store.priced. Orders of before have
+-- no taxes or coupons of theirs.
+local function show_priced(shown, priced, currency)
+  local m, taxes, coupons = money.of(currency), present(priced.taxes), present(priced.coupons)
+  shown.shipping = array(shapes.shipping_of(priced.shipping, m))
+  shown.taxes = taxes and array(shapes.taxes_of(taxes, m))
+  shown.coupons = coupons and array(shapes.coupons_of(coupons))
+  shown.discounts = array(explain.discounts(priced.trace, currency))
+  return shown
+end
+
 -- An order of store.load as GET /orders/{id} shows it.
 function M.order(o)
-  return {
+  return show_priced({
     id = o.id, number = o.number or null, status = o.status, currency = o.currency, email = o.email,
     customer = o.customer or null, lines = show_lines(o.lines), totals = o.totals,
     shipping_address = o.shipping_address, shipping_method = o.shipping_method,
-    discounts = array(explain.discounts(o.trace, o.currency)),
     rules = { pack = o.pack, abi = o.abi, trace = o.trace }, payments = show_payments(o.attempts),
     history = show_history(o.history), shipments = show_shipments(o.shipments),
     returns = show_returns(o.returns, money.of(o.currency)), created_at = o.created_at, placed_at = o.placed_at or null,
-  }
+  }, o, o.currency)
 end
 
 -- A row of store.list.
@@ -114,13 +120,14 @@ function M.stream_event(entry)
     data = fastr.json.encode({ status = entry.status, at = entry.at, reason = reason }) }
 end
 
--- The data of an event: what its consumers need, so that none of them has to ask back. Lines and address travel with
--- the first one only.
+-- The data of an event: what its consumers need, so that none of them has to ask back. Lines, address and what else its
+-- price is made of (`o.priced`) travel with the first one only.
 function M.event(o, change, extra)
   local data = { order = o.id, number = o.number or null, status = change.to, from = change.from, at = change.at,
     reason = change.reason, email = o.email, customer = o.customer or null, currency = o.currency, totals = o.totals }
   if change.to == "placed" then
     data.lines, data.shipping_address, data.shipping_method = show_lines(o.lines), o.shipping_address, o.shipping_method
+    show_priced(data, o.priced, o.currency)
   end
   for key, value in pairs(extra or {}) do data[key] = value end
   return data

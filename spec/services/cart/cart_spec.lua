@@ -62,6 +62,29 @@ local function quantities(cart)
   return found
 end
 
+describe("what a cart costs", function()
+  it("is shown in all of its parts: units, shipping, each tax rate, each promotion", function()
+    local id = new_cart()
+    assert.equal(200, (add(id, DEAR, 2)))
+    local _, cart = ask("PATCH", "/" .. id, { shipping_address = shopper.ADDRESS, shipping_method = "express" })
+    local function m(amount) return { amount = amount, currency = "GBP" } end
+    local line = cart.lines[1]
+    assert.same({ m(10000), m(2000), m(0), m(2000), m(18000) }, { line.list_price, line.discount, line.item_discount,
+      line.order_discount, line.total })
+    assert.same({ { quantity = 2, discount = m(1000), total = m(9000), tax = m(0), tax_included = m(0) } }, line.units)
+    assert.same({ { method = "express", fee = m(795), discount = m(0), total = m(795), tax = m(0),
+      tax_included = m(132) } }, cart.shipping)
+    assert.same({ { category = "zero", percent = 0, included = true, zone = "GB", base = m(18000), tax = m(0) },
+      { category = "standard", percent = 20, included = true, zone = "GB", base = m(663), tax = m(132) } }, cart.taxes)
+    assert.same({ list = m(20000), items = m(20000), discount = m(2000), item_discount = m(0),
+      order_discount = m(2000), shipping = m(795), shipping_discount = m(0), tax = m(0), tax_included = m(132),
+      total = m(18795) }, cart.totals)
+    assert.same({ { promotion = "ten_off_over_150", stage = "order", amount = m(2000),
+      says = "10 % off orders of 150.00 or more", detail = "You saved 20.00: 10 % off orders of 150.00 or more" } },
+      cart.discounts)
+  end)
+end)
+
 describe("a line", function()
   it("is a whole number of units from 1 to 9999 of something that is sold", function()
     local id = new_cart()

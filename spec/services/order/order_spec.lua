@@ -2,6 +2,7 @@
 -- cancelled; two at once, twice, and what is refused.
 
 local shopper = require "spec.support.shopper"
+local transition = require "services.order.transition"
 
 local send, STAFF = shopper.send, shopper.STAFF
 
@@ -179,6 +180,33 @@ describe("goods that come back", function()
     assert.equal(lines[sku] + lines[other], payment(order).refunded.amount)
   end)
 
+  it("give back what was paid for the shipping with the last of them, where the rules say so", function()
+    local shop = assert(fastr.rules.open("scripts/rules"))
+    local file = "order/transition.lua"
+    local source, changed = shop:files()[file]:gsub("REFUNDS_SHIPPING = false", "REFUNDS_SHIPPING = true")
+    assert.equal(1, changed)
+    local pack, allowed = assert(shop:with(file, source)), transition.allowed
+    transition.allowed = function(order, to, who, all_back)
+      local decision = assert(pack:decide("order.transition", { from = order.status, to = to, who = who.kind,
+        all_back = all_back }))
+      return decision.via or {}, decision
+    end
+    finally(function()
+      transition.allowed = allowed
+      pack:close()
+      shop:close()
+    end)
+    local sku = shopper.product(1000, 10)
+    local order = delivered { [sku] = 2 }
+    local fee = order.shipping[1].total
+    assert.is_true(fee.amount > 0)
+    local _, now = take_back(order.id, { { sku, 1 } })
+    assert.same({ 1000 }, { now.returns[1].refund.amount, now.returns[1].shipping })
+    _, now = take_back(order.id, { { sku, 1 } })
+    assert.same({ 1000 + fee.amount, fee }, { now.returns[2].refund.amount, now.returns[2].shipping })
+    assert.same(order.totals.total, payment(order).refunded)
+  end)
+
   it("are not more than was bought, also when ten come at once", function()
     local sku = shopper.product(1000, 10)
     local order = delivered { [sku] = 4 }
@@ -220,6 +248,22 @@ describe("goods that come back", function()
     assert.same({ 422, "validation" }, refused { { "NOPE", 1 } })
     assert.same({ 422, "validation" }, refused { { sku, 1 }, { sku, 1 } })
     assert.equal(0, payment(order).refunded.amount)
+  end)
+
+  it("give back what is left where some was refunded by amount before, and say what is missing", function()
+    local sku = shopper.product(1000, 10)
+    local order = delivered { [sku] = 3 }
+    local total = order.totals.total.amount
+    assert.equal(201, (send("POST", "/api/v1/payments/" .. order.payments[1].id .. "/refunds", {
+      headers = shopper.with(STAFF, shopper.key()), body = { amount = { amount = total - 1500, currency = "GBP" } } })))
+    local _, now = take_back(order.id, { { sku, 1 } })
+    assert.same({ "done", 1000 }, { now.returns[1].status, now.returns[1].refund.amount })
+    assert.is_nil(now.returns[1].short)
+    _, now = take_back(order.id, { { sku, 2 } })
+    local last = now.returns[2]
+    assert.same({ "returned", "done", 500, 1500, 2000 }, { now.status, last.status, last.refund.amount,
+      last.short.amount, last.lines[1].refund.amount })
+    assert.same({ total, 10 }, { payment(order).refunded.amount, shopper.available(sku) })
   end)
 
   it("whose money was given back already are told as refused, not lost", function()
