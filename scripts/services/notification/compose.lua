@@ -60,16 +60,63 @@ local function lines_of(data)
   return lines
 end
 
--- {label, amount} of each part of the total, in the order in which they add up; parts that are nothing are left out.
-local function parts_of(totals)
-  local parts = { { label = "Items", amount = price(totals.items) } }
-  local function add(label, amount, show)
-    if amount.amount ~= 0 then parts[#parts + 1] = { label = label, amount = show(amount) } end
+-- What promotions took off, those of shipping or the others: {label, amount (money)} by name where the event tells of
+-- them, else as one sum. What the catalogue's rules took off is in the prices already.
+local function discounts_of(data, of_shipping)
+  if type(data.discounts) ~= "table" then
+    if of_shipping then return { { label = "Shipping discount", amount = data.totals.shipping_discount } } end
+    return { { label = "Discounts", amount = data.totals.discount } }
   end
-  add("Discounts", totals.discount, less)
+  local list = {}
+  for _, each in ipairs(data.discounts) do
+    if each.stage ~= "catalog" and (each.stage == "shipping") == of_shipping then
+      list[#list + 1] = { label = plain(each.says) or plain(each.promotion) or "Discount", amount = each.amount }
+    end
+  end
+  return list
+end
+
+-- "17.5 %"
+local function percent(tax)
+  return ("%.10g %%"):format(tax.percent)
+end
+
+-- The taxes that were added to prices: {label, amount (money)} by rate, or as one sum.
+local function added_taxes(data)
+  if type(data.taxes) ~= "table" then return { { label = "Tax", amount = data.totals.tax } } end
+  local list = {}
+  for _, tax in ipairs(data.taxes) do
+    if not tax.included then
+      list[#list + 1] = { label = ("Tax, %s of %s"):format(percent(tax), price(tax.base)), amount = tax.tax }
+    end
+  end
+  return list
+end
+
+-- Those that prices contain: {rate, base, amount} as texts; none where the event tells only their sum.
+local function contained_taxes(data)
+  local list = {}
+  for _, tax in ipairs(type(data.taxes) == "table" and data.taxes or {}) do
+    if tax.included then
+      list[#list + 1] = { rate = percent(tax), base = price(tax.base), amount = price(tax.tax) }
+    end
+  end
+  return list
+end
+
+-- {label, amount} of each part of the total, in the order in which they add up; parts that are nothing are left out.
+local function parts_of(data)
+  local totals = data.totals
+  local parts = { { label = "Items", amount = price(totals.items) } }
+  local function add(list, show)
+    for _, each in ipairs(list) do
+      if each.amount.amount ~= 0 then parts[#parts + 1] = { label = each.label, amount = show(each.amount) } end
+    end
+  end
+  add(discounts_of(data, false), less)
   parts[#parts + 1] = { label = "Shipping", amount = totals.shipping.amount == 0 and "free" or price(totals.shipping) }
-  add("Shipping discount", totals.shipping_discount, less)
-  add("Tax", totals.tax, price)
+  add(discounts_of(data, true), less)
+  add(added_taxes(data), price)
   return parts
 end
 
@@ -96,12 +143,16 @@ local function width(text)
   return #text:gsub("[\128-\191]", "")
 end
 
+local LABEL = "Shipping discount" -- the names of a sum have as much room, or more
+
 -- The same sum as a column of plain text: its amounts end under each other.
 local function column(parts, total)
-  local widest, lines = width(price(total)), {}
-  for _, part in ipairs(parts) do widest = math.max(widest, width(part.amount)) end
+  local widest, longest, lines = width(price(total)), width(LABEL), {}
+  for _, part in ipairs(parts) do
+    widest, longest = math.max(widest, width(part.amount)), math.max(longest, width(part.label))
+  end
   local function add(label, amount)
-    lines[#lines + 1] = label .. ":" .. (" "):rep(21 - #label + widest - width(amount)) .. amount
+    lines[#lines + 1] = label .. ":" .. (" "):rep(longest + 4 - width(label) + widest - width(amount)) .. amount
   end
   for _, part in ipairs(parts) do add(part.label, part.amount) end
   add("Total in " .. total.currency, price(total))
@@ -113,11 +164,13 @@ local function model_of(event, language)
   local data, totals = event.data, event.data.totals
   local model = {
     language = language, shop = M.sender().name, number = plain(data.number) or data.order, order = data.order,
+    taxes = contained_taxes(data),
     url = fastr.setting("public_url", "") .. "/orders/" .. data.order, when = moment(data.at),
-    name = plain((data.shipping_address or {}).name), lines = lines_of(data), parts = parts_of(totals),
+    name = plain((data.shipping_address or {}).name), lines = lines_of(data), parts = parts_of(data),
     total = price_in_full(totals.total), address = address_of(data), shipment = shipment_of(data),
     payment = payment_of(data), was_paid = data.from ~= "placed" and data.from ~= "placing",
-    tax_included = totals.tax_included.amount > 0 and price(totals.tax_included) or nil,
+    -- By rate where the event tells of them.
+    tax_included = totals.tax_included.amount > 0 and type(data.taxes) ~= "table" and price(totals.tax_included) or nil,
   }
   model.has_address, model.has_lines = #model.address > 0, #model.lines > 0
   model.column = column(model.parts, totals.total)

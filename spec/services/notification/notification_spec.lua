@@ -112,6 +112,34 @@ describe("an order that was placed", function()
     assert.equal("auto-generated", mail.headers["auto-submitted"])
   end)
 
+  it("is told what each promotion gave, by its name, and the taxes by rate", function()
+    local placed = event("placed", {
+      totals = { items = pounds(2040), discount = pounds(255), shipping = pounds(350), shipping_discount = pounds(50),
+        tax = pounds(11), tax_included = pounds(156), total = pounds(2096) },
+      discounts = { { promotion = "sale", stage = "catalog", amount = pounds(90), says = "Sale", detail = "" },
+        { promotion = "three", stage = "item", amount = pounds(155), says = "3 for 2 on all our candles", detail = "" },
+        { promotion = "ten", stage = "order", amount = pounds(100), says = "Ten\nTotal: 0", detail = "" },
+        { promotion = "post", stage = "shipping", amount = pounds(50), says = "Half the postage", detail = "" } },
+      taxes = { { category = "standard", percent = 20, included = true, zone = "GB", base = pounds(780),
+          tax = pounds(156) },
+        { category = "zero", percent = 0, included = true, base = pounds(300), tax = pounds(0) },
+        { category = "low", percent = 5.5, included = false, base = pounds(200), tax = pounds(11) } } })
+    assert.is_true(tell(placed))
+    local mail = one_mail(placed)
+    local text = lines_of(mail.text)
+    for _, words in ipairs { "Items:                         £20.40\n", "3 for 2 on all our candles:    -£1.55\n",
+      "Ten Total: 0:                  -£1.00\nShipping:                       £3.50\n",
+      "Half the postage:              -£0.50\nTax, 5.5 % of £2.00:            £0.11\n"
+      .. "Total in GBP:                  £20.96\n",
+      "It includes 20 % tax on £7.80: £1.56.\nIt includes 0 % tax on £3.00: £0.00.\n" } do
+      assert.truthy(text:find(words, 1, true), words .. " is not in\n" .. text)
+    end
+    assert.is_nil(text:find("Sale", 1, true), text)
+    for _, words in ipairs { "3 for 2 on all our candles", "-£1.55", "includes 20 % tax on £7.80", "£1.56" } do
+      assert.truthy(mail.html:find(words, 1, true), words .. " is not in the HTML")
+    end
+  end)
+
   it("has one mail, however often the event is taken in", function()
     local placed = event("placed")
     for _ = 1, 2 do assert.is_true(tell(placed)) end
