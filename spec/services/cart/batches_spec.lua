@@ -10,6 +10,7 @@ local uuid7 = fastr.crypto.uuid7
 local RUN = uuid7():sub(-12):upper()
 local SPRING, AUTUMN, LAPSED, KEPT = "SPRING-" .. RUN, "AUTUMN-" .. RUN, "LAPSED-" .. RUN, "KEPT-" .. RUN
 local own, sku
+local batches = {}
 
 setup(function()
   local one = "{ id = %q, coupon = %q, actions = { { type = 'order_fixed', value = %d } }%s },\n"
@@ -19,11 +20,19 @@ setup(function()
   sku = shopper.product(1000, 1000)
 end)
 
-teardown(function() own:restore() end)
+teardown(function()
+  own:restore()
+  db:write([[delete from coupons c where batch_id = any($1::uuid[])
+    and not exists (select 1 from coupon_claims l where l.code = c.code)
+    and not exists (select 1 from coupon_customers k where k.code = c.code)]], fastr.pg.array(batches))
+end)
 
 local function issue(body)
   body.coupon, body.count = body.coupon or SPRING, body.count or 1
-  return send("POST", "/api/v1/coupon-batches", { headers = shopper.with(shopper.key(), STAFF), body = body })
+  local status, batch = send("POST", "/api/v1/coupon-batches", { headers = shopper.with(shopper.key(), STAFF),
+    body = body })
+  batches[#batches + 1] = batch.id
+  return status, batch
 end
 
 local function csv(path)

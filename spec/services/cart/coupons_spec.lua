@@ -82,13 +82,13 @@ describe("staff", function()
 
   it("list codes a page at a time", function()
     local a, b = issue {}, issue({}, "SPEC & + % ? " .. uuid7():sub(-12))
-    local seen, cursor = {}, nil
+    local seen, cursor = {}, fastr.crypto.base64url(a < b and a:sub(1, -2) or b:sub(1, -2)) -- there may be many others
     repeat
-      local _, page = send("GET", "/api/v1/coupons?limit=1" .. (cursor and "&cursor=" .. cursor or ""),
+      local _, page = send("GET", "/api/v1/coupons?limit=1&cursor=" .. cursor,
         { headers = { Authorization = STAFF.Authorization, ["Fastr-Session"] = fastr.task.get("lsn") } })
       for _, item in ipairs(page.items) do seen[item.code] = (seen[item.code] or 0) + 1 end
       cursor = page.next_cursor
-    until type(cursor) ~= "string"
+    until type(cursor) ~= "string" or (seen[a] and seen[b])
     assert.same({ 1, 1 }, { seen[a], seen[b] })
     for _, bad in ipairs { "%25", "!!", "_w", "AA" } do
       local status, wrong = send("GET", "/api/v1/coupons?cursor=" .. bad, { headers = STAFF })
