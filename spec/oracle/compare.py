@@ -2,6 +2,7 @@
 """Random carts priced by `fastr rules decide` and by the oracle, compared to the penny.
 
 compare.py [CASES [SEED]]      exit 1 with the smallest facts found that differ; FASTR names the binary (build/fastr)
+compare.py FILE                the same of carts that are given, their facts a line each
 
 A case that differs is made small before it is shown. The seed that is printed makes the same carts again.
 """
@@ -114,7 +115,23 @@ def refused(case, decision):
     return 1
 
 
+def compare_given(path):
+    """The carts of a file, their facts a line each. Answers 0, or 1 after those that differ were shown."""
+    with open(path, encoding="utf-8") as file:
+        cases = [json.loads(line) for line in file]
+    found = [(wrong(case, decision), case) for case, decision in zip(cases, decide(cases))]
+    for what, case in found:
+        if what:
+            print("%s\n%s" % (what, json.dumps(case)))
+    if any(what for what, _ in found):
+        return 1
+    print("%d carts agree" % len(cases))
+    return 0
+
+
 def main():
+    if len(sys.argv) > 1 and not sys.argv[1].isdigit():
+        return compare_given(sys.argv[1])
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 20000
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else 20261123
     rng = random.Random(seed)

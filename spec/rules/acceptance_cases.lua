@@ -1,7 +1,6 @@
--- The table of acceptance_spec.lua: by shop, a case's name, lines { price, quantity, more facts of the line },
--- promotions, what it gives, and more facts. The figures are those that the named projects publish in their own tests
--- (Sylius, Vendure, Medusa, Solidus, Saleor, django-oscar, WooCommerce, PrestaShop, Magento, Odoo, Shopware, Lunar,
--- Workarea); the wording is ours.
+-- The tables of acceptance_spec.lua: by shop, a case's name, lines { price, quantity, more facts of the line },
+-- promotions, what it gives, and more facts; and how amounts are shared. The figures are those that the named projects
+-- publish in their own tests, the wording is ours.
 
 local function case(name, lines, promotions, gives, more)
   return { name = name, lines = lines, promotions = promotions, gives = gives, more = more }
@@ -575,5 +574,25 @@ local workarea = { name = "Workarea",
     { total = 800 }),
 }
 
-return { sylius, vendure, medusa, solidus, saleor, oscar, woocommerce, prestashop, magento, odoo, shopware, lunar,
+-- ---- money.allocate: amount, weights, shares; of moneyphp/money, brick/money, RubyMoney and Sylius -----------------
+
+local allocations = {
+  { 100, { 1, 1, 1 }, { 34, 33, 33 } }, { 101, { 1, 1, 1 }, { 34, 34, 33 } },
+  { -1000, { 1, 1, 1 }, { -334, -333, -333 } },
+  { 5, { 3, 7 }, { 2, 3 } }, { 5, { 7, 3 }, { 4, 1 } }, { 5, { 7, 0, 3 }, { 4, 0, 1 } },
+  { 5, { 0, 3, 7 }, { 0, 2, 3 } },
+  { 5, { 0, 0, 1 }, { 0, 0, 5 } }, { 0, { 0, 0, 1 }, { 0, 0, 0 } }, { 1, { 1, 1 }, { 1, 0 } },
+  { 101, { 3, 7 }, { 30, 71 } }, { 101, { 7, 3 }, { 71, 30 } }, { 15, { 1, 1 }, { 8, 7 } },
+  { 10, { 1, 1, 1 }, { 4, 3, 3 } },
+  { 100, { 2, 3, 1 }, { 33, 50, 17 } }, { 9999, { 100, 100 }, { 5000, 4999 } }, { 3, { 75, 25 }, { 2, 1 } },
+  { 10000, { 30, 20, 40 }, { 3333, 2222, 4445 } }, { 10000, { 30, 20, 40, 40 }, { 2308, 1538, 3077, 3077 } },
+  { 10000, { 30, 20, 40, 0, 0, 40 }, { 2308, 1538, 3077, 0, 0, 3077 } },
+  { -10000, { 30, 20, 40, 40 }, { -2308, -1538, -3077, -3077 } }, { 2, { 1, 1, 1, 1 }, { 1, 1, 0, 0 } },
+  { 2, { 1, 1, 3, 1 }, { 1, 0, 1, 0 } }, { 100, { 1, 1, 1, 1, 1, 1 }, { 17, 17, 17, 17, 16, 16 } },
+  { 10, { 1, 2, 1 }, { 3, 5, 2 } }, { 10, { 1, 1, 2 }, { 3, 2, 5 } }, { 300, { 4000, 2000, 2000 }, { 150, 75, 75 } },
+  { -300, { 4000, 2000, 2000 }, { -150, -75, -75 } },
+}
+
+return { allocations = allocations, sylius, vendure, medusa, solidus, saleor, oscar, woocommerce, prestashop, magento,
+    odoo, shopware, lunar,
   workarea }

@@ -1,5 +1,6 @@
 -- Carts whose totals established shops publish as their own acceptance tests, priced by price.cart: their figures, in
 -- minor units, where they follow the conventions of the pricing rules. The table is acceptance_cases.lua.
+local shell = require "spec.support.shell"
 local shops = require "spec.rules.acceptance_cases"
 
 local NOW = "2026-11-23T10:00:00Z"
@@ -46,5 +47,24 @@ describe("price.cart gives what established shops expect of their own:", functio
         for name, value in pairs(case.gives) do assert.same({ [name] = value }, { [name] = found(decision, name) }) end
       end)
     end
+  end
+
+  it("and so does the oracle", function()
+    local path, lines = os.tmpname(), {}
+    finally(function() os.remove(path) end)
+    for _, shop in ipairs(shops) do
+      for _, case in ipairs(shop) do lines[#lines + 1] = fastr.json.encode(facts_of(case)) .. "\n" end
+    end
+    shell.write(path, table.concat(lines))
+    assert.equal(#lines .. " carts agree", shell.must("python3 spec/oracle/compare.py " .. path))
+  end)
+end)
+
+describe("money.allocate shares amounts as established libraries of money do:", function()
+  for _, each in ipairs(shops.allocations) do
+    local amount, weights, shares = each[1], each[2], each[3]
+    it(("%d by %s"):format(amount, table.concat(weights, ":")), function()
+      assert.same(shares, { unpack(fastr.money.allocate(amount, weights)) })
+    end)
   end
 end)
