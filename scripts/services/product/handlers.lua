@@ -226,10 +226,10 @@ function M.put_price_list(ctx)
   if not product then return nil, view.not_found(sku) end
   local fresh, stale = request.matches(ctx, product.version)
   if not fresh then return nil, stale end
-  local currencies = price_lists.replace(ctx.tx, sku, rows, fastr.time.now())
+  local currencies = price_lists.replace(ctx.tx, { { sku = sku, rows = rows } }, fastr.time.now())
   local recorded, failed = record(ctx, { sku }, ctx.body.reason or "price list")
   if not recorded then return nil, failed end
-  forget(ctx.tx, sku, unpack(currencies))
+  forget(ctx.tx, sku, unpack(currencies[sku]))
   return 200, { rows = rows }, { ETag = request.etag(product.version + 1) }
 end
 
@@ -237,8 +237,8 @@ end
 local function sent_rows(body)
   if body.csv then return price_lists.of_csv(body.csv) end
   local numbers = {}
-  for i in ipairs(body.rows or {}) do numbers[i] = i end
-  return body.rows or {}, numbers
+  for i in ipairs(body.rows) do numbers[i] = i end
+  return body.rows, numbers
 end
 
 local function wrong_body(text)
@@ -246,19 +246,25 @@ local function wrong_body(text)
     ["in"] = "body", path = "", problem = text } } })
 end
 
-function M.put_price_lists(ctx)
+-- Before the transaction: many rows take their time to look through.
+function M.prepare_price_lists(ctx)
   local body = ctx.body
   if (body.csv == nil) == (body.rows == nil) then return wrong_body("either rows or csv is needed") end
   local rows, numbers = sent_rows(body)
   if not rows then return nil, numbers end
-  local changed, report = price_lists.replace_many(ctx.tx, rows, numbers)
-  if not changed then return nil, report end
+  local products, report = price_lists.examine_many(rows, numbers)
+  if not products then return nil, report end
+  return { products = products, report = report }
+end
+
+function M.put_price_lists(ctx)
+  local changed, currencies, report = price_lists.replace_many(ctx.tx, ctx.prepared.products, ctx.prepared.report)
   local skus, keys, taken = {}, {}, 0
   for i, each in ipairs(changed) do
-    skus[i], taken = each.sku, taken + each.rows
-    for _, currency in ipairs(each.currencies) do keys[cache_key(each.sku, currency)] = true end
+    skus[i], taken = each.sku, taken + #each.rows
+    for _, currency in ipairs(currencies[each.sku]) do keys[cache_key(each.sku, currency)] = true end
   end
-  local recorded, failed = record(ctx, skus, body.reason or "price lists")
+  local recorded, failed = record(ctx, skus, ctx.body.reason or "price lists")
   if not recorded then return nil, failed end
   forget_keys(ctx.tx, keys)
   return 200, { products = #changed, rows = taken, failed = fastr.json.array(report) }

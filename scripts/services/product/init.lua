@@ -49,7 +49,7 @@ local price_list = shape.object { rows = rows }
 local new_price_list = shape.object { rows = rows, reason = reason }
 local many_price_lists = shape.object {
   rows = shape.optional(shape.list(shape.any { doc = "a row of PUT /products/{sku}/prices, with its sku" },
-    { max = 5000 })),
+    { max = price_lists.MOST_AT_ONCE })),
   csv = shape.optional(shape.text { max = 1000000, lines = true, doc = "the same as RFC 4180: the first line names the "
     .. "columns: sku, currency, amount (minor units) and as needed min_quantity, max_quantity, customer_group, zone, "
     .. "from, to" }),
@@ -142,7 +142,7 @@ return {
 
     { method = "PUT", path = "/price-lists", handler = "put_price_lists", scope = "product:write",
       doc = "Staff: replaces the price lists of the products that are named, and says of each row that is wrong why",
-      idempotency = "transaction", timeout_ms = 30000, body = many_price_lists,
+      idempotency = "transaction", prepare = "prepare_price_lists", timeout_ms = 30000, body = many_price_lists,
       replies = { [200] = many_replaced } },
 
     { method = "POST", path = "/products/{sku}/stock", handler = "adjust", scope = "stock:write",

@@ -10,9 +10,11 @@ local store = require "services.product.store"
 
 local M = {}
 
+local BATCH = 50 -- products looked through at a time
 local YEAR_1, YEAR_10000 = -62135596800000, 253402300800000 -- milliseconds since 1970
 M.MOST_PRICE = 100000000000 -- minor units: a page of such products, or a full line of one, can still be added up
 M.MOST_ROWS = 200           -- of one product
+M.MOST_AT_ONCE = 5000       -- rows, of many
 
 local units = shape.optional(shape.integer { min = 1, max = 9999, doc = "units of the line" })
 
@@ -121,17 +123,22 @@ end
 
 -- ---- keeping ------------------------------------------------------------------------------------------------------
 
--- Puts the rows in the place of the product's price list, whose row is locked. Returns the currencies whose prices may
--- have changed.
-function M.replace(tx, sku, rows, now)
-  local kept, currencies = {}, {}
-  for i, row in ipairs(rows) do
-    kept[i] = { currency = row.price.currency, amount = row.price.amount, min_quantity = row.min_quantity,
-      max_quantity = row.max_quantity, customer_group = row.customer_group, zone = row.zone,
-      starts_at = utc(row.from), ends_at = utc(row.to) }
-    currencies[i] = row.price.currency
+-- Puts the rows of each of the products ({sku, rows}), whose rows in the database are locked, in the place of its price
+-- list. Returns the currencies whose prices may have changed: {[sku] = list}.
+function M.replace(tx, products, now)
+  local skus, kept, currencies = {}, {}, {}
+  for i, product in ipairs(products) do
+    skus[i], currencies[product.sku] = product.sku, {}
+    for place, row in ipairs(product.rows) do
+      kept[#kept + 1] = { sku = product.sku, place = place, currency = row.price.currency, amount = row.price.amount,
+        min_quantity = row.min_quantity, max_quantity = row.max_quantity, customer_group = row.customer_group,
+        zone = row.zone, starts_at = utc(row.from), ends_at = utc(row.to) }
+      table.insert(currencies[product.sku], row.price.currency)
+    end
   end
-  for _, old in ipairs(store.put_price_rows(tx, sku, kept, now)) do currencies[#currencies + 1] = old.currency end
+  for _, old in ipairs(store.put_price_rows(tx, skus, kept, now)) do
+    table.insert(currencies[old.sku], old.currency)
+  end
   return currencies
 end
 
@@ -188,17 +195,23 @@ function M.of_csv(text)
     end
     rows[i - 1], numbers[i - 1] = row_of(names, records[i]), records[i].line
   end
+  if #rows > M.MOST_AT_ONCE then return malformed(("at most %d rows at once"):format(M.MOST_AT_ONCE)) end
   return rows, numbers
 end
 
--- Rows by product: {[sku] = {sku, rows, numbers}}, and as a list in order of sku. A row whose shape is wrong is
--- reported, and spoils its product's list.
+-- Tells of a row that was not taken: `report` is the list that is told, {row, sku, field, problem}.
+local function tell(report, number, sku, field, text)
+  report[#report + 1] = { row = number, sku = sku, field = field, problem = text }
+end
+
+-- Rows by product: list of {sku, rows, numbers, wrong (places of rows that are)}, in the order of sku. A row whose
+-- shape is wrong is told, and spoils its product's list.
 local function by_product(rows, numbers, report)
   local products, list = {}, {}
   for i, row in ipairs(rows) do
     local errors = ROW_OF_MANY.check(row)
     local sku = type(row) == "table" and type(row.sku) == "string" and row.sku or nil
-    for _, each in ipairs(errors or {}) do report(numbers[i], sku, each.path, each.problem) end
+    for _, each in ipairs(errors or {}) do tell(report, numbers[i], sku, each.path, each.problem) end
     if sku then
       local product = products[sku] or { sku = sku, rows = {}, numbers = {}, wrong = {} }
       if not products[sku] then products[sku], list[#list + 1] = product, product end
@@ -212,57 +225,69 @@ local function by_product(rows, numbers, report)
   return list
 end
 
+-- The product's list is not taken, because of its i-th row.
+local function spoil(product, i, field, text, report)
+  tell(report, product.numbers[i], product.sku, field, text)
+  product.wrong[i], product.spoilt = true, product.numbers[i]
+end
+
 -- The rows of a spoilt list that are right themselves are told that they were not taken.
 local function tell_others(product, report)
   for i, number in ipairs(product.numbers) do
     if not product.wrong[i] then
-      report(number, product.sku, "", ("not taken: row %d of this product is wrong"):format(product.spoilt))
+      tell(report, number, product.sku, "", ("not taken: row %d of this product is wrong"):format(product.spoilt))
     end
   end
 end
 
--- Looks through a product's rows; true if they can be its price list; nil and a problem if the rules fail.
-local function examine(product, known, report)
-  local function spoil(i, field, text)
-    report(product.numbers[i], product.sku, field, text)
-    product.wrong[i], product.spoilt = true, product.numbers[i]
-  end
-  if not product.spoilt and not known then spoil(1, "sku", "there is no product " .. product.sku) end
+-- Looks through a product's rows. True, or nil and a problem if the rules fail.
+local function examine(product, report)
   if not product.spoilt and #product.rows > M.MOST_ROWS then
-    spoil(M.MOST_ROWS + 1, "", ("a product has at most %d rows"):format(M.MOST_ROWS))
+    spoil(product, M.MOST_ROWS + 1, "", ("a product has at most %d rows"):format(M.MOST_ROWS), report)
   end
   if not product.spoilt then
     local i, wrong = first_wrong(product.sku, product.rows, function(i)
       return ("row %d"):format(product.numbers[i])
     end)
     if i == false then return nil, wrong end
-    if i then spoil(i, wrong.field, wrong.problem) end
+    if i then spoil(product, i, wrong.field, wrong.problem, report) end
   end
   if product.spoilt then tell_others(product, report) end
-  return not product.spoilt
+  return true
 end
 
--- Replaces the price lists of the products that `rows` name ({sku, and the fields of a row}); `numbers`: what each is
--- called in the report. A product with a wrong row keeps its list. Returns the changed products ({sku, rows (how many),
--- currencies}) and the report ({row, sku, field, problem}, in order of row); or nil and a problem if the rules fail.
-function M.replace_many(tx, rows, numbers)
-  local failed, changed, skus, known = {}, {}, {}, {}
-  local function report(number, sku, field, text)
-    failed[#failed + 1] = { row = number, sku = sku, field = field, problem = text }
+-- Looks through the rows of many products ({sku, and the fields of a row}; `numbers`: what each is called in the
+-- report), letting others go on in between (waits). Returns the products that can have their new lists, {sku, rows,
+-- numbers}, and the report; or nil and a problem if the rules fail.
+function M.examine_many(rows, numbers)
+  local report, good = {}, {}
+  for i, product in ipairs(by_product(rows, numbers, report)) do
+    local able, failed = examine(product, report)
+    if not able then return nil, failed end
+    if not product.spoilt then good[#good + 1] = product end
+    if i % BATCH == 0 then fastr.time.sleep(0) end
   end
-  local products = by_product(rows, numbers, report)
+  return good, report
+end
+
+-- Replaces the price lists of `products` as they were examined; those that are not sold are told in the report. Returns
+-- the changed products, the currencies as replace does, and the whole report in the order of the rows.
+function M.replace_many(tx, products, examined)
+  local skus, known, changed, report = {}, {}, {}, {}
+  for i, each in ipairs(examined) do report[i] = each end
   for i, product in ipairs(products) do skus[i] = product.sku end
   for _, row in ipairs(store.lock_products(tx, skus)) do known[row.sku] = true end
   for _, product in ipairs(products) do
-    local good, wrong = examine(product, known[product.sku], report)
-    if good == nil then return nil, wrong end
-    if good then
-      changed[#changed + 1] = { sku = product.sku, rows = #product.rows,
-        currencies = M.replace(tx, product.sku, product.rows, fastr.time.now()) }
+    if known[product.sku] then
+      changed[#changed + 1] = product
+    else
+      for _, number in ipairs(product.numbers) do
+        tell(report, number, product.sku, "sku", "there is no product " .. product.sku)
+      end
     end
   end
-  table.sort(failed, function(a, b) return a.row < b.row end)
-  return changed, failed
+  table.sort(report, function(a, b) return a.row < b.row end)
+  return changed, M.replace(tx, changed, fastr.time.now()), report
 end
 
 return M

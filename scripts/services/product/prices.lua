@@ -17,6 +17,7 @@ local store = require "services.product.store"
 local M = {}
 
 local PRIOR_MS = 30 * 86400000
+local BATCH = 200 -- lines of one decision
 local LAST_MS = 253402300799999 -- the end of the year 9999, after which nothing changes
 
 local function given(value)
@@ -72,14 +73,18 @@ local function moments(row, start)
   return list
 end
 
--- What is to be decided at one moment in one currency: list of {at, rows, places (in `rows`)}, the earliest first.
+-- What is to be decided at one moment in one currency: list of {at, rows (at most BATCH), places (in `rows`)}, the
+-- earliest first.
 local function questions(rows, now)
   local list, known = {}, {}
   for place, row in ipairs(rows) do
     for _, at in ipairs(moments(row, beginning(row, now))) do
       local key = row.currency .. at
-      local question = known[key] or { at = at, rows = {}, places = {} }
-      if not known[key] then known[key], list[#list + 1] = question, question end
+      local question = known[key]
+      if not question or #question.rows == BATCH then
+        question = { at = at, rows = {}, places = {} }
+        known[key], list[#list + 1] = question, question
+      end
       table.insert(question.rows, row)
       table.insert(question.places, place)
     end
@@ -133,25 +138,35 @@ local function goes_on(before, each)
   return given(before.lowest) ~= nil and each.amount <= before.amount and (not until_ms or each.from < until_ms)
 end
 
+-- The lowest price that applied from `from` on and before `to`, of a list of {from, amount} in the order of time; nil:
+-- there was none.
+local function lowest_of(applied, from, to)
+  local lowest, at_first
+  for _, each in ipairs(applied) do
+    if each.from <= from then
+      at_first = each.amount
+    elseif each.from < to and (not lowest or each.amount < lowest) then
+      lowest = each.amount
+    end
+  end
+  return lowest and at_first and math.min(lowest, at_first) or lowest or at_first
+end
+
 -- The lowest price before the reduction that `each` belongs to, and until when it is one (nil: as long as it applies);
--- nil if it belongs to none. `before`: what applied until then.
-local function reduction(tx, row, before, each)
+-- nil if it belongs to none. `before`: what applied until then; `applied`: all that did.
+local function reduction(applied, before, each)
   if not before then return nil end
   if same(before, each) then return given(before.lowest), given(before.lowest_until) end
   local announced, going_on = each.amount < each.list, goes_on(before, each)
   if not (announced or going_on or each.amount < before.amount) then return nil end
-  local lowest = given(before.lowest)
-  if not going_on then
-    lowest = store.lowest_price(tx, row.sku, row.currency, fastr.time.iso(each.from - PRIOR_MS),
-      fastr.time.iso(each.from))
-  end
+  local lowest = going_on and given(before.lowest) or lowest_of(applied, each.from - PRIOR_MS, each.from)
   return lowest, not announced and lowest and each.from + PRIOR_MS or nil
 end
 
 -- Who planned this change, if the old plan had it.
-local function author(left, each, by)
+local function author(left, each, is_first, by)
   for i, old in ipairs(left) do
-    if same(old, each) and (old.from == each.from or i == 1 and each.first) then return old end
+    if same(old, each) and (old.from == each.from or i == 1 and is_first) then return old end
   end
   return by
 end
@@ -165,16 +180,20 @@ local function applied_until(row, at)
   return last
 end
 
-local function write(tx, row, plan, by)
-  local left, before = remaining(row, plan[1].from), applied_until(row, plan[1].from)
-  plan[1].first = true
-  for _, each in ipairs(plan) do
-    each.lowest, each.lowest_until = reduction(tx, row, before, each)
-    local who = author(left, each, by)
-    store.add_price(tx, { sku = row.sku, currency = row.currency, list = each.list, amount = each.amount,
-      recorded_at = fastr.time.iso(plan[1].from), from = fastr.time.iso(each.from), lowest = each.lowest,
-      lowest_until = each.lowest_until and fastr.time.iso(each.lowest_until), actor = who.actor, reason = who.reason })
-    before = each
+-- Adds the plan to the rows that are to be written. `applied`: what applied until now, which it is added to.
+local function write(list, row, plan, applied, by)
+  local start = plan[1].from
+  local left, before = remaining(row, start), applied_until(row, start)
+  for i = #applied, 1, -1 do
+    if applied[i].from >= start then applied[i] = nil end
+  end
+  for i, each in ipairs(plan) do
+    each.lowest, each.lowest_until = reduction(applied, before, each)
+    local who = author(left, each, i == 1, by)
+    list[#list + 1] = { sku = row.sku, currency = row.currency, list_amount = each.list, amount = each.amount,
+      recorded_at = fastr.time.iso(start), applies_from = fastr.time.iso(each.from), lowest_before = each.lowest,
+      lowest_until = each.lowest_until and fastr.time.iso(each.lowest_until), actor = who.actor, reason = who.reason }
+    applied[#applied + 1], before = each, each
   end
 end
 
@@ -186,25 +205,49 @@ local function moves(left, at)
   return given(first.lowest) ~= nil and (not until_ms or at < until_ms)
 end
 
+local function key_of(row) return row.currency .. row.sku end
+
+-- What applied lately: {[key] = list of {from, amount}}.
+local function applied_lately(tx, skus, now)
+  local applied = {}
+  for _, each in ipairs(store.applied_since(tx, skus, fastr.time.iso(now - PRIOR_MS))) do
+    local key = key_of(each)
+    applied[key] = applied[key] or {}
+    table.insert(applied[key], each)
+  end
+  return applied
+end
+
+-- Notes for which of the products the record is to be looked into, where that is news.
+local function set_moves(tx, moving, known)
+  local news = { [true] = {}, [false] = {} }
+  for sku, move in pairs(moving) do
+    if move ~= known[sku] then table.insert(news[move], sku) end
+  end
+  for move, skus in pairs(news) do
+    table.sort(skus)
+    if skus[1] then store.set_prices_move(tx, skus, move) end
+  end
+end
+
 -- Records what the products cost everybody from `now` (ms) on, in each of their currencies, where that is not what the
 -- last plan says. Their rows are locked. `by`: {actor, reason}. True, or nil and a problem if the rules fail.
 function M.record(tx, skus, by, now)
   local rows = store.priced(tx, skus)
   local plans, failed = plans_of(rows, now)
   if not plans then return nil, failed end
-  local moving, known = {}, {}
+  local applied, list, moving, known = applied_lately(tx, skus, now), {}, {}, {}
   for i, row in ipairs(rows) do
     local plan, at = plans[i], plans[i][1].from
     local left = remaining(row, at)
     if not is_known(left, plan) then
-      write(tx, row, plan, by)
+      write(list, row, plan, applied[key_of(row)] or {}, by)
       left = plan
     end
     moving[row.sku], known[row.sku] = moving[row.sku] or moves(left, at), row.prices_move
   end
-  for sku, move in pairs(moving) do
-    if move ~= known[sku] then store.set_prices_move(tx, sku, move) end
-  end
+  if list[1] then store.add_prices(tx, list) end
+  set_moves(tx, moving, known)
   return true
 end
 

@@ -127,19 +127,17 @@ function M.price_rows(db, sku)
     from price_rows where sku = $1 order by place]], sku), product.version
 end
 
--- Puts `rows` (currency, amount, min_quantity, max_quantity, customer_group, zone, starts_at, ends_at) in the place of
--- the product's price list. Returns the rows that stood there, with their currency.
-function M.put_price_rows(tx, sku, rows, now)
-  local old = tx:query("delete from price_rows where sku = $1 returning currency", sku)
-  if rows[1] then
-    tx:query([[insert into price_rows (sku, currency, place, amount, min_quantity, max_quantity, customer_group, zone,
-      starts_at, ends_at)
-      select $1, r.value->>'currency', r.place, (r.value->>'amount')::bigint, (r.value->>'min_quantity')::integer,
-        (r.value->>'max_quantity')::integer, r.value->>'customer_group', r.value->>'zone',
-        (r.value->>'starts_at')::timestamptz, (r.value->>'ends_at')::timestamptz
-      from jsonb_array_elements($2) with ordinality as r(value, place)]], sku, json(fastr.json.array(rows)))
-  end
-  tx:query("update products set version = version + 1, updated_at = $2 where sku = $1", sku, now)
+-- Puts `rows` (sku, place, currency, amount, min_quantity, max_quantity, customer_group, zone, starts_at, ends_at) in
+-- the place of the products' price lists. Returns the rows that stood there: sku and currency.
+function M.put_price_rows(tx, skus, rows, now)
+  local old = tx:query("delete from price_rows where sku = any($1) returning sku, currency", array(skus))
+  tx:query([[insert into price_rows (sku, currency, place, amount, min_quantity, max_quantity, customer_group, zone,
+    starts_at, ends_at)
+    select sku, currency, place, amount, min_quantity, max_quantity, customer_group, zone, starts_at, ends_at
+    from jsonb_to_recordset($1) as r(sku text, currency text, place integer, amount bigint, min_quantity integer,
+    max_quantity integer, customer_group text, zone text, starts_at timestamptz, ends_at timestamptz)]],
+    json(fastr.json.array(rows)))
+  tx:query("update products set version = version + 1, updated_at = $2 where sku = any($1)", array(skus), now)
   return old
 end
 
@@ -207,22 +205,36 @@ function M.lowest_prices(reader, skus, currency, from, to)
   return lowest
 end
 
--- The same of one product.
-function M.lowest_price(reader, sku, currency, from, to)
-  return M.lowest_prices(reader, { sku }, currency, from, to)[sku]
+-- What applied from the time `from` on: {sku, currency, amount, from (ms)}, the row that applied then included, in the
+-- order of time. It is asked by who holds the products' locks and is about to write another plan.
+function M.applied_since(tx, skus, from)
+  return tx:query([[
+    select c.sku, c.currency, h.amount, (extract(epoch from h.applies_from) * 1000)::bigint as "from"
+    from prices c, lateral (
+      (select b.amount, b.applies_from from price_history b where b.sku = c.sku and b.currency = c.currency
+        and b.recorded_at <= $2::timestamptz and b.applies_from <= $2::timestamptz
+        order by b.recorded_at desc, b.applies_from desc limit 1)
+      union all
+      select b.amount, b.applies_from from price_history b where b.sku = c.sku and b.currency = c.currency
+        and b.applies_from > $2::timestamptz and not exists (select from price_history l where l.sku = b.sku
+        and l.currency = b.currency and l.recorded_at > b.recorded_at and l.recorded_at <= b.applies_from)) h
+    where c.sku = any($1) order by h.applies_from]], array(skus), from)
 end
 
--- Adds to the record: sku, currency, list, amount, recorded_at, from, lowest, lowest_until, actor, reason.
-function M.add_price(tx, price)
+-- Adds to the record: list of {sku, currency, list_amount, amount, recorded_at, applies_from, lowest_before,
+-- lowest_until, actor, reason}.
+function M.add_prices(tx, list)
   tx:query([[insert into price_history (sku, currency, list_amount, amount, recorded_at, applies_from, lowest_before,
-    lowest_until, actor, reason) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)]], price.sku, price.currency,
-    price.list, price.amount, price.recorded_at, price.from, price.lowest, price.lowest_until, price.actor,
-    price.reason)
+    lowest_until, actor, reason)
+    select sku, currency, list_amount, amount, recorded_at, applies_from, lowest_before, lowest_until, actor, reason
+    from jsonb_to_recordset($1) as r(sku text, currency text, list_amount bigint, amount bigint,
+    recorded_at timestamptz, applies_from timestamptz, lowest_before bigint, lowest_until timestamptz, actor text,
+    reason text)]], json(fastr.json.array(list)))
 end
 
--- Are the product's prices to be looked up in the record?
-function M.set_prices_move(tx, sku, move)
-  return tx:query("update products set prices_move = $2 where sku = $1", sku, move)
+-- Are the products' prices to be looked up in the record?
+function M.set_prices_move(tx, skus, move)
+  return tx:query("update products set prices_move = $2 where sku = any($1)", array(skus), move)
 end
 
 -- A page of what was paid, the latest first: rows in which the price or the list price is another than before, which

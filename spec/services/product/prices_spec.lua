@@ -38,23 +38,23 @@ local function change(sku, at, list, rows)
     tx:query("update prices set amount = $2 where sku = $1", sku, list)
     local kept = {}
     for i, row in ipairs(rows or {}) do
-      kept[i] = { currency = "GBP", amount = row.amount, customer_group = row.customer_group,
+      kept[i] = { sku = sku, place = i, currency = "GBP", amount = row.amount, customer_group = row.customer_group,
         min_quantity = row.min_quantity, starts_at = row.from and iso(row.from), ends_at = row.to and iso(row.to) }
     end
-    store.put_price_rows(tx, sku, kept, iso(at))
+    store.put_price_rows(tx, { sku }, kept, iso(at))
     assert(prices.record(tx, { sku }, NOBODY, at))
     return true
   end)
 end
 
 local function lowest(sku, from, to)
-  return db:transaction(function(tx) return store.lowest_price(tx, sku, "GBP", iso(from), iso(to)) or 0 end)
+  return db:transaction(function(tx) return store.lowest_prices(tx, { sku }, "GBP", iso(from), iso(to))[sku] or 0 end)
 end
 
 -- The product's row as a page of the time `at` reads it: {what everybody pays, the lowest price beside it or nil}.
 local function recorded(sku, at)
   return db:transaction(function(tx)
-    store.set_prices_move(tx, sku, true) -- what is asked of the past is in the record
+    store.set_prices_move(tx, { sku }, true) -- what is asked of the past is in the record
     local row = store.product_in(tx, sku, "GBP", iso(at))
     local reduced = prices.reduced(row)
     return { row.recorded[1], reduced and reduced.lowest }
@@ -445,7 +445,8 @@ describe("a price that has changed without a word, as rules and the time in them
   it("has its lowest price beside it at once, and is written down by the job, once", function()
     local sku = shopper.product(500, 10)
     db:transaction(function(tx)
-      return store.put_price_rows(tx, sku, { { currency = "GBP", amount = 450 } }, fastr.time.now())
+      return store.put_price_rows(tx, { sku }, { { sku = sku, place = 1, currency = "GBP", amount = 450 } },
+        fastr.time.now())
     end)
     local function shown()
       local _, product = shopper.send("GET", "/api/v1/products/" .. sku)
