@@ -120,14 +120,14 @@ function M.stream_event(entry)
     data = fastr.json.encode({ status = entry.status, at = entry.at, reason = reason }) }
 end
 
--- The data of an event: what its consumers need, so that none of them has to ask back. Lines, address and what else its
--- price is made of (`o.priced`) travel with the first one only.
+-- The data of an event: what its consumers need, so that none of them has to ask back. Lines and address travel only
+-- while it is placed, what else its price is made of (`o.priced`) with the event that it was.
 function M.event(o, change, extra)
   local data = { order = o.id, number = o.number or null, status = change.to, from = change.from, at = change.at,
     reason = change.reason, email = o.email, customer = o.customer or null, currency = o.currency, totals = o.totals }
   if change.to == "placed" then
     data.lines, data.shipping_address, data.shipping_method = show_lines(o.lines), o.shipping_address, o.shipping_method
-    show_priced(data, o.priced, o.currency)
+    if o.priced then show_priced(data, o.priced, o.currency) end
   end
   for key, value in pairs(extra or {}) do data[key] = value end
   return data
