@@ -24,11 +24,13 @@ class Refused(Exception):
 
 class Client:
     """One connection; used by one thread. `counts` (a Counter) is told what was sent again and why; `meter`, if given,
-    is entered while a request is on its way."""
+    is entered while a request is on its way. It is a guest's, or of `person`. What it has changed it sees
+    (Fastr-Session), and what `after` had."""
 
-    def __init__(self, url, counts, meter=None):
+    def __init__(self, url, counts, meter=None, person=None, after=None):
         parts = urllib.parse.urlsplit(url)
         self.host, self.port, self.counts, self.meter = parts.hostname, parts.port or 80, counts, meter
+        self.url, self.person, self.session = url, person, after and after.session
         self.connection = None
 
     def _once(self, method, path, body, headers):
@@ -37,6 +39,7 @@ class Client:
         self.connection.request(method, "/api/v1" + path, body, headers)
         response = self.connection.getresponse()
         text = response.read()
+        self.session = response.headers["Fastr-Session"] or self.session
         return response, json.loads(text) if text else None
 
     def _send(self, *request):
@@ -55,6 +58,10 @@ class Client:
         sent = {"Accept": "application/json", **(headers or {})}
         if method != "GET":
             sent["Idempotency-Key"] = key or str(uuid.uuid4())
+        if self.session:
+            sent["Fastr-Session"] = self.session
+        if self.person:
+            sent["Authorization"] = "Bearer " + self.person.token()
         text = None if body is None else json.dumps(body)
         if text is not None:
             sent["Content-Type"] = "application/json"
@@ -75,3 +82,16 @@ class Client:
                 raise Refused(0, {"code": "gave_up", "detail": f"{method} {path} for {PATIENCE} s: {why}"})
             time.sleep(pause)
             pause = min(pause * 1.7, 2)
+
+
+class Person:
+    """Somebody with an account; his token is made anew before it ends."""
+
+    def __init__(self, client, email, password):
+        self.client, self.email, self.password, self.until = client, email, password, 0
+
+    def token(self):
+        if time.monotonic() > self.until:
+            _, reply, _ = self.client.call("POST", "/auth/tokens", {"email": self.email, "password": self.password})
+            self._token, self.until = reply["access_token"], time.monotonic() + reply["expires_in"] / 2
+        return self._token

@@ -76,9 +76,10 @@ def rule_files():
 
 
 class Standing:
-    """The rules of this checkout, and what they make of a cart."""
+    """The rules of this checkout, and what they make of the cart of a customer ({group}), or of a guest: None."""
 
-    def __init__(self):
+    def __init__(self, customer=None):
+        self.customer = customer
         self.promotions = definitions("promotions") + list(rule_files())
         self.rates, self.methods = definitions("tax_rates"), definitions("shipping")
 
@@ -86,6 +87,7 @@ class Standing:
         now = datetime.datetime.now(datetime.timezone.utc).isoformat()
         promotions = [p for p in self.promotions if p.get("currency", "GBP") == "GBP"]
         return {"currency": "GBP", "now": now, "zone": zone, "lines": lines, "shipping": shipping, "coupons": [],
+                "customer": self.customer,
                 "promotions": promotions, "tax_rates": self.rates, "settings": {"default_zone": "GB"}}
 
     def shipping(self, lines, zone):
@@ -98,5 +100,5 @@ class Standing:
                               "fee": 0 if worth >= m.get("free_from", float("inf")) else m["fee"]} for m in fits}
 
     def price(self, lines, zone, method):
-        """The oracle's answer for lines [{sku, quantity, unit_price, categories, tax_category}], sent by `method`."""
+        """The oracle's answer for lines [{sku, quantity, unit_price, prices, categories, tax_category}], sent by `method`."""
         return price(self._facts(lines, zone, [self.shipping(lines, zone)[method]]))

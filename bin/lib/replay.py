@@ -1,6 +1,7 @@
 """replay: places invoices through the shop's public API and checks money, stock and events afterwards.
 
-Each invoice is one guest: a cart, its lines, an address, a card, a checkout with the total that was computed here. All
+Each invoice is one guest: a cart, its lines, an address, a card, a checkout with the total that was computed here; with
+--wholesale the shoppers are customers of the group `wholesale`, who have a price list with tiers. All
 requests that change something carry an Idempotency-Key and are sent again, with the same key, when a connection is
 lost or the shop answers that it is busy: so killing any of its processes meanwhile must lose nothing.
 
@@ -16,10 +17,14 @@ import sys
 import threading
 import time
 import urllib.parse
+import uuid
 
 import conserved
 import pricing
-from client import PATIENCE, Client, Refused
+import invoices as invoices_of_data  # of spec/oracle, where pricing finds the oracle too
+from client import PATIENCE, Client, Person, Refused
+
+GROUP = "wholesale"
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 COUNTRIES = {"United Kingdom": "GB", "Germany": "DE", "EIRE": "IE", "France": "FR", "Norway": "NO", "Lithuania": "LT",
@@ -30,6 +35,41 @@ CARD = {"number": "4242424242424242", "exp_month": 12, "exp_year": time.gmtime()
 
 class Wrong(Exception):
     """The shop's answer is not what was computed here."""
+
+
+# ---- the wholesale price list --------------------------------------------------------------------------------------
+
+def put_price_list(staff, invoices, products):
+    """Puts what the invoices show as the price list of the group `wholesale`: each price of a product from the least
+    quantity on at which it was paid. Adds it to the products as rows of the oracle."""
+    sold = [(row["sku"], row["quantity"], row["unit_price_minor"]) for rows in invoices.values() for row in rows
+            if not reason_against(row, products)]
+    tiers, lines = invoices_of_data.wholesale_tiers(sold), ["sku,currency,amount,customer_group,min_quantity"]
+    for sku, steps in sorted(tiers.items()):
+        lines.extend(f"{sku},GBP,{price},{GROUP},{quantity}" for quantity, price in steps)
+        products[sku]["prices"] = invoices_of_data.wholesale_rows(steps)
+    _, reply, _ = staff.call("PUT", "/price-lists", {"csv": "\n".join(lines) + "\n", "reason": "replay-orders --wholesale"})
+    if reply["failed"]:
+        sys.exit(f"replay-orders: the price list is refused: {reply['failed'][:3]}")
+
+
+def wholesaler(staff, name):
+    """A new customer of the group."""
+    guest, account = Client(staff.url, staff.counts), {"email": name + "@example.com", "password": uuid.uuid4().hex}
+    _, user, _ = guest.call("POST", "/users", {**account, "name": name})
+    staff.call("PUT", f"/users/{user['id']}/group", {"group": GROUP})
+    return Person(guest, **account)
+
+
+def shoppers(options, invoices, products, counts):
+    """A client for each shopper: guests, or new wholesale customers whose price list is that of the invoices."""
+    if not options.wholesale:
+        return [Client(options.url, counts) for _ in range(options.at_once)]
+    owner = Person(Client(options.url, counts), os.environ["ADMIN_EMAIL"], os.environ["ADMIN_PASSWORD"])
+    staff = Client(options.url, counts, person=owner)
+    put_price_list(staff, invoices, products)
+    people = [wholesaler(staff, f"wholesaler-{uuid.uuid4()}") for _ in range(options.at_once)]
+    return [Client(options.url, counts, person=person, after=staff) for person in people]
 
 
 # ---- what there is to place ----------------------------------------------------------------------------------------
@@ -119,12 +159,13 @@ def check_sums(cart, wanted, products):
     """What holds under any rules: prices and quantities, and that each sum is one. Returns the total."""
     for line in cart["lines"]:
         product, units = products[line["sku"]], wanted.units[line["sku"]]
+        price = line["unit_price"]["amount"] if "prices" in product else product["price"]  # check_rules knows the tiers
         found = {"quantity": line["quantity"], **amounts(line, ("list_price", "unit_price", "subtotal", "total"))}
         differences("line " + line["sku"], {"quantity": units, "list_price": product["list_price"],
-                    "unit_price": product["price"], "subtotal": product["price"] * units,
-                    "total": product["price"] * units - line["discount"]["amount"]}, found)
+                    "unit_price": price, "subtotal": price * units,
+                    "total": price * units - line["discount"]["amount"]}, found)
     totals = amounts(cart["totals"], cart["totals"])
-    items = sum(products[sku]["price"] * units for sku, units in wanted.units.items())
+    items = sum(line["subtotal"]["amount"] for line in cart["lines"])
     discount = sum(line["discount"]["amount"] for line in cart["lines"])
     total = items - discount + totals["shipping"] - totals["shipping_discount"] + totals["tax"]
     differences("totals", {"items": items, "discount": discount, "total": total}, totals)
@@ -133,9 +174,12 @@ def check_sums(cart, wanted, products):
 
 def check_rules(cart, wanted, products, standing, country, method):
     """What the standing rules make of it: each line and each total, to the penny."""
-    lines = [{"sku": line["sku"], "quantity": wanted.units[line["sku"]],
-              "unit_price": products[line["sku"]]["list_price"], "categories": products[line["sku"]]["categories"],
-              "tax_category": products[line["sku"]]["tax_category"]} for line in cart["lines"]]
+    lines = []
+    for line in cart["lines"]:
+        product = products[line["sku"]]
+        lines.append({"sku": line["sku"], "quantity": wanted.units[line["sku"]], "unit_price": product["list_price"],
+                      "categories": product["categories"], "tax_category": product["tax_category"],
+                      "prices": product.get("prices")})
     priced = standing.price(lines, country, method)
     for line, own in zip(cart["lines"], priced["lines"]):
         expected = {"unit_price": own["unit_price"], "discount": own["item_discount"] + own["order_discount"],
@@ -214,10 +258,10 @@ def is_declined(order):
 
 def wait_for_payment(client, order):
     """The order once its payment, which was unknown, is known."""
-    end, token = time.monotonic() + PATIENCE, order["order_token"]
+    end, token = time.monotonic() + PATIENCE, order.get("order_token")  # a customer's order has none
     while order["status"] == "placing" and not is_declined(order) and time.monotonic() < end:
         time.sleep(0.5)
-        _, order, _ = client.call("GET", "/orders/" + order["id"], headers={"Fastr-Order": token})
+        _, order, _ = client.call("GET", "/orders/" + order["id"], headers={"Fastr-Order": token} if token else None)
     return order
 
 
@@ -270,7 +314,9 @@ def shop(client, invoice, rows, wanted, products, standing):
         return None
     return {"id": order["id"], "invoice": invoice, "status": order["status"], "own": wanted.price_on_invoice(),
             "goods": order["totals"]["items"]["amount"], "total": order["totals"]["total"]["amount"],
-            "units": dict(wanted.units), "lines": wanted.lines()}
+            "units": dict(wanted.units), "lines": wanted.lines(), "shown": order["lines"],
+            "tax": order["totals"]["tax_included"]["amount"],
+            "discounts": {each["promotion"]: each["amount"]["amount"] for each in order["discounts"]}}
 
 
 # ---- all of them ---------------------------------------------------------------------------------------------------
@@ -278,12 +324,12 @@ def shop(client, invoice, rows, wanted, products, standing):
 class Replay:
     """The work and what came of it; shared by the shoppers' threads."""
 
-    def __init__(self, options, invoices, products, standing):
+    def __init__(self, options, invoices, products, standing, doors, counts):
         self.options, self.products, self.standing, self.total = options, products, standing, len(invoices)
         self.lines, self.lines_failed = sum(len(rows) for rows in invoices.values()), 0
         self.work, self.lock = queue.Queue(), threading.Lock()
         self.placed, self.failed, self.carts, self.done, self.empty = [], [], [], 0, 0
-        self.refused, self.counts = collections.Counter(), collections.Counter()
+        self.refused, self.doors, self.counts = collections.Counter(), doors, counts
         for entry in invoices.items():
             self.work.put(entry)
 
@@ -321,8 +367,7 @@ class Replay:
         elif self.done % max(1, self.total // 10) == 0:
             print(f"  {self.done}/{self.total} invoices", flush=True)
 
-    def _shopper(self):
-        client = Client(self.options.url, self.counts)
+    def _shopper(self, client):
         while True:
             try:
                 invoice, rows = self.work.get_nowait()
@@ -332,7 +377,7 @@ class Replay:
 
     def run(self):
         begun = time.monotonic()
-        threads = [threading.Thread(target=self._shopper) for _ in range(self.options.at_once)]
+        threads = [threading.Thread(target=self._shopper, args=[client]) for client in self.doors]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -367,6 +412,8 @@ def report(replay):
           f"{replay.options.at_once} at a time")
     print(f"  goods           {goods / 100:>12,.2f} at the shop's prices; {own / 100:,.2f} on the invoices "
           f"({(goods - own) / 100:+,.2f})")
+    print(f"  tax contained   {sum(o['tax'] for o in replay.placed) / 100:>12,.2f}")
+    report_prices(replay)
     print("\n  lines refused" if replay.refused else "")
     for reason, count in replay.refused.most_common():
         print(f"    {reason:<40} {count:>7}")
@@ -377,6 +424,22 @@ def report(replay):
     print()
 
 
+def report_prices(replay):
+    """What the price list and each promotion made of the placed orders."""
+    if replay.options.wholesale:
+        lists = [product["prices"] for product in replay.products.values() if "prices" in product]
+        other = [(line["unit_price"]["amount"] - line["list_price"]["amount"]) * line["quantity"]
+                 for order in replay.placed for line in order["shown"]]
+        print(f"  wholesale list  {len(lists):>8}   products, {sum(map(len, lists))} tiers; {sum(map(bool, other))} lines at "
+              f"another price than retail ({sum(other) / 100:+,.2f})")
+    found = collections.defaultdict(list)
+    for order in replay.placed:
+        for promotion, amount in order["discounts"].items():
+            found[promotion].append(amount)
+    for promotion, given in sorted(found.items()):
+        print(f"  promotion       {len(given):>8}   orders with {promotion} ({-sum(given) / 100:,.2f})")
+
+
 def through(path):
     """The invoices that an earlier run got through, by the file that it kept."""
     if not path or not os.path.exists(path):
@@ -385,12 +448,12 @@ def through(path):
         return file.read().split()
 
 
-def standing_rules():
+def standing_rules(customer):
     """The pack's rules as they are recomputed here, or None where they cannot be."""
     try:
-        return pricing.Standing()
+        return pricing.Standing(customer)
     except pricing.Unreadable as why:
-        print(f"  note: {why}; prices and sums are checked, discounts are not")
+        print(f"  note: {why}; sums are checked, discounts and tiers are not")
         return None
 
 
@@ -400,18 +463,22 @@ def main():
     parser.add_argument("--at-once", type=int, default=4)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--resume")
+    parser.add_argument("--wholesale", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     options.url = os.environ["SHOP_URL"]
     if not os.path.exists(options.file):
         sys.exit(f"replay-orders: there is no file {options.file}")
-    invoices = read_invoices(options.file)
+    invoices, counts = read_invoices(options.file), collections.Counter()
+    products = catalogue(Client(options.url, counts))
+    doors = shoppers(options, invoices, products, counts)
     if options.limit:
         invoices = collections.OrderedDict(list(invoices.items())[:options.limit])
     for invoice in through(options.resume):
         invoices.pop(invoice, None)
     since_ms = int(time.time() * 1000) - 1000
-    replay = Replay(options, invoices, catalogue(Client(options.url, collections.Counter())), standing_rules())
+    standing = standing_rules({"group": GROUP} if options.wholesale else None)
+    replay = Replay(options, invoices, products, standing, doors, counts)
     replay.run()
     report(replay)
     bad = check(replay, since_ms)

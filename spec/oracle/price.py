@@ -109,7 +109,7 @@ def list_price(line, facts):
             continue
         rank = (-len(rules), -(low or 0), row["amount"])
         best = min(best or rank, rank)
-    return best[2]
+    return best[2] if best else line["unit_price"]
 
 
 class Line:

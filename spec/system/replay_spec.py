@@ -1,13 +1,18 @@
 """Real invoices are bought while the shop's processes are killed, one after the other and without a word: every order
-that a shopper was told of is there once, and its money, stock and events add up to the penny."""
+that a shopper was told of is there once, and its money, stock and events add up to the penny. And they are bought by
+wholesalers: at the tiers that the invoices show, three candles for two, tax included, to the penny as the oracle says."""
+import csv
 import itertools
+import os
 import re
 import subprocess
+import tempfile
 import unittest
 
 from support import stack
 from support.door import until
 
+CANDLES = 10  # invoices with three candles or more
 INVOICES = 44  # the replay tells of its progress ten times: as often something is killed
 
 
@@ -43,6 +48,39 @@ def replay(killing):
         if running.poll() is None:
             running.kill()
         running.stdout.close()
+
+
+def read(name):
+    with open(os.path.join(stack.ROOT, "data", name), encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def with_candles(folder):
+    """A file of the first invoices that three for two is for."""
+    candles = {row["sku"] for row in read("retail-products.csv") if "CANDLE" in row["name"] and "HOLDER" not in row["name"]}
+    rows, found = read("retail-orders.csv"), []
+    for row in rows:
+        if row["sku"] in candles and int(row["quantity"]) >= 3 and row["invoice"] not in found:
+            found.append(row["invoice"])
+    path = os.path.join(folder, "invoices.csv")
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        out = csv.DictWriter(file, rows[0])
+        out.writeheader()
+        out.writerows(row for row in rows if row["invoice"] in found[:CANDLES])
+    return path
+
+
+class Wholesale(unittest.TestCase):
+    def test_is_priced_by_tiers_with_three_for_two_and_tax_included_to_the_penny(self):
+        with tempfile.TemporaryDirectory() as folder:
+            done = subprocess.run([stack.ROOT + "/bin/replay-orders", with_candles(folder), "--wholesale"],
+                                  capture_output=True, text=True, timeout=180, check=False)
+        said = done.stdout + done.stderr
+        self.assertEqual(done.returncode, 0, said)  # each cart was the oracle's, line by line, before it was bought
+        self.assertIn("\n  failed                 0\n", said)
+        self.assertRegex(said, r"wholesale list +\d\d+   products, \d+ tiers; [1-9]\d* lines at another price than retail")
+        self.assertRegex(said, r"promotion +[1-9]\d*   orders with three_for_two_candles")
+        self.assertRegex(said, r"tax contained +[1-9]")
 
 
 class Replay(unittest.TestCase):
