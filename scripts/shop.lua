@@ -15,7 +15,8 @@ return {
   -- Everybody who has a role may what a guest may, too; the owner all that any of them may.
   roles = {
     customer = { "self:*", "account:self" },
-    support = { "account:read", "user:*", "coupon:read", "order:*", "payment:*", "notification:read", "stock:read" },
+    support = { "account:read", "user:*", "coupon:read", "order:*", "payment:*", "gift_card:*",
+      "notification:read", "stock:read" },
     catalogue = { "product:*", "stock:*", "category:*", "coupon:*" },
     rule_author = { "rules:read", "rules:write", "rules:test" },
     rule_approver = { "rules:*" },

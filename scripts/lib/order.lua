@@ -52,6 +52,8 @@ M.totals = shape.object {
     doc = "fees" }, shipping_discount = shape.money, tax = shape.money { doc = "added, that of shipping too" },
   tax_included = shape.money { doc = "contained, that of shipping too" },
   total = shape.money { doc = "what checkout expects as expected_total" },
+  gift_cards = shape.optional(shape.money { doc = "what gift cards pay of the total; no discount" }),
+  due = shape.optional(shape.money { doc = "what is left to pay of the total" }),
 }
 
 M.shipping = shape.list(shape.object { method = shape.text {}, fee = shape.money, discount = shape.money,
@@ -117,6 +119,8 @@ M.shape = shape.object({
   customer = shape.nullable(uuid), lines = shape.list(M.line), totals = M.totals,
   shipping = M.shipping, taxes = shape.optional(M.taxes), coupons = shape.optional(M.coupons),
   shipping_address = address.shape, shipping_method = shape.text {},
+  gift_cards = shape.list(shape.object { last4 = shape.text {}, amount = shape.money },
+    { doc = "what each paid, in the order in which they did" }),
   discounts = M.discounts,
   rules = shape.object { pack = shape.text { doc = "hash of the rules that priced it" }, abi = shape.integer {},
     trace = shape.any { doc = "which rule gave what" } },
@@ -175,6 +179,18 @@ local function sum_of(lines, value)
   return sum
 end
 
+-- What each of the fact `gift_cards` pays of the decision, in its order, as long as something is to be paid: list of
+-- {id, amount (minor units)}.
+function M.gift_card_shares(cards, decision)
+  local shares, left = {}, decision.gift_card_total
+  for _, card in ipairs(cards or {}) do
+    local amount = math.min(left, card.balance)
+    if amount > 0 then shares[#shares + 1] = { id = card.code, amount = amount } end
+    left = left - amount
+  end
+  return shares
+end
+
 -- The totals of a decision as M.totals has them.
 function M.totals_of(decision)
   local m, lines = money.of(decision.currency), decision.lines
@@ -185,6 +201,7 @@ function M.totals_of(decision)
     order_discount = m(sum_of(lines, function(line) return line.order_discount end)),
     shipping = m(decision.shipping_total), shipping_discount = m(decision.shipping_discount_total),
     tax = m(decision.tax_total), tax_included = m(decision.tax_included_total), total = m(decision.total),
+    gift_cards = m(decision.gift_card_total), due = m(decision.due),
   }
 end
 

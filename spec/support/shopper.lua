@@ -96,10 +96,35 @@ function M.cart(lines, headers, more)
   return cart
 end
 
+-- A gift card with `amount` on it: {id, code, last4, ...}. `more`: fields to issue it with.
+function M.gift_card(amount, more)
+  local status, batch = M.send("POST", "/api/v1/gift-cards", { headers = M.with(M.STAFF, M.key()),
+    body = M.with({ amount = { amount = amount, currency = "GBP" } }, more) })
+  assert(status == 201, "gift card: " .. fastr.json.encode(batch))
+  return batch.items[1]
+end
+
+-- What is on a gift card.
+function M.on_card(card)
+  return select(2, M.send("GET", "/api/v1/gift-cards/" .. card.id)).balance.amount
+end
+
+-- Enters gift cards into a cart; the cart as it is then.
+function M.pay_with(cart, cards, headers)
+  for _, card in ipairs(cards) do
+    local status, changed = M.send("POST", "/api/v1/carts/" .. cart.id .. "/gift-cards", { headers = headers,
+      body = { code = card.code } })
+    assert(status == 200, "gift card: " .. fastr.json.encode(changed))
+    cart = changed
+  end
+  return cart
+end
+
 -- POST checkout of a cart for the total it shows: status, body, headers of the reply.
 function M.checkout(cart, card, headers)
   return M.send("POST", "/api/v1/carts/" .. cart.id .. "/checkout", { headers = M.with(M.key(), headers),
-    body = { payment_method = card, expected_total = cart.totals.total } })
+    body = { payment_method = card, expected_total = cart.totals.total,
+      expected_due = cart.gift_cards and cart.gift_cards[1] and cart.totals.due } })
 end
 
 -- Buys the lines; the order, which is paid, and the headers that open it.

@@ -19,6 +19,7 @@ WITHOUT_KEY = {
     "delete /auth/tokens": "signing out twice is signing out",
     "post /auth/service-tokens": "as a sign-in, for a service",
     "post /pricing/quote": "changes nothing",
+    "post /gift-cards/balance": "changes nothing",
     "post /webhooks/test": "the provider sends no key; its event's id is one",
 }
 
@@ -262,6 +263,41 @@ def refund():
     return Case(f"/payments/{payment}/refunds", part_of(100), part_of(200), ledger_of(payment, "refund"), owner())
 
 
+def gift_card():
+    return must(201, "POST", "/gift-cards", part_of(500), owner(), new_key())["items"][0]
+
+
+def issued_gift_cards():
+    reason = new_key()
+    body = {**part_of(500), "count": 3, "reason": reason}
+    return Case("/gift-cards", body, {**body, "count": 4}, token=owner(),
+                done=lambda: count(f"select count(distinct c.batch) from payment.gift_cards c join payment.gift_card_entries e on e.card_id = c.id where e.reason = '{reason}'"))
+
+
+def changed_gift_card():
+    made = gift_card()
+    return Case("/gift-cards/" + made["id"], {"status": "blocked"}, {"status": "active"}, token=owner(),
+                done=lambda: count(f"select count(*) from payment.gift_cards where id = '{made['id']}' and status = 'blocked'"))
+
+
+def adjusted_gift_card():
+    made = gift_card()
+    body = {**part_of(-100), "reason": "spec"}
+    return Case(f"/gift-cards/{made['id']}/adjustments", body, {**body, "reason": "another"}, token=owner(),
+                done=lambda: count(f"select count(*) from payment.gift_card_entries where card_id = '{made['id']}' and kind = 'adjust'"))
+
+
+def entered_gift_card():
+    made = cart()
+    return Case(f"/carts/{made['id']}/gift-cards", {"code": gift_card()["code"]}, {"code": "another"}, cart_version(made))
+
+
+def removed_gift_card():
+    made, gift = cart(), gift_card()
+    must(200, "POST", f"/carts/{made['id']}/gift-cards", {"code": gift["code"]}, key=new_key())
+    return Case(f"/carts/{made['id']}/gift-cards/{gift['id']}", done=cart_version(made))
+
+
 # ---- notification ----------------------------------------------------------------------------------------------------
 
 def retried_mail():
@@ -326,6 +362,8 @@ MAKERS = {
     "delete /carts/{id}/lines/{sku}": removed_line,
     "post /carts/{id}/coupons": coupon,
     "delete /carts/{id}/coupons/{code}": removed_coupon,
+    "post /carts/{id}/gift-cards": entered_gift_card,
+    "delete /carts/{id}/gift-cards/{card}": removed_gift_card,
     "post /carts/{id}/checkout": checkout,
     "post /orders/{id}/cancel": cancelled_order,
     "post /orders/{id}/review": reviewed_order,
@@ -347,6 +385,9 @@ MAKERS = {
     "post /orders/{id}/returns": returned_order,
     "post /payment-methods": new_card,
     "delete /payment-methods/{id}": deleted_card,
+    "post /gift-cards": issued_gift_cards,
+    "patch /gift-cards/{id}": changed_gift_card,
+    "post /gift-cards/{id}/adjustments": adjusted_gift_card,
     "post /payments/{id}/captures": capture,
     "post /payments/{id}/voids": void,
     "post /payments/{id}/refunds": refund,

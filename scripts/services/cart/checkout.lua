@@ -108,12 +108,21 @@ function M.open(tx, cart)
   coupons.release(tx, cart)
 end
 
+-- Who pays with gift cards says what he means to pay beside: what is on them may have become less since he looked.
+local function due_not_agreed(cart, body)
+  if #cart.gift_cards == 0 or body.expected_due then return nil end
+  return problem.new("validation", { detail = "expected_due is missing: the cart has gift cards",
+    errors = array { { path = "expected_due", problem = "is missing: the cart has gift cards" } } })
+end
+
 -- The cart, closed, and its price of now; or nil and a problem.
 local function freeze(db, ctx)
   for _ = 1, ROUNDS do
     local cart, failed = db:transaction(function(tx) return bring_along(tx, ctx) end)
     if not cart then return nil, failed end
     if cart.state == "done" then return cart end
+    failed = due_not_agreed(cart, ctx.body)
+    if failed then return nil, failed end
     local priced
     priced, failed = price_fresh(db, cart)
     if not priced then return nil, failed end
@@ -155,7 +164,8 @@ local function place(ctx, cart, priced)
     cart = cart.id, attempt = ctx.saga, customer = cart.customer, email = cart.email, currency = cart.currency,
     shipping_address = cart.shipping_address, shipping_method = cart.shipping_method,
     names = named_lines(cart, priced), facts = priced.facts, pack = priced.pack,
-    expected_total = ctx.body.expected_total, reasons = array(view.reasons(cart, priced)),
+    expected_total = ctx.body.expected_total, expected_due = ctx.body.expected_due,
+    gift_cards = #cart.gift_cards > 0 and array(cart.gift_cards) or nil, reasons = array(view.reasons(cart, priced)),
     payment_method = ctx.body.payment_method, token = order_token(cart.id),
     actor = { kind = ctx.principal.kind, id = ctx.principal.id },
   }, { timeout_ms = PLACE_MS })

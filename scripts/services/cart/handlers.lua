@@ -7,6 +7,7 @@ local problem = require "lib.problem"
 local database = require "platform.db"
 local request = require "platform.request"
 local shape = require "lib.shape"
+local gift_cards = require "services.cart.gift_cards"
 local checkout = require "services.cart.checkout"
 local coupons = require "services.cart.coupons"
 local limits = require "services.cart.limits"
@@ -74,6 +75,16 @@ end
 
 function M.prepare_coupon(ctx)
   return gather(ctx, { coupons = { ctx.body.code } })
+end
+
+function M.prepare_gift_card(ctx)
+  local card, failed = gift_cards.find(ctx.body.code)
+  if not card then return nil, failed end
+  local gathered
+  gathered, failed = gather(ctx, { gift_cards = { card } })
+  if not gathered then return nil, failed end
+  gathered.card = card
+  return gathered
 end
 
 -- The lines of the body as a list, whichever form it has.
@@ -224,9 +235,9 @@ function M.create(ctx)
     return nil, problem.new("currency_not_supported", { detail = "Prices are in " .. home .. ", not in " .. currency })
   end
   local cart = { id = fastr.crypto.base64url(fastr.crypto.random(16)), currency = currency, customer = shopper(ctx),
-    version = 0, state = "open", lines = {}, coupons = {}, last_position = 0 }
+    version = 0, state = "open", lines = {}, coupons = {}, gift_cards = {}, last_position = 0 }
   store.create(ctx.tx, cart, fastr.time.now())
-  local priced, failed = save(ctx.tx, cart, { asked = {}, products = {}, codes = {}, limits = {} })
+  local priced, failed = save(ctx.tx, cart, { asked = {}, products = {}, codes = {}, limits = {}, gift_cards = {} })
   if not priced then return nil, failed end
   local status, body, headers = reply(201, cart, priced)
   headers.Location = "/api/v1/carts/" .. cart.id
@@ -285,7 +296,8 @@ function M.prepare_claim(ctx)
   if ctx.principal.kind == "guest" then return nil, problem.new("unauthenticated") end
   local me = ctx.principal.id
   return gather(ctx, { customer = me, skus = store.skus_of_others(db(), me, ctx.params.id),
-    coupons = store.codes_of_others(db(), me, ctx.params.id) })
+    coupons = store.codes_of_others(db(), me, ctx.params.id),
+    gift_cards = store.gift_cards_of_others(db(), me, ctx.params.id) })
 end
 
 -- The shopper's other open carts go into this one; their ids lead here from now on.
@@ -357,6 +369,16 @@ function M.remove_coupon(ctx)
     table.remove(cart.coupons, i)
     return true
   end)
+end
+
+-- ---- gift cards ---------------------------------------------------------------------------------------------------
+
+function M.add_gift_card(ctx)
+  return change(ctx, function(cart) return gift_cards.add(cart, ctx.prepared.card, ctx.prepared) end)
+end
+
+function M.remove_gift_card(ctx)
+  return change(ctx, function(cart) return gift_cards.remove(cart, ctx.params.card) end)
 end
 
 -- ---- staff issue coupons ------------------------------------------------------------------------------------------

@@ -25,8 +25,14 @@ local cart = shape.object({
   lines = shape.list(line), shipping_address = shape.nullable(address.shape), shipping_method = shape.nullable(method),
   shipping = order_shapes.shipping, taxes = order_shapes.taxes, totals = order_shapes.totals,
   discounts = order_shapes.discounts, coupons = order_shapes.coupons,
+  gift_cards = shape.list(shape.object { id = uuid, last4 = shape.text {}, accepted = shape.boolean,
+    reason = shape.optional(shape.text { doc = "why it pays nothing" }),
+    amount = shape.money { doc = "what it pays of this cart" }, balance = shape.optional(shape.money),
+    expires_at = shape.nullable(shape.text { format = "date-time" }) },
+    { doc = "in the order in which they pay: those that expire first, then as entered" }),
   problems = shape.list(shape.object { code = shape.text {}, detail = shape.text { doc = "for people" },
     sku = shape.optional(sku), coupon = shape.optional(code), reason = shape.optional(shape.text {}),
+    gift_card = shape.optional(uuid),
     available = shape.optional(shape.integer {}), quantity = shape.optional(shape.integer {}),
     from = shape.optional(shape.money), to = shape.optional(shape.money) },
     { doc = "what stands against buying this now" }),
@@ -120,6 +126,13 @@ return {
     change { method = "DELETE", path = "/carts/{id}/coupons/{code}", handler = "remove_coupon",
       doc = "Takes a coupon code out", params = shape.object { id = id, code = code } },
 
+    change { method = "POST", path = "/carts/{id}/gift-cards", handler = "add_gift_card", prepare = "prepare_gift_card",
+      doc = "Lets a gift card pay as much of the total as is on it; one that cannot pay is refused with its reason",
+      body = shape.object { code = shape.text { min = 1, max = 64, doc = "as printed; it is not kept" } } },
+
+    change { method = "DELETE", path = "/carts/{id}/gift-cards/{card}", handler = "remove_gift_card",
+      doc = "Takes a gift card out, by its id in the cart", params = shape.object { id = id, card = uuid } },
+
     { method = "PUT", path = "/coupons/{code}", handler = "put_coupon", scope = "coupon:write",
       idempotency = "transaction", params = { code = code },
       doc = "Staff: issues a code, or changes how often it may be used; what it gives is a rule's with that code",
@@ -178,6 +191,7 @@ return {
       body = shape.object {
         payment_method = shape.optional(shape.text { format = "uuid", doc = "its id; not for a total of 0" }),
         expected_total = shape.money { doc = "totals.total of the view that the shopper agreed to" },
+        expected_due = shape.optional(shape.money { doc = "totals.due of it; required of a cart with gift cards" }),
         email = shape.optional(email), shipping_address = shape.optional(address.shape),
         shipping_method = shape.optional(method) },
       replies = { [201] = order_shapes.shape, [202] = order_shapes.shape, [402] = declined } },

@@ -1,6 +1,7 @@
 -- merge: at sign-in a shopper's carts become one. Their units are added, as far as the rules take it; what they do not
 -- take stays out and is told, so that nobody is kept from his cart by a product that is nearly sold out.
 
+local gift_cards = require "services.cart.gift_cards"
 local pricing = require "services.cart.pricing"
 local store = require "services.cart.store"
 
@@ -84,6 +85,7 @@ local function take_over(cart, other)
   for _, code in ipairs(other.coupons) do
     if not known[code] then cart.coupons[#cart.coupons + 1] = code end
   end
+  gift_cards.merge(cart, other)
 end
 
 -- Puts the locked carts `others` into the locked `cart`, which the caller saves. Returns the list of what stayed out

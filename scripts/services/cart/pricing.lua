@@ -2,6 +2,7 @@
 -- change can be priced while the cart's row is locked.
 
 local coupons = require "services.cart.coupons"
+local gift_cards = require "services.cart.gift_cards"
 local explain = require "lib.explain"
 local limits = require "services.cart.limits"
 local needs = require "platform.needs"
@@ -74,9 +75,9 @@ local function uses_of(db, cart, options, limited)
 end
 
 -- Everything that decisions on this cart need of others: {asked = {[sku] = true}, products = {[sku] = facts}, customer,
--- codes = {[coupon code] = what is known of it}, limits (of promotions), usage (of those)}. `options`: skus and
--- coupons, lists of what is about to be added; customer and email, of who is about to own it; fresh, to read from the
--- primary. Or nil and a problem.
+-- codes = {[coupon code] = what is known of it}, limits (of promotions), usage (of those), gift_cards = {[id] = card}}.
+-- `options`: skus, coupons and gift_cards, lists of what is about to be added; customer and email, of who is about to
+-- own it; fresh, to read from the primary. Or nil and a problem.
 function M.gather(db, cart, options)
   local skus, asked = wanted_skus(cart, options.skus)
   local limited, failed = limits.of(cart)
@@ -85,13 +86,14 @@ function M.gather(db, cart, options)
     function() return product_facts(skus, cart.currency, options.fresh) end,
     function() return customer_facts(cart.customer or options.customer, options.fresh) end,
     function() return uses_of(db, cart, options, limited) end,
+    function() return gift_cards.look_up(cart, options.gift_cards) end,
   }
   for _, result in ipairs(got) do
     if result[1] == nil and result[2] then return nil, result[2] end
   end
   local uses = got[3][1]
   return { asked = asked, products = got[1][1], customer = got[2][1], codes = uses.codes, limits = limited,
-    usage = uses.usage }
+    usage = uses.usage, gift_cards = got[4][1] }
 end
 
 -- ---- deciding: nothing below waits --------------------------------------------------------------------------------
@@ -224,8 +226,9 @@ local function applied(trace, facts, cart)
   return array(list)
 end
 
--- Prices the cart: {facts, decision, coupons, pack, abi, trace (what applied), full (all that was considered, and why
--- not), gone, products, against (what cart.accept has against it), thresholds}, or nil and a problem.
+-- Prices the cart: {facts, decision, coupons, gift_cards, pack, abi, trace (what applied), full (all that was
+-- considered, and why not), gone, products, against (what cart.accept has against it), thresholds}, or nil and a
+-- problem.
 function M.price(cart, gathered)
   local facts, gone = base_facts(cart, gathered)
   local shipping, option = chosen_shipping(cart, gathered)
@@ -235,12 +238,14 @@ function M.price(cart, gathered)
   facts.shipping = array(shipping)
   facts.coupons, facts.issued = coupons.usable(cart.coupons, gathered.codes)
   facts.usage = gathered.usage
+  facts.gift_cards = gift_cards.facts(cart, gathered)
   local decision, info = decide("price.cart", facts, cart, { explain = "full",
     compare = #cart.lines > 0 and "money" or nil })
   if not decision then return nil, info end
   local products = {}
   for _, line in ipairs(cart.lines) do products[line.sku] = facts_of(line, gathered) end
   return { facts = facts, decision = decision, coupons = verdicts(cart, gathered, decision), pack = info.pack,
+    gift_cards = gift_cards.shares(cart, gathered, facts, decision),
     abi = info.abi, trace = applied(info.trace, facts, cart), full = info.trace, gone = gone, products = products,
     limits = gathered.limits, against = against,
     thresholds = #cart.lines > 0 and thresholds_of(option, info.trace, cart.currency) or {} }

@@ -8,7 +8,8 @@ local array, json = fastr.pg.array, fastr.pg.json
 -- order in which they were added.
 local SELECT = [[
   select c.id, c.version, c.state, c.currency, c.customer_id as customer, c.email, c.shipping_address,
-    c.shipping_method, to_jsonb(c.coupons) as coupons, c.last_position, c.pricing, c.pack, c.order_id as "order",
+    c.shipping_method, to_jsonb(c.coupons) as coupons, c.gift_cards, c.last_position, c.pricing, c.pack,
+    c.order_id as "order",
     extract(epoch from c.paying_since)::bigint as paying_since, c.paying_by,
     coalesce((select jsonb_agg(jsonb_build_object('sku', l.sku, 'quantity', l.quantity, 'position', l.position,
       'facts', l.facts) order by l.position) from lines l where l.cart_id = c.id), '[]'::jsonb) as lines
@@ -48,11 +49,12 @@ end
 function M.save(tx, cart, now)
   tx:query([[update carts set version = $2, state = $3, customer_id = $4::uuid, email = $5, shipping_address = $6,
     shipping_method = $7, coupons = $8, last_position = $9, pricing = $10, pack = $11, order_id = $12::uuid,
-    paying_since = to_timestamp($13::bigint), updated_at = $14, paying_by = $15::uuid where id = $1]],
+    paying_since = to_timestamp($13::bigint), updated_at = $14, paying_by = $15::uuid, gift_cards = $16
+    where id = $1]],
     cart.id, cart.version, cart.state, cart.customer, cart.email,
     cart.shipping_address and json(cart.shipping_address), cart.shipping_method, array(cart.coupons),
     cart.last_position, cart.pricing and json(cart.pricing), cart.pack, cart.order, cart.paying_since, now,
-    cart.paying_by)
+    cart.paying_by, json(fastr.json.array(cart.gift_cards)))
 end
 
 -- Adds lines, or replaces quantity and facts of those that are there.
@@ -100,6 +102,12 @@ function M.codes_of_others(db, customer, id)
     " order by c.updated_at desc limit $3) c, unnest(c.coupons) as o (code)", customer, id, MOST_OWN), {}
   for i, row in ipairs(rows) do codes[i] = row.code end
   return codes
+end
+
+-- The gift cards in the same carts: {id, last4}, each once.
+function M.gift_cards_of_others(db, customer, id)
+  return db:latest("select distinct g->>'id' as id, g->>'last4' as last4 from (select c.gift_cards" .. OWN ..
+    " order by c.updated_at desc limit $3) c, jsonb_array_elements(c.gift_cards) as g", customer, id, MOST_OWN)
 end
 
 -- One at a time claims carts for a customer.

@@ -1,5 +1,6 @@
 -- view: a priced cart as the API shows it.
 
+local gift_cards = require "services.cart.gift_cards"
 local explain = require "lib.explain"
 local money = require "lib.money"
 local shapes = require "lib.order"
@@ -81,12 +82,22 @@ local function coupon_problems(priced, problems)
   end
 end
 
+local function gift_card_problems(priced, problems)
+  for _, card in ipairs(priced.gift_cards) do
+    if not card.accepted then
+      problems[#problems + 1] = { code = "gift_card_refused", gift_card = card.id, reason = card.reason,
+        detail = gift_cards.says(card.last4, card.reason) }
+    end
+  end
+end
+
 -- Everything that stands against buying the cart as it is.
 function M.problems(cart, priced)
   local problems = {}
   line_problems(cart, priced, problems)
   price_problems(cart, priced, problems)
   coupon_problems(priced, problems)
+  gift_card_problems(priced, problems)
   if cart.shipping_method and #priced.facts.shipping == 0 then
     problems[#problems + 1] = { code = "shipping_method_unknown",
       detail = "The method " .. cart.shipping_method .. " is not offered for this cart and address" }
@@ -156,6 +167,7 @@ function M.cart(cart, priced, full)
     taxes = array(shapes.taxes_of(priced.decision.taxes, m)),
     totals = shapes.totals_of(priced.decision), coupons = array(shapes.coupons_of(priced.coupons)),
     discounts = array(explain.discounts(priced.trace, cart.currency)),
+    gift_cards = array(priced.gift_cards),
     problems = array(M.problems(cart, priced)), thresholds = show_thresholds(cart, priced),
     rules = { pack = priced.pack, abi = priced.abi, trace = full and priced.full or nil },
     order = cart.order or null,

@@ -133,9 +133,10 @@ local function shipment_of(data)
   return { carrier = plain(shipment.carrier), tracking = plain(shipment.tracking) }
 end
 
--- What was paid is less than the total where a gift card paid a part.
+-- What was paid is less than the total where a gift card paid a part; nil where it paid all.
 local function payment_of(data)
   local payment = type(data.payment) == "table" and data.payment or {}
+  if payment.amount and payment.amount.amount == 0 then return nil end
   return { reference = plain(payment.id), amount = price_in_full(payment.amount or data.totals.total) }
 end
 
@@ -159,6 +160,12 @@ local function column(parts, total)
   return lines
 end
 
+-- What gift cards paid of the total, and what was left; nil where there were none.
+local function gift_cards_of(totals)
+  if not totals.gift_cards or totals.gift_cards.amount == 0 then return nil end
+  return { amount = price_in_full(totals.gift_cards), due = price_in_full(totals.due) }
+end
+
 -- What templates may show.
 local function model_of(event, language)
   local data, totals = event.data, event.data.totals
@@ -168,7 +175,8 @@ local function model_of(event, language)
     url = fastr.setting("public_url", "") .. "/orders/" .. data.order, when = moment(data.at),
     name = plain((data.shipping_address or {}).name), lines = lines_of(data), parts = parts_of(data),
     total = price_in_full(totals.total), address = address_of(data), shipment = shipment_of(data),
-    payment = payment_of(data), was_paid = data.from ~= "placed" and data.from ~= "placing",
+    payment = payment_of(data), gift_cards = gift_cards_of(totals),
+    was_paid = data.from ~= "placed" and data.from ~= "placing",
     -- By rate where the event tells of them.
     tax_included = totals.tax_included.amount > 0 and type(data.taxes) ~= "table" and price(totals.tax_included) or nil,
   }

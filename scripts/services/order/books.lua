@@ -30,11 +30,11 @@ end
 -- ---- money --------------------------------------------------------------------------------------------------------
 
 local function sums(accounts)
-  local all = { captured = 0, refunded = 0, set_aside = 0 }
+  local all = { captured = 0, refunded = 0, set_aside = 0, from_gift_cards = 0, to_gift_cards = 0 }
   for _, a in ipairs(accounts) do
     for name in pairs(all) do all[name] = all[name] + a[name] end
   end
-  all.kept = all.captured - all.refunded
+  all.kept = all.captured - all.refunded + all.from_gift_cards - all.to_gift_cards
   return all
 end
 
@@ -43,7 +43,8 @@ local function keepers(order, accounts)
   local ended, list = {}, {}
   for _, attempt in ipairs(order.attempts) do ended[attempt.id] = NOTHING[attempt.status] end
   for _, a in ipairs(accounts) do
-    if ended[a.payment] and a.captured - a.refunded + a.set_aside > 0 then list[#list + 1] = a end
+    local all = sums { a }
+    if ended[a.payment] and all.kept + all.set_aside > 0 then list[#list + 1] = a end
   end
   return list
 end
@@ -51,7 +52,7 @@ end
 local function kept_by_ended(order, accounts, tell)
   for _, a in ipairs(keepers(order, accounts)) do
     local found = tell("kept_by_ended_attempt", "void", "has an attempt (payment %s) that came to nothing, and %s are "
-      .. "kept for it", a.payment, a.captured - a.refunded + a.set_aside)
+      .. "kept for it", a.payment, sums({ a }).kept + a.set_aside)
     found.payment = a.payment
   end
   return #keepers(order, accounts) > 0
@@ -61,6 +62,10 @@ local function money_of_bought(order, accounts, tell)
   local all = sums(accounts)
   if PAID[order.status] and all.captured ~= order.due then
     return tell("paid_differs", nil, "is %s: %s were due, payment captured %s", order.status, order.due, all.captured)
+  end
+  if all.from_gift_cards ~= order.from_gift_cards then
+    return tell("gift_cards_differ", nil, "is %s: gift cards were to pay %s, payment took %s from them", order.status,
+      order.from_gift_cards, all.from_gift_cards)
   end
   if order.status == "placed" and all.captured > 0 then
     return tell("captured_not_paid", "look", "is still placed, and payment captured %s for it", all.captured)
@@ -84,7 +89,7 @@ local function money_of_returns(order, accounts, tell)
   local given = {}
   for _, a in ipairs(accounts) do
     for _, op in ipairs(a.operations) do
-      if op.kind == "refund" and op.state == "succeeded" then given[op.key] = op.amount end
+      if op.kind == "refund" and op.state == "succeeded" then given[op.key] = (given[op.key] or 0) + op.amount end
     end
   end
   for _, r in ipairs(order.returns) do

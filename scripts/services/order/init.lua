@@ -89,7 +89,9 @@ return {
         currency = shape.text { format = "currency" }, shipping_address = address.shape,
         shipping_method = shape.text {},
         names = shape.list(shape.object { sku = sku, name = shape.text {} }),
-        facts = shape.any, pack = shape.text {}, expected_total = shape.money, reasons = shape.list(shape.any),
+        facts = shape.any, pack = shape.text {}, expected_total = shape.money,
+        expected_due = shape.optional(shape.money), reasons = shape.list(shape.any),
+        gift_cards = shape.optional(shape.list(shape.object { id = uuid, last4 = shape.text {} })),
         payment_method = shape.optional(shape.text {}), token = shape.text {}, actor = shape.any },
       replies = { [200] = known } },
 

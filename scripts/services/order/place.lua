@@ -53,10 +53,20 @@ local function reasons_of(body, pack)
   return reasons
 end
 
+-- The same total, but gift cards pay another part of it than was agreed.
+local function drift_of_due(body, decision, pack)
+  local expected, due = body.expected_due, { amount = decision.due, currency = decision.currency }
+  if not expected or money.same(expected, due) then return nil end
+  return problem.new("price_changed", { expected_due = expected, due = due, reasons = reasons_of(body, pack),
+    total = { amount = decision.total, currency = decision.currency },
+    detail = ("%d %s (in minor units) are left to pay, not %d %s: gift cards pay another part now"):format(due.amount,
+      due.currency, expected.amount, expected.currency) })
+end
+
 local function drift(body, decision, pack)
   local total = { amount = decision.total, currency = decision.currency }
   local expected = body.expected_total
-  if money.same(expected, total) then return nil end
+  if money.same(expected, total) then return drift_of_due(body, decision, pack) end
   return problem.new("price_changed", { expected = expected, total = total, reasons = reasons_of(body, pack),
     detail = ("The total is %d %s (in minor units), not %d %s"):format(total.amount, total.currency, expected.amount,
       expected.currency) })
@@ -83,7 +93,7 @@ local function decided(db, body)
   local accept
   accept, failed = accepted(db, body, decision)
   if not accept then return nil, failed end
-  local frozen = view.freeze(decision, body.names)
+  local frozen = view.freeze(decision, body)
   frozen.hold_s, frozen.open_s = accept.hold_s, accept.open_s
   -- Why a person is to look at it, if that is so.
   frozen.review = accept.verdict == "review" and (accept.reason or accept.code or "review") or nil
@@ -102,18 +112,18 @@ local function order_of(body, frozen, lease)
     cart = body.cart, customer = body.customer, email = body.email, currency = body.currency,
     token_hash = fastr.crypto.sha256(body.token), shipping_address = body.shipping_address,
     shipping_method = body.shipping_method, lines = frozen.lines, totals = frozen.totals, total = frozen.total,
-    due = frozen.due, shipping = frozen.shipping, facts = frozen.kept.facts, decision = frozen.kept.decision,
-    proof = frozen.kept.proof, pack = frozen.kept.pack, abi = frozen.kept.abi, lease_by = lease.by,
-    lease_until = lease.ends, lease_worker = lease.worker, work = "place", tries = 0, held = false, committed = false,
-    status = "placing",
+    due = frozen.due, gift_cards = frozen.gift_cards, shipping = frozen.shipping, facts = frozen.kept.facts,
+    decision = frozen.kept.decision, proof = frozen.kept.proof, pack = frozen.kept.pack, abi = frozen.kept.abi,
+    lease_by = lease.by, lease_until = lease.ends, lease_worker = lease.worker, work = "place", tries = 0, held = false,
+    committed = false, status = "placing",
     sequence = 0, review = frozen.review, hold_s = frozen.hold_s, open_s = frozen.open_s,
   }
 end
 
 local function add_attempt(tx, order, body)
-  if order.due == 0 then return end
-  store.add_attempt(tx, { id = body.attempt, order = order.id, payment_method = body.payment_method, amount = order.due,
-    currency = order.currency }, fastr.time.now())
+  if not work.is_payable(order) then return end
+  store.add_attempt(tx, { id = body.attempt, order = order.id, amount = order.due,
+    payment_method = order.due > 0 and body.payment_method or "", currency = order.currency }, fastr.time.now())
 end
 
 local function create(tx, body, frozen)

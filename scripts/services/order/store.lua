@@ -10,7 +10,7 @@ end
 
 local COLUMNS = [[o.id, o.number::text as number, o.cart_id as cart, o.status, o.sequence,
   o.customer_id as customer, o.email, o.token_hash, o.currency, o.shipping_address, o.shipping_method,
-  o.lines, o.totals, o.total, o.due, o.pack, o.abi,
+  o.lines, o.totals, o.total, o.due, o.gift_cards, o.pack, o.abi,
   o.work, o.work_reason, o.lease_by, o.lease_worker, o.tries, o.held, o.committed, o.review, o.hold_s, ]] ..
   iso("o.created_at") .. " as created_at, " .. iso("o.placed_at") .. " as placed_at"
 
@@ -135,13 +135,13 @@ end
 function M.create(tx, o, now)
   return tx:query([[insert into orders (id, cart_id, status, customer_id, email, token_hash, currency, shipping_address,
       shipping_method, lines, totals, total, due, shipping, facts, decision, pack, abi, work, lease_until, lease_by,
-      next_try_at, created_at, updated_at, review, proof, hold_s, open_s, lease_worker)
+      next_try_at, created_at, updated_at, review, proof, hold_s, open_s, lease_worker, gift_cards)
     values ($1, $2, 'placing', $3::uuid, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, 'place',
-      $18, $19, $18, $20, $20, $21, $22, $23, $24, $25)
+      $18, $19, $18, $20, $20, $21, $22, $23, $24, $25, $26)
     on conflict (cart_id) where status <> 'cancelled' do nothing returning id]],
     o.id, o.cart, o.customer, o.email, o.token_hash, o.currency, json(o.shipping_address), o.shipping_method,
     json(o.lines), json(o.totals), o.total, o.due, json(o.shipping), o.facts, o.decision, o.pack, o.abi,
-    o.lease_until, o.lease_by, now, o.review, o.proof, o.hold_s, o.open_s, o.lease_worker)[1]
+    o.lease_until, o.lease_by, now, o.review, o.proof, o.hold_s, o.open_s, o.lease_worker, json(o.gift_cards))[1]
 end
 
 -- Freezes an open order anew, for another attempt with what the cart holds by now.
@@ -149,11 +149,11 @@ function M.freeze_again(tx, o, now)
   tx:query([[update orders set customer_id = $2::uuid, email = $3, shipping_address = $4, shipping_method = $5,
       lines = $6, totals = $7, total = $8, shipping = $9, facts = $10, decision = $11, pack = $12, abi = $13,
       work = 'place', lease_until = $14, lease_by = $15, next_try_at = $14, tries = 0, updated_at = $16, due = $17,
-      review = $18, proof = $19, hold_s = $20, open_s = $21, lease_worker = $22
+      review = $18, proof = $19, hold_s = $20, open_s = $21, lease_worker = $22, gift_cards = $23
     where id = $1 and status = 'placing']],
     o.id, o.customer, o.email, json(o.shipping_address), o.shipping_method, json(o.lines), json(o.totals), o.total,
     json(o.shipping), o.facts, o.decision, o.pack, o.abi, o.lease_until, o.lease_by, now, o.due, o.review, o.proof,
-    o.hold_s, o.open_s, o.lease_worker)
+    o.hold_s, o.open_s, o.lease_worker, json(o.gift_cards))
 end
 
 -- The one place where a status changes. False if the order is not in `from` any more.
@@ -376,7 +376,8 @@ end
 -- ---- for who compares ---------------------------------------------------------------------------------------------
 
 -- Orders as books.differences takes them.
-local COMPARED = [[select o.id, o.number::text as number, o.status, o.work, o.work_reason, o.due, o.currency, o.lines,
+local COMPARED = [[select o.id, o.number::text as number, o.status, o.work, o.work_reason, o.due,
+    o.total - o.due as from_gift_cards, o.currency, o.lines,
     extract(epoch from clock_timestamp() - o.updated_at)::float8 as waits_s,
     coalesce((select jsonb_agg(jsonb_build_object('id', a.id, 'status', a.status) order by a.created_at, a.id)
       from attempts a where a.order_id = o.id), '[]') as attempts,

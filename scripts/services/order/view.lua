@@ -8,14 +8,24 @@ local M = {}
 
 local array, null = fastr.json.array, fastr.json.null
 
--- What an order keeps of a decision: {lines, totals, total, due, shipping}. `names`: list of {sku, name}.
-function M.freeze(decision, names)
+-- What each gift card pays: list of {id, last4, amount}.
+local function freeze_gift_cards(decision, body)
+  local last4, shares = {}, shapes.gift_card_shares(body.facts.gift_cards, decision)
+  for _, card in ipairs(body.gift_cards or {}) do last4[card.id] = card.last4 end
+  for _, share in ipairs(shares) do share.last4 = last4[share.id] end
+  return array(shares)
+end
+
+-- What an order keeps of a decision: {lines, totals, total, due, shipping, gift_cards}. `body` as of the operation
+-- `place`: names, facts, gift_cards.
+function M.freeze(decision, body)
   local m, named, lines = money.of(decision.currency), {}, {}
-  for _, each in ipairs(names) do named[each.sku] = each.name end
+  for _, each in ipairs(body.names) do named[each.sku] = each.name end
   for i, decided in ipairs(decision.lines) do lines[i] = shapes.line_of(decided, named[decided.sku], m) end
   return {
     lines = array(lines), total = decision.total, due = decision.due,
     shipping = decision.shipping, totals = shapes.totals_of(decision),
+    gift_cards = freeze_gift_cards(decision, body),
   }
 end
 
@@ -42,6 +52,12 @@ local function show_payments(attempts)
       amount = { amount = a.amount, currency = a.currency }, next_action = present(a.next_action) or null,
       expires_at = a.status == "authorised" and present(a.expires_at) or nil }
   end
+  return array(shown)
+end
+
+local function show_gift_cards(shares, m)
+  local shown = {}
+  for i, share in ipairs(shares) do shown[i] = { last4 = share.last4, amount = m(share.amount) } end
   return array(shown)
 end
 
@@ -101,6 +117,7 @@ function M.order(o)
     id = o.id, number = o.number or null, status = o.status, currency = o.currency, email = o.email,
     customer = o.customer or null, lines = show_lines(o.lines), totals = o.totals,
     shipping_address = o.shipping_address, shipping_method = o.shipping_method,
+    gift_cards = show_gift_cards(o.gift_cards, money.of(o.currency)),
     rules = { pack = o.pack, abi = o.abi, trace = o.trace }, payments = show_payments(o.attempts),
     history = show_history(o.history), shipments = show_shipments(o.shipments),
     returns = show_returns(o.returns, money.of(o.currency)), created_at = o.created_at, placed_at = o.placed_at or null,

@@ -105,6 +105,11 @@ local function end_work(db, order, work, attempt)
   return order.work ~= nil
 end
 
+-- Is anything to be paid for the order, by whatever means?
+function M.is_payable(order)
+  return order.due > 0 or #order.gift_cards > 0
+end
+
 -- ---- undo ---------------------------------------------------------------------------------------------------------
 
 -- Cancels the order: from here on nothing can finish it, and `undo` gives back what it has.
@@ -222,9 +227,17 @@ local function mark_asked(db, order, attempt)
   end)[1]
 end
 
+-- What gift cards pay belongs to the attempt: payment takes it before it asks for the rest, and gives it back with it.
+local function shares_of(order)
+  local shares = {}
+  for i, share in ipairs(order.gift_cards) do shares[i] = { id = share.id, amount = share.amount } end
+  return #shares > 0 and array(shares) or nil
+end
+
 local function authorise(order, attempt)
   return fastr.call("payment", "authorise", { order = order.id, attempt = attempt.id, amount = attempt.amount,
-    currency = attempt.currency, payment_method = attempt.payment_method, renewals = attempt.renewals,
+    currency = attempt.currency, gift_cards = shares_of(order),
+    payment_method = attempt.payment_method ~= "" and attempt.payment_method or nil, renewals = attempt.renewals,
     verdict = order.review and "review" or "accept", customer = order.customer }, PAY)
 end
 
@@ -388,7 +401,7 @@ end
 -- Returns true when there is more to do on the order at once, false when it rests.
 local function place(db, order, said)
   local attempt = store.open_attempt(db, order.id)
-  if not attempt and order.due > 0 then
+  if not attempt and M.is_payable(order) then
     return give_up(db, order, "no_payment") and true
   end
   local steps = {
@@ -497,7 +510,7 @@ end
 
 -- Accepted: the money is taken, and that is noted. A crash between the two is nothing: payment takes it once.
 local function capture(db, order)
-  if order.due == 0 then return note_paid(db, order, nil) end
+  if not M.is_payable(order) then return note_paid(db, order, nil) end
   local attempt = standing(db, order, true)
   if not attempt then return attempt == nil and as_it_is(db, order) end
   local reply, failed = fastr.call("payment", "take", { attempt = attempt.id }, PAY)

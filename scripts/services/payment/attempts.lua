@@ -4,9 +4,11 @@
 --   authorise:  row "unknown" committed -> provider asked, outside any transaction -> its answer settled under the lock
 --   not there:  the key is cancelled at the provider first, so that no charge can come of it afterwards
 --   set aside:  captured when order asks for it, or voided; the provider lets go of it in the end
+--   gift cards: what they pay is taken with the row's first commit, and given back when nothing is kept of the attempt
 --   no answer:  look_up, the resolver or a webhook finds out later, whoever is first; all end in `settle`
 
 local database = require "platform.db"
+local gift_cards = require "services.payment.gift_cards"
 local ledger = require "services.payment.ledger"
 local operations = require "services.payment.operations"
 local problem = require "lib.problem"
@@ -209,8 +211,8 @@ end
 -- Which provider, when to capture, and what then: the rules say. Their decision, or nil, problem.
 local function route(body, card)
   local decision, message, code = fastr.rules.decide("payment.route", { currency = body.currency, amount = body.amount,
-    method = { brand = card.brand, saved = card.saved }, verdict = body.verdict, renewals = body.renewals,
-    now = now() })
+    method = body.amount > 0 and { brand = card.brand, saved = card.saved } or nil,
+    verdict = body.verdict, renewals = body.renewals, now = now() })
   if not decision then return nil, problem.new(code, { detail = message }) end
   if decision.provider ~= "test" then
     return nil, problem.new("rules_error", { detail = "payment.route names a provider that is not there" })
@@ -221,28 +223,48 @@ end
 -- The problem if the attempt is known with another body; of one that was given up before it came, none is known.
 local function differs(p, body)
   if not p.order then return nil end
-  for _, field in ipairs { "order", "amount", "currency", "payment_method" } do
-    if p[field] ~= body[field] then
+  local asked = { order = body.order, amount = body.amount, currency = body.currency,
+    payment_method = body.payment_method or "", from_gift_cards = gift_cards.sum(body.gift_cards) }
+  for field, value in pairs(asked) do
+    if p[field] ~= value then
       return problem.new("idempotency_mismatch", { detail = "This attempt was asked for with another " .. field })
     end
   end
 end
 
+-- The gift cards pay their part of an attempt that was just opened; where that is all, nobody else is asked. True, or
+-- nil, problem.
+local function begin(tx, attempt, shares)
+  if attempt.from_gift_cards > 0 then
+    local ok, failed = gift_cards.spend(tx, attempt.attempt, attempt.currency, shares)
+    if not ok then return nil, failed end
+  end
+  if attempt.amount > 0 then
+    store.add_entry(tx, attempt.attempt, { kind = "authorise", key = attempt.attempt, state = "requested",
+      amount = attempt.amount }, now())
+    return true
+  end
+  local account = ledger.lock(tx, attempt.attempt)
+  ledger.take(account, attempt.capture == "now" and "captured" or "authorised")
+  ledger.close(account)
+  return true
+end
+
 -- Commits the attempt before anybody is asked; of two at once one row comes. Returns it, or nil, problem.
 local function open(db, body, card, plan)
   local attempt = { attempt = body.attempt, order = body.order, customer = body.customer, amount = body.amount,
-    payment_method = body.payment_method, brand = card.brand, last4 = card.last4, currency = body.currency,
+    payment_method = body.payment_method or "", brand = card.brand, last4 = card.last4, currency = body.currency,
     capture = plan.capture, provider = plan.provider, on_expiry = plan.expiry.action,
-    expiry_notice_s = plan.expiry.notice_s }
-  local p = db:transaction(function(tx)
-    local at = now()
-    if store.open(tx, attempt, fastr.time.iso(fastr.time.unix_ms() + GRACE_MS), at) then
-      store.add_entry(tx, attempt.attempt, { kind = "authorise", key = attempt.attempt, state = "requested",
-        amount = attempt.amount }, at)
+    expiry_notice_s = plan.expiry.notice_s, from_gift_cards = gift_cards.sum(body.gift_cards) }
+  local p, failed = db:transaction(function(tx)
+    if store.open(tx, attempt, fastr.time.iso(fastr.time.unix_ms() + GRACE_MS), now()) then
+      local ok, wrong = begin(tx, attempt, body.gift_cards)
+      if not ok then return nil, wrong end
     end
     return store.lock(tx, attempt.attempt)
   end)
-  local failed = differs(p, body)
+  if not p then return nil, failed end
+  failed = differs(p, body)
   if failed then return nil, failed end
   return p
 end
@@ -275,10 +297,17 @@ local function is_settled(db, p)
   return not ledger.UNDECIDED[p.status] and not awaits_capture(db, p)
 end
 
--- {order, attempt, amount (minor units, at least 1), currency, payment_method, verdict (of order.accept), renewals,
--- customer} -> how it stands.
+-- What is asked of which card: the saved one's data; nothing is asked where gift cards pay all. Or nil, problem.
+local function card_of(db, body)
+  if body.amount == 0 then return { brand = "", last4 = "" } end
+  if not shape.check(METHOD, body.payment_method) then return nil, problem.new("payment_method_not_found") end
+  return vault.card(db, body.payment_method, body.customer)
+end
+
+-- {order, attempt, amount (minor units; 0: gift cards pay all), currency, payment_method, gift_cards (list of {id,
+-- amount}, in the order in which they pay), verdict (of order.accept), renewals, customer} -> how it stands.
 -- Or nil, problem: another body for a known attempt (idempotency_mismatch), a card that cannot be used
--- (payment_method_not_found, card_invalid), the rules fail.
+-- (payment_method_not_found, card_invalid, gift_card_not_found, gift_card_refused), the rules fail.
 function M.authorise(db, body)
   local p = store.load(db, body.attempt)
   if p then
@@ -286,9 +315,8 @@ function M.authorise(db, body)
     if failed then return nil, failed end
     if is_settled(db, p) then return answer(db, p) end
   end
-  if not shape.check(METHOD, body.payment_method) then return nil, problem.new("payment_method_not_found") end
   local card, plan, failed
-  card, failed = vault.card(db, body.payment_method, body.customer)
+  card, failed = card_of(db, body)
   if not card then
     if p then return answer(db, M.work(db, p.id)) end
     return nil, failed
@@ -320,6 +348,17 @@ end
 
 local CAPTURED = { captured = true, refunded = true }
 
+-- Where gift cards pay all of an attempt nobody else is asked. The payment as it stands then.
+local function take_set_aside(db, attempt)
+  return db:transaction(function(tx)
+    local account = ledger.lock(tx, attempt)
+    if account.payment.status ~= "authorised" then return account.payment end
+    ledger.take(account, "captured")
+    ledger.close(account)
+    return account.payment
+  end)
+end
+
 -- Takes what the attempt has set aside, all that is left of it, once however often it is asked. How the attempt stands
 -- then: "authorised" means that it is not known yet, ask again; "voided" that there is nothing left to take. Or nil,
 -- payment_not_found.
@@ -327,6 +366,7 @@ function M.capture(db, attempt)
   local p = store.load(db, attempt)
   if not p then return nil, problem.new("payment_not_found") end
   if CAPTURED[p.status] then return answer(db, p) end
+  if p.amount == 0 then return answer(db, take_set_aside(db, attempt)) end
   local done, failed = operations.run(db, attempt, { kind = "capture", key = "order" })
   -- Refused: it was captured, voided or let go of meanwhile. The provider says which.
   if not done and failed.status < 500 then find_out(db, store.load(db, attempt)) end

@@ -18,15 +18,32 @@ end
 
 -- ---- what payments come to ----------------------------------------------------------------------------------------
 
+-- What gift cards paid of the payment and still do, and what they were given back by refunds, which are put behind the
+-- `operations`. What was given back because nothing came of it was never paid.
+local function of_gift_cards(p, operations)
+  local paid, refunded = 0, 0
+  for _, e in ipairs(p.gift_entries) do
+    if e.kind == "spend" or e.key == p.id then
+      paid = paid - e.amount
+    else
+      refunded = refunded + e.amount
+      operations[#operations + 1] = { kind = "refund", key = e.key, amount = e.amount, state = "succeeded" }
+    end
+  end
+  return paid, refunded
+end
+
 -- A payment as others compare with it.
 local function account(p, entries)
   local b, operations = ledger.fold(entries), {}
   for i, op in ipairs(b.operations) do
     operations[i] = { kind = op.kind, key = op.key, amount = op.amount, state = op.state }
   end
-  return { payment = p.id, order = p.order, status = p.status, amount = p.amount, currency = p.currency,
-    captured = b.done.capture, refunded = b.done.refund, set_aside = ledger.left(b, "void"),
-    has_work = ledger.has_work(p, b) or false, operations = fastr.json.array(operations) }
+  local paid, refunded = of_gift_cards(p, operations)
+  return { payment = p.id, order = p.order, status = p.status, from_gift_cards = paid, to_gift_cards = refunded,
+    amount = p.amount, currency = p.currency, captured = b.done.capture, refunded = b.done.refund,
+    set_aside = ledger.left(b, "void"), has_work = ledger.has_work(p, b) or false,
+    operations = fastr.json.array(operations) }
 end
 
 -- The accounts of all payments of these orders, oldest first.

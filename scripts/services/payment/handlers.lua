@@ -5,6 +5,8 @@ local attempts = require "services.payment.attempts"
 local audit = require "services.payment.audit"
 local cards = require "services.payment.cards"
 local database = require "platform.db"
+local gift_cards = require "services.payment.gift_cards"
+local gift_store = require "services.payment.gift_store"
 local ledger = require "services.payment.ledger"
 local operations = require "services.payment.operations"
 local problem = require "lib.problem"
@@ -90,12 +92,15 @@ local function show_operation(op, p)
 end
 
 local function show_payment(p)
-  local b, shown = ledger.fold(store.latest_entries(db(), p.id)), {}
+  local b, shown, shares = ledger.fold(store.latest_entries(db(), p.id)), {}, {}
   for i, op in ipairs(b.operations) do shown[i] = show_operation(op, p) end
+  for i, share in ipairs(p.from_gift_cards > 0 and gift_store.latest_shares(db(), p.id) or {}) do
+    shares[i] = { last4 = share.last4, amount = money(share.paid, p), given_back = money(share.given_back, p) }
+  end
   return { id = p.id, order = p.order, status = p.status, amount = money(p.amount, p),
     captured = money(b.done.capture, p), refunded = money(b.done.refund, p), brand = p.brand, last4 = p.last4,
     reason = p.reason ~= "" and p.reason or null, next_action = p.next_action or null, operations = array(shown),
-    created_at = p.created_at }
+    gift_cards = array(shares), created_at = p.created_at }
 end
 
 -- Who has an order's token sees its payment; order alone knows tokens.
@@ -153,7 +158,92 @@ function M.operation_again(ctx)
   for _, op in ipairs(ledger.fold(store.latest_entries(db(), p.id)).operations) do
     if op.key == ctx.saga and op.state ~= "failed" then return answer_operation(p, op) end
   end
+  if gift_store.latest_given_back(db(), p.id, ctx.saga) > 0 then return 201, show_payment(p) end
   return nil, problem.new("payment_state", { detail = "The provider refused it." })
+end
+
+-- ---- gift cards ---------------------------------------------------------------------------------------------------
+
+-- As its bearer sees it.
+local function show_gift_card(card)
+  return { id = card.id, last4 = card.last4, status = gift_cards.status(card), balance = money(card.balance, card),
+    expires_at = card.expires_at or null }
+end
+
+local function show_entry(entry, card)
+  return { kind = entry.kind, amount = money(entry.amount, card), payment = entry.payment or null, actor = entry.actor,
+    reason = entry.reason, at = entry.at }
+end
+
+-- As staff see it; `entries` too where one card is shown.
+local function show_whole(card, entries)
+  local shown = show_gift_card(card)
+  shown.initial, shown.batch, shown.created_at = money(card.initial, card), card.batch, card.created_at
+  shown.code = card.code
+  if entries then
+    shown.entries = array {}
+    for i, entry in ipairs(entries) do shown.entries[i] = show_entry(entry, card) end
+  end
+  return shown
+end
+
+local function actor(ctx)
+  return "staff:" .. ctx.principal.id
+end
+
+local function issued(ctx, made)
+  local items = array {}
+  for i, card in ipairs(made) do items[i] = show_whole(card) end
+  return 201, { batch = ctx.saga, items = items }, { ["Cache-Control"] = "no-store" }
+end
+
+function M.issue_gift_cards(ctx)
+  local body = ctx.body
+  return issued(ctx, gift_cards.issue(db(), ctx.saga, { count = body.count or 1, amount = body.amount,
+    expires_at = body.expires_at, reason = body.reason }, actor(ctx)))
+end
+
+-- The key sent again, by the same person: the codes are not stored, they are made again.
+function M.issued_again(ctx)
+  return issued(ctx, gift_cards.issued(db(), ctx.saga))
+end
+
+function M.list_gift_cards(ctx)
+  local query, items = ctx.query, array {}
+  local size = query.limit or 20
+  local rows = gift_store.list(db(), query.last4 and query.last4:upper(), query.batch, query.cursor, size + 1)
+  for i = 1, math.min(size, #rows) do items[i] = show_whole(rows[i]) end
+  return 200, { items = items, next_cursor = rows[size + 1] and rows[size].id or null }
+end
+
+function M.show_gift_card(ctx)
+  local card, failed = gift_cards.load(db(), ctx.params.id)
+  if not card then return nil, failed end
+  if not access.check(ctx.principal, "gift_card:read") then return 200, show_gift_card(card) end
+  return 200, show_whole(card, gift_store.entries(db(), card.id))
+end
+
+-- Looks as if nothing were there for every code that is none: 80 random bits are not found by trying.
+function M.gift_card_balance(ctx)
+  local card, failed = gift_cards.find(db(), ctx.body.code)
+  if not card then return nil, failed end
+  return 200, show_gift_card(card), { ["Cache-Control"] = "no-store" }
+end
+
+function M.change_gift_card(ctx)
+  local expires_at = ctx.body.expires_at
+  if expires_at == null then expires_at = false end
+  local card, failed = gift_cards.change(ctx.tx, ctx.params.id, ctx.body.status, expires_at)
+  if not card then return nil, failed end
+  return 200, show_whole(card)
+end
+
+function M.adjust_gift_card(ctx)
+  local body = ctx.body
+  local card, failed = gift_cards.adjust(ctx.tx, ctx.params.id, body.amount, { key = fastr.crypto.uuid7(),
+    actor = actor(ctx), reason = body.reason })
+  if not card then return nil, failed end
+  return 200, show_whole(card)
 end
 
 -- ---- the provider's news ------------------------------------------------------------------------------------------
@@ -206,7 +296,8 @@ function M.refund(ctx)
   local done, failed = operations.run(db(), body.payment, { kind = "refund", key = body.key, amount = body.amount,
     reason = body.reason, actor = "service:" .. ctx.principal.id })
   if not done then return nil, failed end
-  return 200, { status = done.state == "succeeded" and "succeeded" or "pending", amount = done.amount }
+  return 200, { status = done.state == "succeeded" and "succeeded" or "pending",
+    amount = done.amount + done.to_gift_cards }
 end
 
 return M

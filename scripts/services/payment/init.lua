@@ -30,6 +30,8 @@ local reason = shape.text { max = 200, doc = "kept with it" }
 local payment = shape.object({
   id = uuid, order = uuid, status = status, amount = shape.money, captured = shape.money, refunded = shape.money,
   brand = shape.text {}, last4 = shape.text {}, reason = shape.nullable(shape.text {}), next_action = next_action,
+  gift_cards = shape.list(shape.object { last4 = shape.text {}, amount = shape.money, given_back = shape.money },
+    { doc = "what gift cards paid beside amount, in the order in which they did" }),
   operations = shape.list(shape.object { id = shape.text {},
     kind = shape.enum { "authorise", "capture", "refund", "void" }, amount = shape.money,
     status = shape.enum { "pending", "succeeded", "failed" }, reason = shape.optional(shape.text {}), at = time }),
@@ -54,15 +56,47 @@ local known = shape.object { status = status, payment = uuid, reason = shape.nul
   look_at = shape.nullable(time, { doc = "somebody is to look at it then" }),
   on_expiry = shape.nullable(shape.enum { "renew", "cancel" }) }
 
+-- ---- gift cards ---------------------------------------------------------------------------------------------------
+
+local gift_code = shape.text { min = 1, max = 64, doc = "as printed; blanks, dashes and case do not matter" }
+local last4 = shape.text { min = 4, max = 4, format = "token", doc = "the last four characters of the code" }
+local bearer = { id = uuid, last4 = last4, status = shape.enum { "active", "blocked", "expired", "empty" },
+  balance = shape.money, expires_at = shape.nullable(time, { doc = "null: never" }) }
+
+-- The fields of a gift card as its bearer sees it, with those of `more`.
+local function gift_card_fields(more)
+  for name, field in pairs(bearer) do more[name] = more[name] or field end
+  return more
+end
+
+local gift_card = shape.object(gift_card_fields {
+  initial = shape.optional(shape.money), batch = shape.optional(uuid, { doc = "those that were issued together" }),
+  created_at = shape.optional(time), code = shape.optional(shape.text { doc = "in the reply that issues it alone" }),
+  entries = shape.optional(shape.list(shape.object {
+    kind = shape.enum { "issue", "spend", "give_back", "adjust", "expire" }, amount = shape.money { doc = "signed" },
+    payment = shape.nullable(uuid), actor = shape.text {}, reason = shape.text {}, at = time },
+    { doc = "the balance is their sum" })),
+}, { name = "GiftCard" })
+
+local share = shape.object { id = uuid, amount = shape.integer { min = 1 } }
+local expires_at = shape.optional(shape.nullable(time), { doc = "it can be used until then; null or absent: for ever" })
+
 local told = shape.object { payment = uuid, order = uuid, customer = shape.nullable(uuid), status = status,
   changed = shape.money { doc = "by this event" }, amount = shape.money, captured = shape.money,
-  refunded = shape.money, brand = shape.text {}, last4 = shape.text {}, reason = shape.text {}, at = time }
+  refunded = shape.money, from_gift_cards = shape.optional(shape.money { doc = "what gift cards paid beside amount" }),
+  brand = shape.text {}, last4 = shape.text {}, reason = shape.text {}, at = time }
+
+local moved = shape.object { gift_card = uuid, last4 = last4,
+  kind = shape.enum { "issue", "spend", "give_back", "adjust", "expire" }, changed = shape.money { doc = "signed" },
+  balance = shape.money { doc = "after it" }, payment = shape.nullable(uuid), at = time }
 
 local page = { since = time, after = shape.optional(uuid), limit = shape.integer { min = 1, max = 200 } }
 local differences = shape.list(shape.object { code = shape.text {}, text = shape.text {}, payment = shape.text {},
   order = shape.optional(uuid), repaired = shape.optional(shape.text {}) })
 local account = shape.object { payment = uuid, order = uuid, status = status, amount = shape.integer {},
   currency = shape.text {}, captured = shape.integer {}, refunded = shape.integer {},
+  from_gift_cards = shape.integer { doc = "what they paid, if something came of it" },
+  to_gift_cards = shape.integer { doc = "what refunds gave back to them" },
   set_aside = shape.integer { doc = "authorised, and neither captured nor let go of" },
   has_work = shape.boolean { doc = "something of it is under way" },
   operations = shape.list(shape.object { kind = shape.text {}, key = shape.text {}, amount = shape.integer {},
@@ -70,7 +104,7 @@ local account = shape.object { payment = uuid, order = uuid, status = status, am
 
 return {
   name = "payment",
-  doc = "Saved cards; payments, captures and refunds.",
+  doc = "Saved cards, gift cards; payments, captures and refunds.",
   settings = { "services.provider" },
   routes = {
     { method = "POST", path = "/payment-methods", handler = "save_method", scope = "payment_method:write",
@@ -99,11 +133,45 @@ return {
       doc = "Staff: takes what was authorised, or a part of it. 202: not known yet, it is asked for until it is" },
 
     operation { path = "/payments/{id}/refunds", handler = "refund_payment", scope = "payment:refund", body = part,
-      doc = "Staff: gives back what was captured, or a part of it. 202: not known yet, it is asked for until it is" },
+      doc = "Staff: gives back what was captured, or a part of it; what the card did not pay, to the gift cards. "
+        .. "202: not known yet, it is asked for until it is" },
 
     operation { path = "/payments/{id}/voids", handler = "void_payment", scope = "payment:void",
       body = shape.optional(shape.object { reason = shape.optional(reason) }),
       doc = "Staff: lets go of what was authorised and not captured. 202: not known yet, it is asked for until it is" },
+
+    { method = "POST", path = "/gift-cards", handler = "issue_gift_cards", scope = "gift_card:issue",
+      idempotency = "required_saga", sensitive = true, replay = "issued_again", timeout_ms = 20000,
+      doc = "Staff: issues gift cards. Their codes are in this reply alone; sent again with its key, it is the same",
+      body = shape.object { amount = shape.money { min = 1, doc = "on each" },
+        count = shape.optional(shape.integer { min = 1, max = 1000, doc = "1 unless told" }), expires_at = expires_at,
+        reason = shape.optional(reason) },
+      replies = { [201] = shape.object { batch = uuid, items = shape.list(gift_card) } } },
+
+    { method = "GET", path = "/gift-cards", handler = "list_gift_cards", scope = "gift_card:read",
+      doc = "Staff: the gift cards, newest first",
+      query = shape.object { last4 = shape.optional(last4), batch = shape.optional(uuid),
+        limit = shape.optional(shape.integer { min = 1, max = 100 }), cursor = shape.optional(uuid) },
+      replies = { [200] = shape.object { items = shape.list(gift_card), next_cursor = shape.nullable(uuid) } } },
+
+    { method = "POST", path = "/gift-cards/balance", handler = "gift_card_balance", scope = "public",
+      doc = "What is on the card whose code one has", body = shape.object { code = gift_code },
+      replies = { [200] = gift_card } },
+
+    { method = "GET", path = "/gift-cards/{id}", handler = "show_gift_card", scope = "public", params = params,
+      doc = "What is on a card, to who was told its id; to staff, with every entry", replies = { [200] = gift_card } },
+
+    { method = "PATCH", path = "/gift-cards/{id}", handler = "change_gift_card", scope = "gift_card:write",
+      idempotency = "transaction", params = params,
+      doc = "Staff: blocks a card, lets it be used again, or changes until when it can be",
+      body = shape.object { status = shape.optional(shape.enum { "active", "blocked" }), expires_at = expires_at },
+      replies = { [200] = gift_card } },
+
+    { method = "POST", path = "/gift-cards/{id}/adjustments", handler = "adjust_gift_card", scope = "gift_card:write",
+      idempotency = "required_transaction", params = params,
+      doc = "Staff: puts money on a card or takes it off, with a reason; never below nothing",
+      body = shape.object { amount = shape.money { doc = "signed" }, reason = shape.text { min = 1, max = 200 } },
+      replies = { [200] = gift_card } },
 
     { method = "POST", path = "/webhooks/test", handler = "test_webhook", scope = "public", credentials = false,
       doc = "News of the payment provider `test`, signed in Provider-Signature; 204 ends their delivery",
@@ -111,8 +179,10 @@ return {
 
     { internal = true, handler = "authorise", scope = "payment:authorise", timeout_ms = 8000,
       doc = "One attempt at paying an order; asking again is asking once",
-      body = shape.object { order = uuid, attempt = uuid, amount = shape.integer { min = 1 },
-        currency = shape.text { format = "currency" }, payment_method = shape.text { max = 64 },
+      body = shape.object { order = uuid, attempt = uuid,
+        amount = shape.integer { min = 0, doc = "of the payment method; 0: gift cards pay all of it" },
+        currency = shape.text { format = "currency" }, payment_method = shape.optional(shape.text { max = 64 }),
+        gift_cards = shape.optional(shape.list(share, { max = 100, doc = "in the order in which they pay" })),
         verdict = shape.enum { "accept", "review", doc = "of the rules on the order" },
         renewals = shape.optional(shape.integer { min = 0, doc = "authorisations of the order that ran out before" }),
         customer = shape.optional(uuid) },
@@ -156,8 +226,9 @@ return {
       replies = { [200] = shape.object { status = shape.enum { "succeeded", "pending" },
         amount = shape.integer {} } } },
   },
-  produces = { payment = { doc = "What became of attempts at payment, and of their money", key = "payment id",
-    events = { ["payment.authorised.v1"] = told, ["payment.captured.v1"] = told, ["payment.declined.v1"] = told,
+  produces = { payment = { doc = "What became of attempts at payment, of their money, and of that on gift cards",
+    key = "payment id, or gift card id", events = { ["payment.gift_card_moved.v1"] = moved,
+    ["payment.authorised.v1"] = told, ["payment.captured.v1"] = told, ["payment.declined.v1"] = told,
     ["payment.voided.v1"] = told, ["payment.refunded.v1"] = told } } },
   schedules = {
     { name = "resolve", every_ms = 1000, job = "resolve", one = true,

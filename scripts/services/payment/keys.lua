@@ -1,8 +1,10 @@
--- keys: the vault's keys, in two files of var/secrets (mode 0600) made at the first use and shared by the instances.
+-- keys: the vault's keys and that of the gift cards, in files of var/secrets (mode 0600) made at the first use and
+-- shared by the instances; and ids that nobody guesses.
 --
 --   vault_keys         key-encryption keys, newest first; the first one wraps, all of them unwrap. Two while a
 --                      rotation is under way: it ends when nothing is wrapped by the older one
 --   vault_fingerprint  the key of the fingerprints; it stays, or a card saved again would no longer be recognised
+--   gift_cards         what their codes are made of and found by; it stays, or no code would be known any more
 --
 -- Files are read anew each time (they are small): a rotation is seen at once by every worker.
 
@@ -10,7 +12,7 @@ local M = {}
 
 local crypto, file, json = fastr.crypto, fastr.file, fastr.json
 
-local KEKS, FINGERPRINT = "secrets/vault_keys", "secrets/vault_fingerprint"
+local KEKS, FINGERPRINT, GIFT_CARDS = "secrets/vault_keys", "secrets/vault_fingerprint", "secrets/gift_cards"
 
 -- The text of a file, made by `make` where there is none; of several processes that start at once one makes it.
 -- Raises when it can be neither read nor made.
@@ -73,10 +75,27 @@ function M.end_rotation()
   if #list > 1 then write { list[1] } end
 end
 
+local function hmac(file_name, text)
+  local key = read_or_make(file_name, function() return crypto.hex(crypto.random(32)) end)
+  return crypto.hmac(crypto.unhex(key), text)
+end
+
 -- HMAC-SHA-256 of a card's number, in hexadecimal.
 function M.fingerprint(number)
-  local key = read_or_make(FINGERPRINT, function() return crypto.hex(crypto.random(32)) end)
-  return crypto.hmac(crypto.unhex(key), number)
+  return hmac(FINGERPRINT, number)
+end
+
+-- The same of a text about gift cards; `use` keeps those of one purpose apart from those of another.
+function M.gift_card(use, text)
+  return hmac(GIFT_CARDS, use .. ":" .. text)
+end
+
+-- A random UUID (RFC 9562 version 4): 122 bits, since such an id opens what it names.
+function M.random_id()
+  local hex = crypto.hex(crypto.random(16))
+  local variant = ("89ab"):sub(tonumber(hex:sub(17, 17), 16) % 4 + 1):sub(1, 1)
+  return table.concat({ hex:sub(1, 8), hex:sub(9, 12), "4" .. hex:sub(14, 16), variant .. hex:sub(18, 20),
+    hex:sub(21) }, "-")
 end
 
 return M

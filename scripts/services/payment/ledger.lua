@@ -1,10 +1,12 @@
 -- ledger: a payment's account: what was asked of the provider, what came of it, and what that makes of the payment.
--- Rows are only ever added; a balance is their sum. Everything here happens under the lock of the payment's row.
+-- Rows are only ever added; a balance is their sum. Everything here happens under the lock of the payment's row. What
+-- gift cards paid of the attempt has entries of its own (gift_cards.lua) and follows the payment.
 --
 --   local account = ledger.lock(tx, id)
 --   ledger.book(account, { kind = "capture", key = key, state = "succeeded", amount = 500 })
 --   ledger.close(account)      -- status, what is left to do, and events, in the same transaction
 
+local gift_cards = require "services.payment.gift_cards"
 local outbox = require "platform.outbox"
 local store = require "services.payment.store"
 
@@ -101,13 +103,42 @@ function M.fail(account, status, reason)
   table.insert(account.news, { type = "payment." .. status .. ".v1", amount = p.amount })
 end
 
+-- What gift cards alone pay is taken, set aside or let go of without the provider's word: `status` says which. The
+-- caller closes the account.
+function M.take(account, status)
+  account.payment.status = status
+  table.insert(account.news, { type = "payment." .. status .. ".v1", amount = 0 })
+end
+
 -- ---- closing ------------------------------------------------------------------------------------------------------
+
+local UNTAKEN = { authorised = "voided", captured = "refunded" }
+
+-- Is nothing of it to be kept?
+local function is_void(p)
+  return p.keep_nothing or p.status == "declined" or p.status == "voided"
+end
+
+-- What gift cards paid goes back when nothing is kept of the attempt: what is left of it, so once.
+local function give_back(account)
+  local p = account.payment
+  if p.from_gift_cards == 0 or not is_void(p) then return end
+  gift_cards.give_back(account.tx, p.id, nil, { key = p.id, reason = p.reason })
+  if p.amount == 0 and UNTAKEN[p.status] then M.take(account, UNTAKEN[p.status]) end
+end
+
+-- Has all that it took been given back?
+local function is_refunded(account, b)
+  if b.done.refund < b.done.capture then return false end
+  return account.payment.from_gift_cards == 0 or gift_cards.left(account.tx, account.payment.id) == 0
+end
 
 -- Brings the payment's status up to what the entries say.
 function M.reckon(account)
   local p, b = account.payment, M.balance(account)
-  if b.done.capture > 0 then
-    p.status = b.done.refund >= b.done.capture and "refunded" or "captured"
+  local is_taken = b.done.capture > 0 or p.amount == 0 and (p.status == "captured" or p.status == "refunded")
+  if is_taken then
+    p.status = is_refunded(account, b) and "refunded" or "captured"
   elseif b.done.authorise > 0 then
     p.status = b.done.void > 0 and "voided" or "authorised"
   end
@@ -148,6 +179,7 @@ local function tell(account, b)
         payment = p.id, order = p.order, customer = p.customer or fastr.json.null, status = p.status,
         changed = money(news.amount, p.currency), amount = money(p.amount, p.currency),
         captured = money(b.done.capture, p.currency), refunded = money(b.done.refund, p.currency),
+        from_gift_cards = p.from_gift_cards > 0 and money(p.from_gift_cards, p.currency) or nil,
         brand = p.brand, last4 = p.last4, reason = p.reason, at = fastr.time.now() } })
     end
   end
@@ -155,6 +187,8 @@ end
 
 -- Writes down what the entries make of the payment, and tells it.
 function M.close(account)
+  M.reckon(account)
+  give_back(account)
   local p, b = M.reckon(account)
   if p.status ~= account.before or #account.news > 0 then p.tries = 0 end
   store.save(account.tx, p, next_try(p, b), fastr.time.now())

@@ -1,5 +1,6 @@
 -- store: the SQL statements about payments, their ledger and the provider's events. Statements return rows or raise.
--- Times are texts of fastr.time. What belongs to the vault is in vault_store.lua.
+-- Times are texts of fastr.time. What belongs to the vault is in
+-- vault_store.lua, what belongs to gift cards in gift_store.lua.
 
 local M = {}
 
@@ -7,7 +8,7 @@ local array, json = fastr.pg.array, fastr.pg.json
 
 local COLUMNS = [[p.id, p.order_id as "order", p.customer_id as customer, p.payment_method, p.brand, p.last4, p.amount,
   p.currency, p.capture, p.provider, p.charge, p.status, p.reason, p.next_action, p.keep_nothing, p.tries,
-  p.created_at, p.expires_at, p.on_expiry, p.expiry_notice_s]]
+  p.created_at, p.expires_at, p.on_expiry, p.expiry_notice_s, p.from_gift_cards]]
 
 -- ---- payments -----------------------------------------------------------------------------------------------------
 
@@ -23,11 +24,12 @@ end
 -- Opens a payment whose outcome is unknown; false if the attempt has one.
 function M.open(tx, p, next_try_at, now)
   return tx:query([[insert into payments (id, order_id, customer_id, payment_method, brand, last4, amount, currency,
-      capture, provider, status, next_try_at, created_at, updated_at, on_expiry, expiry_notice_s)
-    values ($1, $2, $3::uuid, $4, $5, $6, $7, $8, $9, $10, 'unknown', $11, $12, $12, $13, coalesce($14, 0))
+      capture, provider, status, next_try_at, created_at, updated_at, on_expiry, expiry_notice_s, from_gift_cards)
+    values ($1, $2, $3::uuid, $4, $5, $6, $7, $8, $9, $10, 'unknown', $11, $12, $12, $13, coalesce($14, 0),
+      coalesce($15, 0))
     on conflict do nothing]],
     p.attempt, p.order, p.customer, p.payment_method, p.brand, p.last4, p.amount, p.currency, p.capture, p.provider,
-    next_try_at, now, p.on_expiry, p.expiry_notice_s).affected == 1
+    next_try_at, now, p.on_expiry, p.expiry_notice_s, p.from_gift_cards).affected == 1
 end
 
 -- Marks an attempt that nobody has asked for as given up; does nothing if it is known.
@@ -53,11 +55,14 @@ function M.take_due(db, now, limit)
       for update skip locked) returning id]], now, limit)
 end
 
--- For who compares: whole payments with their ledger (`entries`, in their order) and `updated_at`.
+-- For who compares: whole payments with their ledger (`entries`, in their order), what gift cards paid and
+-- were given back (`gift_entries`) and `updated_at`.
 local COMPARED = "select " .. COLUMNS .. [[,
   to_char(p.updated_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') as updated_at,
   coalesce((select jsonb_agg(jsonb_build_object('kind', l.kind, 'key', l.key, 'state', l.state, 'amount', l.amount)
-    order by l.id) from ledger l where l.payment_id = p.id), '[]') as entries from payments p where ]]
+    order by l.id) from ledger l where l.payment_id = p.id), '[]') as entries,
+  coalesce((select jsonb_agg(jsonb_build_object('kind', g.kind, 'key', g.key, 'amount', g.amount) order by g.id)
+    from gift_card_entries g where g.payment_id = p.id), '[]') as gift_entries from payments p where ]]
 
 function M.of_orders(db, orders)
   return db:latest(COMPARED .. "p.order_id = any($1::uuid[]) order by p.id", array(orders))

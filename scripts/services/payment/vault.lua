@@ -51,18 +51,10 @@ end
 
 -- ---- methods -------------------------------------------------------------------------------------------------------
 
--- A random UUID (RFC 9562 version 4): 122 bits that nobody guesses, since a guest's id opens his card.
-local function random_id()
-  local hex = crypto.hex(crypto.random(16))
-  local variant = ("89ab"):sub(tonumber(hex:sub(17, 17), 16) % 4 + 1):sub(1, 1)
-  return table.concat({ hex:sub(1, 8), hex:sub(9, 12), "4" .. hex:sub(14, 16), variant .. hex:sub(18, 20),
-    hex:sub(21) }, "-")
-end
-
 local function new_row(card, owner, fingerprint)
   local now = fastr.time.unix_ms()
-  local row = { id = random_id(), owner = owner, brand = card.brand, last4 = card.last4, exp_month = card.exp_month,
-    exp_year = card.exp_year, fingerprint = fingerprint, created_at = fastr.time.iso(now),
+  local row = { id = keys.random_id(), owner = owner, brand = card.brand, last4 = card.last4,
+    exp_month = card.exp_month, exp_year = card.exp_year, fingerprint = fingerprint, created_at = fastr.time.iso(now),
     expires_at = not owner and fastr.time.iso(now + GUEST_MS) or nil }
   seal(row, card)
   return row

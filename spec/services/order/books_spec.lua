@@ -11,13 +11,15 @@ local function with(base, more)
 end
 
 local function order(more)
-  return with({ id = ID, number = "100001", status = "paid", due = 1000, currency = "GBP", work_reason = "",
+  return with({ id = ID, number = "100001", status = "paid", due = 1000,
+    from_gift_cards = 0, currency = "GBP", work_reason = "",
     waits_s = 5,
     lines = { { sku = "A", quantity = 2 } }, attempts = { { id = PAY, status = "captured" } }, returns = {} }, more)
 end
 
 local function account(more)
-  return with({ payment = PAY, order = ID, captured = 1000, refunded = 0, set_aside = 0, operations = {} }, more)
+  return with({ payment = PAY, order = ID, captured = 1000, refunded = 0, set_aside = 0, from_gift_cards = 0,
+    to_gift_cards = 0, operations = {} }, more)
 end
 
 local function taken(more)
@@ -36,6 +38,10 @@ local CASES = {
   { "refunded in part, out of goodwill", order(), { account { refunded = 300 } }, taken() },
   { "with a return that gave back both", order { returns = { RETURN } },
     { account { refunded = 500, operations = { REFUND } } }, taken { restocks = { BACK } } },
+  { "paid in part by gift cards, with a return that gave back to both",
+    order { from_gift_cards = 200, returns = { RETURN } }, { account { refunded = 400, from_gift_cards = 200,
+      to_gift_cards = 100, operations = { { kind = "refund", key = "r1", state = "succeeded", amount = 400 },
+        { kind = "refund", key = "r1", state = "succeeded", amount = 100 } } } }, taken { restocks = { BACK } } },
   { "waiting to be accepted", order { status = "placed", attempts = { { id = PAY, status = "authorised" } } },
     { account { captured = 0, set_aside = 1000 } }, taken() },
   { "open, after a decline", order { status = "placing", attempts = { { id = PAY, status = "declined" } } },
@@ -48,6 +54,10 @@ local CASES = {
   { "placed though its money was captured", order { status = "placed" }, { account() }, taken(),
     "captured_not_paid", "look" },
   { "paid with too little", order(), { account { captured = 900 } }, taken(), "paid_differs", nil },
+  { "paid by gift cards with too little", order { due = 0, from_gift_cards = 1000 },
+    { account { captured = 0, from_gift_cards = 900 } }, taken(), "gift_cards_differ", nil },
+  { "cancelled, and a gift card's money kept", order { status = "cancelled" },
+    { account { captured = 0, from_gift_cards = 900 } }, nil, "kept_for_nothing", "undo" },
   { "paid twice, by an attempt that had come to nothing",
     order { attempts = { { id = "other", status = "captured" }, { id = PAY, status = "declined" } } },
     { account(), account { payment = "other" } }, taken(), "kept_by_ended_attempt", "void" },
