@@ -38,6 +38,7 @@ end
 local function tell(tx, order, kind, entry, change)
   entry.actor, entry.reason = M.actor(change.who), change.reason or ""
   store.add_history(tx, order, entry)
+  if entry.to == "placed" then order.priced = store.priced(tx, order.id) end
   outbox.add(tx, { topic = "order", key = order.id, type = "order." .. kind .. ".v1", sequence = entry.sequence,
     data = view.event(order, entry, change.extra) })
   return true
@@ -55,7 +56,6 @@ local function step(tx, order, to, change)
   local row = store.set_status(tx, order, from, to, now)
   if not row then return nil, refused(order, to, "The order has moved on meanwhile") end
   order.status, order.sequence, order.number = to, row.sequence, row.number
-  if to == "placed" then order.priced = store.priced(tx, order.id) end
   return tell(tx, order, to, { sequence = row.sequence, from = from, to = to, at = now }, change)
 end
 
