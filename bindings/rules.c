@@ -63,7 +63,8 @@ static void free_rules(void *built) {
     fastr_sandbox_free(built);
 }
 
-static const struct fastr_builder builder = {.line = "rules", .build = build_rules, .free = free_rules, .admit = admit_rules};
+static const struct fastr_builder builder = {.line = "rules", .build = build_rules, .free = free_rules, .admit = admit_rules,
+                                             .carried = "definitions/edited.lua"}; /* the admin API writes it */
 
 /* ---- fastr.rules ----------------------------------------------------------------------------------------------- */
 

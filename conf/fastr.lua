@@ -17,8 +17,8 @@ return {
     host = "",              -- what this host is called in the service's record; empty: as the machine calls itself
     signed = false,         -- true (production): only packs signed with a key that this host trusts become live
     -- The decision points that the services ask: a pack that does not decide all of them is refused.
-    points = { "price.cart", "price.limits", "cart.accept", "shipping.options", "order.accept", "order.transition",
-      "payment.route", "notify.select" },
+    points = { "price.cart", "price.limits", "price.definitions", "cart.accept", "shipping.options", "order.accept",
+      "order.transition", "payment.route", "notify.select" },
     -- A trial ends when what it makes dearer, or cheaper, is more of the money than that, and after so many errors. The
     -- money is looked at from so many compared prices on.
     trial = { drift_percent = 2, errors = 1, after = 20 },

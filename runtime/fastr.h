@@ -208,6 +208,9 @@ struct fastr_builder {
     /* May the bundle stored as FOLDER/HASH be live on this host? 1: yes, it was looked at; 0: whatever it is; -1 with
      * `err`: no. Asked whenever one is to become live or is built. May be NULL. Must not wait. */
     int (*admit)(const char *folder, const char *hash, struct fastr_err *err);
+    /* The file, if there is one, that is made where the versions are live and not on disk: what is live hands it on to what
+     * is read from disk. NULL: there is none. */
+    const char *carried;
 };
 /* What the running task pinned of `line` when it began (outside a task: what is live). `hash` (may be NULL) gets the
  * version's hash, valid while pinned. NULL if nothing of that line is live. */

@@ -51,6 +51,35 @@ struct fastr_bundle *fastr_lines_read(const char *line, struct fastr_err *err)
     return fastr_lines_read_pack(fastr_setting("rules_dir", "scripts/rules"), err);
 }
 
+/* What is live of a line, or NULL: nothing is, or it cannot be read. */
+static struct fastr_bundle *read_live(const char *name, const struct fastr_builder *builder)
+{
+    struct fastr_err err;
+    char hash[65] = "";
+    const struct fastr_line *line = fastr_line_open(name, builder, &err);
+    if (!line || fastr_line_live(line, hash) == 0 || !hash[0])
+        return NULL;
+    char *path = fastr_format("%s/%s", fastr_versions_store(), hash);
+    struct fastr_bundle *live = fastr_bundle_load(path, hash, &err);
+    free(path);
+    return live;
+}
+
+struct fastr_bundle *fastr_lines_carry(const char *line, struct fastr_bundle *bundle, struct fastr_err *err)
+{
+    const struct fastr_builder *builder = builder_of(line);
+    struct fastr_bundle *live = builder && builder->carried ? read_live(line, builder) : NULL;
+    int file = live ? fastr_bundle_find(live, builder->carried) : -1;
+    if (file >= 0) {
+        struct fastr_bundle *with = fastr_bundle_with(bundle, builder->carried, fastr_bundle_data(live, file),
+                                                      fastr_bundle_length(live, file), err);
+        fastr_bundle_free(bundle);
+        bundle = with;
+    }
+    fastr_bundle_free(live);
+    return bundle;
+}
+
 int fastr_lines_prove(const char *line, const struct fastr_bundle *bundle, struct fastr_err *err)
 {
     const struct fastr_builder *builder = builder_of(line);

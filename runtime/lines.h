@@ -10,6 +10,9 @@ int fastr_lines_open(const char *process_name, struct fastr_err *err);
 struct fastr_bundle *fastr_lines_read(const char *line, struct fastr_err *err);
 /* A folder of rules with scripts/lib under "lib/", as the line "rules" has them. The caller frees. NULL with `err`. */
 struct fastr_bundle *fastr_lines_read_pack(const char *folder, struct fastr_err *err);
+/* The bundle with the file in which what is live goes before what is on disk (builder->carried), or as it is where there is
+ * none. Takes the bundle; the caller frees what is returned. For one call of a process: it opens the line. NULL with `err`. */
+struct fastr_bundle *fastr_lines_carry(const char *line, struct fastr_bundle *bundle, struct fastr_err *err);
 /* Builds, proves and throws away: an error names file and line. 0 or -1. */
 int fastr_lines_prove(const char *line, const struct fastr_bundle *bundle, struct fastr_err *err);
 /* Opens the same lines for this process alone, built from the files on disk (tools, specs); or only that of the scripts. */

@@ -145,10 +145,23 @@ static char *leader_of(const char *var)
     return leader;
 }
 
+/* The rules on disk, stored, as they go live: with what was made where they are live. Stored as they are, too, so that who
+ * knows the disk alone finds that they were live. */
+static struct fastr_bundle *stored_rules(struct fastr_err *err)
+{
+    struct fastr_bundle *bundle = stored("rules", err);
+    if (bundle)
+        bundle = fastr_lines_carry("rules", bundle, err);
+    if (bundle && fastr_bundle_store(bundle, fastr_versions_store(), err) == 0)
+        return bundle;
+    fastr_bundle_free(bundle);
+    return NULL;
+}
+
 static int reload_rules(const char *var)
 {
     struct fastr_err err;
-    struct fastr_bundle *bundle = stored("rules", &err);
+    struct fastr_bundle *bundle = stored_rules(&err);
     if (!bundle)
         return complain(&err);
     char *command = fastr_format("activate rules %s %s", fastr_bundle_hash(bundle), user());

@@ -16,12 +16,12 @@ return {
   roles = {
     customer = { "self:*", "account:self" },
     support = { "account:read", "user:*", "coupon:read", "order:*", "payment:*", "gift_card:*",
-      "notification:read", "stock:read" },
-    catalogue = { "product:*", "stock:*", "category:*", "coupon:*" },
-    rule_author = { "rules:read", "rules:write", "rules:test" },
-    rule_approver = { "rules:*" },
+      "notification:read", "stock:read", "promotion:read" },
+    catalogue = { "product:*", "stock:*", "category:*", "coupon:*", "promotion:read" },
+    rule_author = { "rules:read", "rules:write", "rules:test", "promotion:*" },
+    rule_approver = { "rules:*", "promotion:*" },
     operator = { "ops:*", "notification:*", "events:*", "stock:read", "order:read", "payment:read", "rules:read",
-      "rules:rollback" },
+      "rules:rollback", "promotion:read" },
   },
 
   -- Which services each service calls. Its token for one of them carries every internal operation of that one; it gets

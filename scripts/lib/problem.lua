@@ -35,6 +35,8 @@ local CODES = {
   body_too_large = { 413, "The body is too large", "Send less, or in several requests." },
   precondition_failed = { 412, "It has changed since you read it",
     "Read it again, apply your change to what you see, and send the new ETag in If-Match." },
+  precondition_required = { 428, "Say which version you have read",
+    "Send the ETag of what you have read in If-Match, so that nobody's change is lost." },
   conflict = { 409, "It is not in a state that allows this", "Read it again; the detail says what stands in the way." },
   too_many_requests = { 429, "Too many requests", "Wait as long as Retry-After says." },
   -- who asks
@@ -143,6 +145,11 @@ local CODES = {
     "fastr rules check, and publish its report; or force, with a reason." },
   rules_no_previous = { 409, "There are no earlier rules to go back to",
     "GET /api/v1/rules/activations lists what was live." },
+  promotion_not_found = { 404, "There is no such promotion", "GET /api/v1/rules/promotions lists them." },
+  promotion_in_file = { 409, "This promotion is written in a file of the rules",
+    "The detail says which file: it is changed there, and goes live by fastr rules activate." },
+  rules_changed = { 409, "Other rules became live meanwhile",
+    "GET the promotion again, apply your change to what you see, and send it with the new ETag in If-Match." },
   pack_not_found = { 404, "There is no such pack", "GET /api/v1/rules/packs lists them." },
 }
 

@@ -159,6 +159,15 @@ local function seen(service, route, ctx, action)
   return false
 end
 
+-- What stands in the way of prepare() may be what another run of this key has done meanwhile.
+local function refused(service, route, ctx, action, wrong)
+  if action then
+    local over, status, body, headers = seen(service, route, ctx, action)
+    if over then return status, body, headers end
+  end
+  return nil, wrong
+end
+
 local function run_transaction(service, route, ctx, action)
   if route.prepare then
     if action then
@@ -167,7 +176,7 @@ local function run_transaction(service, route, ctx, action)
     end
     local wrong
     ctx.prepared, wrong = service.handlers[route.prepare](ctx)
-    if wrong then return nil, wrong end
+    if wrong then return refused(service, route, ctx, action, wrong) end
   end
   for attempt = 0, #PAUSES_MS do
     if attempt > 0 then fastr.time.sleep(PAUSES_MS[attempt]) end

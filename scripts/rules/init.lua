@@ -6,6 +6,7 @@ local prove = require "engine.prove"
 local points = {
   ["price.cart"] = require "price.cart",
   ["price.limits"] = require "price.limits",
+  ["price.definitions"] = require "price.definitions",
   ["price.taxed"] = require "price.taxed",
   ["cart.accept"] = require "cart.accept",
   ["shipping.options"] = require "shipping.options",

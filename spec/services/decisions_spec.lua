@@ -177,8 +177,10 @@ describe("the decision points", function()
     end
     local expected = {}
     for point, services in read("docs/rules.md"):gmatch("\n| `(%l+%.%l+)` | `[%w/_.]+` | ([%l, ]+) |") do
-      expected[point] = {}
-      for service in services:gmatch("%l+") do expected[point][service] = true end
+      expected[point] = services ~= "rules" and {} or nil -- which asks of packs whatever it is told to
+      for service in services:gmatch("%l+") do
+        if expected[point] then expected[point][service] = true end
+      end
     end
     assert.same(expected, asked)
     local count = 0

@@ -8,7 +8,7 @@ import unittest
 
 from support.door import api, ask, must, new_key, until
 from support.shop import (ADDRESS, CARD, PASSWORD, authorised, card, cart, customer, new_email, order, owner, product, purchase,
-                          put_product, under_review)
+                          put_product, put_promotion, remove_promotion, under_review)
 from support.stack import count, main
 
 MUTATING = ("post", "put", "patch", "delete")
@@ -25,10 +25,12 @@ WITHOUT_KEY = {
 
 
 class Case:
-    """One action: how to ask for it, a body that differs (None: the route has none), and how often it was done."""
+    """One action: how to ask for it, a body that differs (None: the route has none), how often it was done, and what takes
+    it back where it would be in others' way."""
 
-    def __init__(self, path, body=None, other=None, done=None, token=None):
+    def __init__(self, path, body=None, other=None, done=None, token=None, headers=(), undo=None):
         self.path, self.body, self.other, self.done, self.token = path, body, other, done, token
+        self.headers, self.undo = headers, undo
 
 
 def fresh_customer():
@@ -349,7 +351,26 @@ def rolled_back():
                 activations_because(reason), owner())
 
 
+def promotion(reason):
+    return {"definition": {"coupon": new_key(), "actions": [{"type": "order_fixed", "value": 1}]}, "reason": reason}
+
+
+def new_promotion():
+    name, reason = "spec_" + new_key()[:8], new_key()
+    return Case("/rules/promotions/" + name, promotion(reason), promotion(reason),
+                activations_because(f"promotion {name}: {reason}"), owner(), undo=lambda: remove_promotion(name))
+
+
+def removed_promotion():
+    name, reason = "spec_" + new_key()[:8], new_key()
+    tag = put_promotion(name, promotion("spec"))
+    return Case(f"/rules/promotions/{name}?reason={reason}", done=activations_because(f"promotion {name}: {reason}"),
+                token=owner(), headers={"If-Match": tag})
+
+
 MAKERS = {
+    "put /rules/promotions/{id}": new_promotion,
+    "delete /rules/promotions/{id}": removed_promotion,
     "post /rules/packs": new_pack,
     "post /rules/packs/{hash}/reports": new_report,
     "post /rules/activations": new_activation,
@@ -398,7 +419,7 @@ MAKERS = {
 # ---- one key, twice at once ------------------------------------------------------------------------------------------------
 
 def send(method, case, key, body):
-    return api(method, case.path, body, case.token, key)
+    return api(method, case.path, body, case.token, key, case.headers)
 
 
 def twice_at_once(method, case, key):
@@ -468,6 +489,8 @@ class EveryKey(unittest.TestCase):
     def check(self, name, operation):
         self.assertTrue(name in MAKERS, f"no maker for {name}: add one to MAKERS")
         method, case = name.split()[0].upper(), MAKERS[name]()
+        if case.undo:
+            self.addCleanup(case.undo)
         self.asks_for_a_key(method, case, operation["x-idempotency"].startswith("required_"))
         key = self.works_once(method, case)
         self.refuses_another_body(method, case, key)

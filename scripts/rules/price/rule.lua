@@ -111,7 +111,7 @@ function M.compile(definition, file, index)
     conditions = conditions.sorted(seen_by_rules(definition.when or {})),
     period = window.period(definition.from, definition.to, file .. ":1: a rule"),
     stages = { [definition.stage] = { { kind = kind, action = {} } } },
-    examples = definition.examples, from = definition.from, file = file,
+    examples = definition.examples, from = definition.from, to = definition.to, file = file,
   }
 end
 

@@ -17,15 +17,47 @@ local function add(made, where)
   if rawget(M.by_id, made.id) then error(("%s: there is another promotion '%s'"):format(where, made.id), 0) end
   M.by_id[made.id] = made
   M.promotions[#M.promotions + 1] = made
+  made.index = #M.promotions
 end
 
-local function add_definitions()
+-- The definitions in FILE.lua made ready, in its order; add(made, place) gets each.
+local function each_definition(file, visit)
   local i = 0
-  definitions.read("definitions/promotions", facts.definition, function(definition, path)
+  definitions.read(file, facts.definition, function(definition, path)
     i = i + 1
     definitions.currency(definition.currency, path)
-    add(promotion.compile(definition, i, "definitions/promotions.lua:1: "), path .. ".id")
+    local made = promotion.compile(definition, i, file .. ".lua:1: ")
+    made.definition, made.file = definition, file .. ".lua"
+    visit(made, path .. ".id")
   end)
+end
+
+local WRITTEN, EDITED = "definitions/promotions", "definitions/edited"
+
+local function has(file)
+  for _, name in ipairs(pack.files "definitions") do
+    if name == file .. ".lua" then return true end
+  end
+end
+
+-- What the admin API made goes before what stands in the file under the same id, at the same place.
+local function add_definitions()
+  local edited, list = {}, {}
+  if has(EDITED) then
+    each_definition(EDITED, function(made, where)
+      if rawget(edited, made.id) then error(("%s: there is another promotion '%s'"):format(where, made.id), 0) end
+      edited[made.id] = made
+      list[#list + 1] = { made, where }
+    end)
+  end
+  each_definition(WRITTEN, function(made, where)
+    local instead = rawget(edited, made.id)
+    if instead then instead.replaces = made.file end
+    add(instead or made, where)
+  end)
+  for _, each in ipairs(list) do
+    if not each[1].replaces then add(each[1], each[2]) end
+  end
 end
 
 local function add_rules()
@@ -44,7 +76,7 @@ local function switch_off()
       error(("definitions/off.lua:1: [%d].rule: there is no promotion '%s'%s"):format(i, entry.rule,
         near(entry.rule, M.by_id)), 0)
     end
-    found.off = true
+    found.off, found.entry = true, entry
   end
 end
 

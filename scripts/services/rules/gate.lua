@@ -134,7 +134,7 @@ end)
 
 -- Carts whose price somebody wants to know of when it changes.
 check("golden carts", function(state)
-  local tally, message = golden.compare(packs.with_all_on(state.pack))
+  local tally, message = golden.compare(packs.with_all_on(state.pack), state.meant)
   if not tally then return nil, message end
   if tally.changed == 0 and tally.failed == 0 then return words.count(tally.orders) .. " cost what they did" end
   local lines = { report.line(tally, "golden cart") }
@@ -165,14 +165,15 @@ local function state_of(source, options)
   local orders = options.orders or {}
   local facts = carts.with(orders)
   return { source = source, parent = options.parent, dearer = options.dearer, orders = orders, facts = facts,
+    meant = options.is_meant and options.parent and packs.with_all_on(options.parent) or nil,
     made_up = #facts - #orders, counts = {} }
 end
 
 -- Runs the checks on the rules at `source` (a folder or a hash). `options`: parent, an opened pack that they come
--- after; orders, recorded ones; dearer, the reason why they may cost more than a fifth more than the parent. The
--- report: { ok, hash (nil if it does not build), parent, made_at, checks = list of { name, ok, detail, ms }, counts =
--- {files, examples, specs, carts, orders, orders_changed, instructions, parent_instructions}, as far as it came, dearer
--- }.
+-- after; is_meant, whether what that makes of the golden carts was meant; orders, recorded ones; dearer, the reason
+-- why they may cost more than a fifth more than the parent. The report: { ok, hash (nil if it does not build), parent,
+-- made_at, checks = list of { name, ok, detail, ms }, counts = {files, examples, specs, carts, orders, orders_changed,
+-- instructions, parent_instructions}, as far as it came, dearer }.
 function M.run(source, options)
   local state = state_of(source, options or {})
   local out = { ok = true, checks = array {}, parent = state.parent and state.parent:hash() or nil,

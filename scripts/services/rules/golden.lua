@@ -100,22 +100,25 @@ function M.save(name, facts, pack)
 end
 
 -- How the pack differs from what a cart expects: a change of report.change whose number is the cart's name, or nil; or
--- nil and why the pack cannot decide it.
-local function change_of(cart, pack)
+-- nil and why the pack cannot decide it. What `parent` (nil: none) decides just so is none.
+local function change_of(cart, pack, parent)
   local now, message = decide(pack, cart.facts)
   if not now then return nil, message end
+  local before = parent and decide(parent, cart.facts)
+  if before and fastr.json.canonical(before) == fastr.json.canonical(now) then return nil end
   local difference = compare.decisions(cart.decision, now)
   return difference and report.change({ number = cart.name, currency = cart.facts.currency,
     total = cart.decision.total }, difference)
 end
 
--- A tally of report.lua: what the pack changes in them. Nil and what is wrong with a file of them.
-function M.compare(pack)
+-- A tally of report.lua: what the pack changes in them; with `parent`, of what that one had not changed already. Nil
+-- and what is wrong with a file of them.
+function M.compare(pack, parent)
   local carts, message = M.all()
   if not carts then return nil, message end
   local tally = report.new()
   for _, cart in ipairs(carts) do
-    local change, failed = change_of(cart, pack)
+    local change, failed = change_of(cart, pack, parent)
     report.count(tally, 1, { [cart.facts.currency] = cart.decision.total }, 0)
     if change then report.changed(tally, change) end
     if failed then report.failed(tally, { number = cart.name, message = failed }) end

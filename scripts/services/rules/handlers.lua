@@ -6,6 +6,8 @@ local differences = require "services.rules.difference"
 local fleet = require "services.rules.fleet"
 local outbox = require "platform.outbox"
 local problem = require "lib.problem"
+local promotions = require "services.rules.promotions"
+local request = require "platform.request"
 local statement = require "services.rules.statement"
 local store = require "services.rules.store"
 local view = require "services.rules.view"
@@ -236,6 +238,41 @@ end
 
 function M.activate(ctx) return activate(ctx.tx, ctx.body, ctx.principal.id) end
 function M.activate_for(ctx) return activate(ctx.tx, ctx.body, ctx.body.by) end
+
+-- ---- promotions -----------------------------------------------------------------------------------------------------
+
+function M.list_promotions()
+  local body, etag = promotions.list()
+  if not body then return nil, etag end
+  return 200, body, { ETag = etag }
+end
+
+function M.read_promotion(ctx)
+  local body, etag = promotions.one(ctx.params.id)
+  if not body then return nil, etag end
+  return 200, body, { ETag = etag }
+end
+
+M.prepare_put_promotion = promotions.prepare_put
+M.prepare_delete_promotion = promotions.prepare_delete
+
+-- The version of ctx.prepared becomes live, unless it was only asked about, or another one did meanwhile.
+function M.change_promotion(ctx)
+  local made, by = ctx.prepared, ctx.principal.id
+  local about, headers = made.about, { ETag = request.etag(made.hash) }
+  if about.dry or made.same then return 200, promotions.told(made), headers end
+  store.lock(ctx.tx)
+  local outdated = promotions.outdated(ctx.tx, made)
+  if outdated then return nil, outdated end
+  local status, failed = publish(ctx.tx, { bundle = fastr.rules.stored(made.hash), message = about.reason,
+    sealed = made.sealed, parent = made.base.pack, report = made.report, author = by }, by, true)
+  if not status then return nil, failed end
+  local _, activation = write(ctx.tx, { mode = "live", pack = bare(made.hash), by = by, forced = not made.report.ok,
+    reason = ("promotion %s: %s"):format(about.id, about.reason) })
+  return about.is_new and 201 or 200, promotions.told(made, activation.number), headers
+end
+
+-- ---- going back -----------------------------------------------------------------------------------------------------
 
 -- Some hosts go back by themselves, each to what it had before.
 function M.rollback(ctx)

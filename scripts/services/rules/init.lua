@@ -56,6 +56,36 @@ local wanted = { pack = shape.optional(hash), mode = shape.enum { "live", "off",
   force = shape.optional(shape.boolean { doc = "although no report of the gate is green" }),
   hosts = shape.optional(hosts) }
 
+-- ---- promotions -----------------------------------------------------------------------------------------------------
+
+local promotion_id = shape.text { min = 1, max = 100, format = "token" }
+local definition = shape.map(shape.any {}, { doc = "as in docs/rules.md, Promotions as data; what they could not use "
+  .. "the rules refuse, with its path" })
+local promotion = shape.object({
+  id = shape.text {}, state = shape.enum { "running", "scheduled", "ended", "disabled", "off" },
+  made_by = shape.enum { "api", "definitions", "rule" },
+  file = shape.text { doc = "of the pack, in which it is written" },
+  replaces = shape.nullable(shape.text { doc = "the file whose promotion of this id it stands in for" }),
+  off = shape.nullable(shape.object({ reason = shape.nullable(shape.text {}), by = shape.nullable(shape.text {}),
+    at = shape.nullable(shape.text {}) }, { doc = "of fastr rules off" })),
+  definition = definition,
+}, { name = "RulesPromotion" })
+local one_order = shape.map(shape.any {}, { doc = "number, placed_at, currency, before, after, delta, sku, quantity, "
+  .. "reason" })
+local impact = shape.object({ line = shape.text {}, orders = shape.integer {}, changed = shape.integer {},
+  failed = shape.integer {}, deltas = shape.map(shape.integer { doc = "minor units, by currency" }),
+  dearer = shape.list(one_order), cheaper = shape.list(one_order), otherwise = shape.list(one_order) },
+  { name = "RulesImpact", doc = "what it would have changed in the placed orders, beside what is live" })
+local promotion_change = shape.object({ id = shape.text {}, pack = pack, parent = pack,
+  activation = shape.nullable(shape.integer { doc = "null: nothing became live" }),
+  green = shape.nullable(shape.boolean {}), checks = shape.nullable(shape.list(shape.map(shape.any {}))),
+  impact = shape.nullable(impact), orders_unread = shape.nullable(shape.text { doc = "why no order was looked at" }),
+}, { name = "RulesPromotionChange" })
+local dry_run = shape.optional(shape.boolean { doc = "report only: nothing is written down or becomes live" })
+local force = shape.optional(shape.boolean { doc = "although the gate refuses it: what it found is meant; needs "
+  .. "rules:activate" })
+local GATE_MS = 30000 -- the gate, and the placed orders twice
+
 local limits = shape.object({ drift = shape.integer { min = 0, max = 100000, doc = "basis points of the money" },
   errors = shape.integer { min = 1, max = 1000000 }, after = shape.integer { min = 1, max = 1000000 } },
   { doc = "what ends a trial; absent: each host's settings rules.trial" })
@@ -111,6 +141,23 @@ return {
       idempotency = "transaction", body = shape.object { reason = reason, hosts = shape.optional(hosts) },
       replies = { [201] = activation },
       doc = "Makes the pack before live again, on all hosts or some; `fastr rules rollback` on a host needs nobody" },
+    { method = "GET", path = "/rules/promotions", handler = "list_promotions", scope = "promotion:read",
+      doc = "The promotions of the live pack, in the order of creation; the ETag is the pack's",
+      replies = { [200] = shape.object { items = shape.list(promotion), pack = pack } } },
+    { method = "GET", path = "/rules/promotions/{id}", handler = "read_promotion", scope = "promotion:read",
+      doc = "One promotion; the ETag is the pack's", params = { id = promotion_id },
+      replies = { [200] = promotion } },
+    { method = "PUT", path = "/rules/promotions/{id}", handler = "change_promotion", scope = "promotion:write",
+      prepare = "prepare_put_promotion", idempotency = "transaction", timeout_ms = GATE_MS, concurrency = 4,
+      doc = "Makes a promotion, or changes one (with If-Match): another version of the rules, through the gate, live",
+      params = { id = promotion_id }, query = shape.object { dry_run = dry_run },
+      body = shape.object { definition = definition, reason = reason, force = force },
+      replies = { [200] = promotion_change, [201] = promotion_change } },
+    { method = "DELETE", path = "/rules/promotions/{id}", handler = "change_promotion", scope = "promotion:write",
+      prepare = "prepare_delete_promotion", idempotency = "transaction", timeout_ms = GATE_MS, concurrency = 4,
+      doc = "Takes away what PUT made (with If-Match); what a file has under this id is in force again",
+      params = { id = promotion_id }, query = shape.object { reason = reason, dry_run = dry_run, force = force },
+      replies = { [200] = promotion_change } },
     { method = "GET", path = "/rules/hosts", handler = "hosts", scope = "rules:read",
       doc = "What each host runs, and what it could not follow",
       replies = { [200] = shape.object { items = shape.list(seen_host) } } },

@@ -2,6 +2,7 @@
 -- errors shown with the line they are about.
 
 local call = require "platform.call"
+local edited = require "services.rules.edited"
 local places = require "services.rules.places"
 local statement = require "services.rules.statement"
 local who = require "services.rules.who"
@@ -79,8 +80,25 @@ local function whole(source)
     :format(start)
 end
 
+-- A pack as it is opened from a folder, with the promotions of the admin API that are live on this host: they are made
+-- there and not on disk, so whatever goes live takes them along, and is looked at with them. A message that is about
+-- them names their file.
+local function with_edited(pack)
+  local live = M.live()
+  local text = live and edited.of(live.hash)
+  if not text or text == pack:files()[edited.FILE] then return pack end
+  local with, message = pack:with(edited.FILE, text)
+  pack:close()
+  return with, message
+end
+
 -- A pack of this host's, or, if it is named by a hash and not here, of the rules service.
 local function open(source)
+  if not source:find("^sha256:") then
+    local pack, message = fastr.rules.open(source)
+    if not pack then return nil, message end
+    return with_edited(pack)
+  end
   local pack, message, code = fastr.rules.open(source)
   if pack or code ~= "unavailable" or not source:find("^sha256:%x+$") or #source ~= 71 then return pack, message end
   local fetched, why = fetch(source)
@@ -143,6 +161,14 @@ function M.open_live()
   local live, message = M.live()
   if not live then return nil, message end
   return M.open(live.hash)
+end
+
+-- Are these the rules on disk, as they would go live?
+function M.is_on_disk(pack)
+  local disk = M.open()
+  local same = disk ~= nil and disk:hash() == pack:hash()
+  if disk then disk:close() end
+  return same
 end
 
 -- What is switched off in a pack: list of { rule, reason, by, at }.

@@ -20,11 +20,13 @@ end
 
 -- ---- checked and signed -------------------------------------------------------------------------------------------
 
--- The gate's report on the rules at `source`, against what is live here; kept beside the pack.
-local function report_of(source)
-  local parent = packs.open_live()
-  local report = gate.run(source, { parent = parent, orders = {} })
-  if parent then parent:close() end
+-- The gate's report on the rules at `source`, kept beside the pack. `about`: parent (an opened pack; nil: what is live
+-- here), is_meant and orders, as of gate.run.
+function M.check(source, about)
+  local live = not about.parent and packs.open_live() or nil
+  local report = gate.run(source, { parent = about.parent or live, orders = about.orders,
+    is_meant = about.is_meant })
+  if live then live:close() end
   reports.keep(report)
   return report
 end
@@ -34,7 +36,8 @@ end
 local function sealed_of(pack, report, about)
   local kept = statement.kept(pack:hash())
   if kept then return kept end
-  return statement.sign(statement.of(pack, { author = who.user(), message = about.message, parent = report.parent,
+  return statement.sign(statement.of(pack, { author = about.author or who.user(), message = about.message,
+    parent = report.parent,
     report = fastr.crypto.sha256(fastr.json.canonical(report)) }))
 end
 
@@ -65,14 +68,15 @@ local function store(pack, report, about)
   return nil, code == "missing" and "this host has no key to sign with: fastr rules key new" or why
 end
 
--- Checks, signs and stores the rules of a folder, or a stored pack. `about`: message, and `force`: why, although the
--- gate refuses it. { pack (opened), hash, report, sealed (as above) }; or nil and why not.
+-- Checks, signs and stores the rules of a folder, or a stored pack. `about`: message, `force` (why, although the gate
+-- refuses it), author (default: who runs this), and what M.check wants. { pack (opened), hash, report,
+-- sealed (as above) }; or nil, why not, and the report.
 function M.prepare(source, about)
-  local report = report_of(source)
+  local report = M.check(source, about)
   local pack, message = passed(source, report, about.force)
-  if not pack then return nil, message end
+  if not pack then return nil, message, report end
   local stored, sealed = store(pack, report, about)
-  if not stored then return nil, sealed end
+  if not stored then return nil, sealed, report end
   return { pack = pack, hash = pack:hash(), report = report, sealed = sealed }
 end
 

@@ -48,7 +48,7 @@ end
 function M.unknown(pack)
   local known, list, seen = categories_of_products(), {}, {}
   for file, text in pairs(pack:files()) do
-    if file:find("^promotions/") or file == "definitions/promotions.lua" then
+    if file:find("^promotions/") or file == "definitions/promotions.lua" or file == "definitions/edited.lua" then
       local code = text:gsub("%-%-[^\n]*", ""):gsub("%f[%w]examples%s*=%s*%b{}", "")
       each_category(code, function(category)
         if known[category] or seen[file .. category] then return end

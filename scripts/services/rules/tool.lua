@@ -9,7 +9,7 @@ local M = {}
 local VERBS = { "new", "check", "decide", "try", "accept", "explain", "watch", "replay", "impact", "status", "activate",
   "stop", "off", "on", "key", "publish" }
 
-local HIDDEN = { specs = true } -- the gate's child
+local HIDDEN = { specs = true, derive = true } -- the gate's child, and the admin API's
 
 local function help(out, verbs)
   for _, verb in ipairs(verbs) do

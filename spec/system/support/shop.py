@@ -113,3 +113,29 @@ def authorised():
     if reply.status != 200 or reply.json()["status"] != "authorised":
         raise AssertionError(f"authorise: {reply!r}")
     return reply.json()["payment"]
+
+
+def live_with(tag):
+    """Waits until every worker that answers has the rules of this entity tag."""
+    def settled():
+        return all(api("GET", "/rules/promotions", token=owner()).headers["ETag"] == tag for _ in range(8))
+    until(15, "the rules to be live", settled)
+    return tag
+
+
+def put_promotion(name, body, tag=None):
+    """Makes a promotion, or changes the one that was read with `tag`; the entity tag of the rules, once they are live."""
+    reply = api("PUT", "/rules/promotions/" + name, body, owner(), new_key(), {"If-Match": tag} if tag else ())
+    if reply.status not in (200, 201):
+        raise AssertionError(f"PUT /rules/promotions/{name}: {reply!r}")
+    return live_with(reply.headers["ETag"])
+
+
+def remove_promotion(name):
+    """Takes a promotion away, if it is there."""
+    found = api("GET", "/rules/promotions/" + name, token=owner())
+    if found.status == 200:
+        reply = api("DELETE", f"/rules/promotions/{name}?reason=spec", None, owner(), new_key(), {"If-Match": found.headers["ETag"]})
+        if reply.status != 200:
+            raise AssertionError(f"DELETE /rules/promotions/{name}: {reply!r}")
+        live_with(reply.headers["ETag"])

@@ -37,7 +37,7 @@ function M.switch(change, reason)
   local text = text_of(list)
   derived, message = pack:with(FILE, text)
   if not derived then return false, (message:gsub("^definitions/off%.lua:%d+: %[%d+%]%.rule: ", "")) end
-  local on_disk = fastr.rules.hash(packs.folder()) == pack:hash()
+  local on_disk = packs.is_on_disk(pack)
   done, message = packs.activate(derived, reason)
   if not done then return false, message end
   if on_disk then

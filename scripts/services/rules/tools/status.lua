@@ -27,6 +27,11 @@ local function signer(hash)
   end
 end
 
+-- The hash of the rules on disk; those of what is live where the disk has what is written there by hand.
+local function on_disk(live)
+  return live and packs.is_on_disk(live) and live:hash() or fastr.rules.hash(packs.folder())
+end
+
 -- The other hosts, as the service shows them; none where it is away.
 local function others()
   local list = {}
@@ -50,7 +55,7 @@ local function look()
   end
   return { live = live.hash, by = live.by, since = live.since, previous = live.previous,
     trial = live.trial or fastr.json.null, gate = reports.of(live.hash),
-    signed_by = signer(live.hash), disk = fastr.rules.hash(packs.folder()),
+    signed_by = signer(live.hash), disk = on_disk(pack),
     off = fastr.json.array(pack and packs.off(pack) or {}), masters = fastr.json.array(masters),
     hosts = others() }
 end

@@ -158,7 +158,7 @@ function M.main(arguments)
   local past = decided_by(parent, orders or {})
   print(("watching %s: live is %s; %s placed orders to compare with%s\n"):format(folder, words.hash(parent:hash()),
     words.count(#past.orders), unread and " (" .. unread .. ")" or ""))
-  local hash = parent:hash()
+  local hash = packs.is_on_disk(parent) and fastr.rules.hash(folder) or parent:hash()
   while true do
     hash = next_save(folder, hash)
     parent, past = on_save(folder, parent, past, given)
