@@ -143,8 +143,31 @@ local function shared(tax, weights)
   return tax > 0 and fastr.money.allocate(tax, weights) or {}
 end
 
+local function is_even(list)
+  for _, each in ipairs(list) do
+    if each ~= list[1] then return false end
+  end
+  return true
+end
+
+-- Units that cost the same share a tax alike, the first of them a penny more where it does not go by their number: what
+-- an allocation by what they cost comes to, without a list of them all. (A line has one of the two taxes at most.)
+local function even_units(decided, m)
+  local n, off, units = decided.quantity, decided.unit_discounts[1], {}
+  local added, contained = decided.tax, decided.tax_included
+  local more = (added + contained) % n
+  if more > 0 then
+    units[1] = { quantity = more, discount = m(off), total = m(decided.total / n), tax = m(math.ceil(added / n)),
+      tax_included = m(math.ceil(contained / n)) }
+  end
+  units[#units + 1] = { quantity = n - more, discount = m(off), total = m(decided.total / n),
+    tax = m(math.floor(added / n)), tax_included = m(math.floor(contained / n)) }
+  return units
+end
+
 -- The units of a decided line as M.line has them; `m`: money.of its currency.
 function M.units_of(decided, m)
+  if is_even(decided.unit_discounts) then return even_units(decided, m) end
   local list, weights, units = list_price_of(decided), {}, {}
   for i, off in ipairs(decided.unit_discounts) do weights[i] = list - off end
   local added, contained = shared(decided.tax, weights), shared(decided.tax_included, weights)

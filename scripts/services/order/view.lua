@@ -29,13 +29,15 @@ function M.freeze(decision, body)
   }
 end
 
--- Lines as shown. Of orders of before the discounts of each unit stay inside.
-local function show_lines(lines)
+-- Lines as shown; in events without their units, which would make them twice as long. Of orders of before the discounts
+-- of each unit stay inside.
+local function show_lines(lines, without_units)
   local shown = {}
   for i, line in ipairs(lines) do
     shown[i] = {}
     for key, value in pairs(line) do shown[i][key] = value end
     shown[i].unit_discounts = nil
+    if without_units then shown[i].units = nil end
   end
   return array(shown)
 end
@@ -143,7 +145,8 @@ function M.event(o, change, extra)
   local data = { order = o.id, number = o.number or null, status = change.to, from = change.from, at = change.at,
     reason = change.reason, email = o.email, customer = o.customer or null, currency = o.currency, totals = o.totals }
   if change.to == "placed" then
-    data.lines, data.shipping_address, data.shipping_method = show_lines(o.lines), o.shipping_address, o.shipping_method
+    data.lines, data.shipping_address = show_lines(o.lines, true), o.shipping_address
+    data.shipping_method = o.shipping_method
     if o.priced then show_priced(data, o.priced, o.currency) end
   end
   for key, value in pairs(extra or {}) do data[key] = value end
