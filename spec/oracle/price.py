@@ -259,7 +259,7 @@ def state(promotion, facts):
             and usage.get("used_by_customer", 0) >= usage["limit_per_customer"]:
         return "used_up_for_customer"
     budget = promotion.get("budget") or {}
-    if budget.get("type") == "usage" and budget.get("used", 0) >= budget["limit"]:
+    if budget and budget.get("used", 0) >= budget["limit"]:
         return "budget_spent"
     return None
 
@@ -414,7 +414,7 @@ def level(promotion):
 
 
 def over_budget(promotion, given):
-    """Rule 26, of a budget of money; one of uses is spent before anything is given, see state()."""
+    """Rule 26, of a budget of money that was not spent before anything was given, see state()."""
     budget = promotion.get("budget")
     if budget is None or budget.get("type") == "usage":
         return False

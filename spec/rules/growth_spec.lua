@@ -2,7 +2,7 @@
 -- several tries, for each kind of work that could grow faster.
 
 local LINES, PROMOTIONS = { 75, 600 }, { 6, 50 }
-local SLACK = 1.6 -- of noise, caches, and a sort
+local SLACK = 2 -- of caches, and a sort; what grows with the square is eight times as much
 
 local null, array = fastr.json.null, fastr.json.array
 
@@ -28,6 +28,11 @@ local KINDS = {
   ["shares that do not fit"] = function()
     return { actions = { { type = "order_fixed", value = 5000 } } }
   end,
+  ["budgets that are spent"] = function(i)
+    local made = item(i)
+    made.budget = { type = "spend", limit = 100, used = 100 }
+    return made
+  end,
   ["codes"] = function(i)
     local made = item(i)
     made.coupon = "CODE" .. i % 5
@@ -49,8 +54,8 @@ local function facts(kind, lines, promotions)
   return made
 end
 
-local function least(pack, given)
-  local best = math.huge
+-- Seconds of CPU of the fastest of `best` and seven more decisions.
+local function least(pack, given, best)
   for _ = 1, 7 do
     local begun = os.clock()
     assert(pack:decide("price.cart", given, { explain = "applied" }))
@@ -64,10 +69,15 @@ describe("the cost of a price grows no worse than linearly", function()
 
   setup(function() pack = assert(fastr.rules.open("scripts/rules")) end)
 
-  -- Asserts that the second takes at most as much longer than the first as it is larger.
+  -- Asserts that the second takes at most as much longer than the first as it is larger; whoever else is at work on the
+  -- machine only ever adds, so a bad figure is looked at again.
   local function grows(first, second, times)
-    local before, after = least(pack, first), least(pack, second)
-    assert.is_true(after <= before * times * SLACK, ("%.3f ms, then %.3f ms"):format(before * 1e3, after * 1e3))
+    local before, after = math.huge, math.huge
+    for _ = 1, 5 do
+      before, after = least(pack, first, before), least(pack, second, after)
+      if after <= before * times * SLACK then return end
+    end
+    error(("%.3f ms, then %.3f ms"):format(before * 1e3, after * 1e3))
   end
 
   for name, kind in pairs(KINDS) do

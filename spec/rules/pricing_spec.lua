@@ -774,6 +774,13 @@ describe("price.cart, coupons and limits", function()
     assert.equal(100, total(1, 100, both))
   end)
 
+  it("26: a budget of which nothing is left blocks before anything is looked at", function()
+    assert.same({ "budget_spent", 100 }, { answer { budget = { type = "spend", limit = 9, used = 9 },
+      conditions = { min_quantity = 2 } } })
+    assert.same({ "budget_spent", 100 }, { answer { budget = { type = "usage", limit = 2, used = 2 } } })
+    assert.same({ "accepted", 90 }, { answer { budget = { type = "spend", limit = 19, used = 9 } } })
+  end)
+
   it("26: what is blocked makes room for others", function()
     local alone = promotion("order_fixed", 500, { exclusive = true,
       budget = { type = "spend", limit = 499, used = 0 } })

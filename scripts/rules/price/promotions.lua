@@ -22,8 +22,8 @@ local function used_up(cart, promotion)
     return "used_up_for_customer", "usage_by_customer", by_customer, usage.limit_per_customer
   end
   if not budget then return nil end
-  used = state.used or budget.used or 0
-  if budget.type == "usage" and used >= budget.limit then return "budget_spent", "budget", used, budget.limit end
+  used = (budget.type == "usage" and state.used or budget.type ~= "usage" and state.spent) or budget.used or 0
+  if used >= budget.limit then return "budget_spent", "budget", used, budget.limit end
   if cart.blocked[promotion] then return "budget_spent", "budget", cart.blocked[promotion], budget.limit end
 end
 
