@@ -145,7 +145,7 @@ VALUES = [None, True, False, 0, -1, 1, 1.5, MOST, 1e308, "", "x", "GB", "10.5", 
           [{}], {"a": 1}, ["x"], [1, 2], "2026-11-23T10:00:00Z", {"min": 1}, {"skus": [], "min": 0}, 10000, 9999,
           {"type": "order_percent"}]
 NAMES = ["surprise", "value", "min", "filters", "type", "prices"]
-REFUSAL = re.compile(r"^[a-z_]+(\[\d+\]|\.\w+)*: \S")
+REFUSAL = re.compile(r"^[a-z_]+(\[\d+\]|\.[\w-]+)*: \S")
 DECISION = {"currency", "lines", "shipping", "items_total", "discount_total", "shipping_total", "shipping_discount_total",
             "tax_total", "tax_included_total", "total", "gift_card_total", "due", "coupons", "trace", "pack"}
 
