@@ -78,7 +78,7 @@ describe("what a cart costs", function()
       { category = "standard", percent = 20, included = true, zone = "GB", base = m(663), tax = m(132) } }, cart.taxes)
     assert.same({ list = m(20000), items = m(20000), discount = m(2000), item_discount = m(0),
       order_discount = m(2000), shipping = m(795), shipping_discount = m(0), tax = m(0), tax_included = m(132),
-      total = m(18795) }, cart.totals)
+      total = m(18795), gift_cards = m(0), due = m(18795) }, cart.totals)
     assert.same({ { promotion = "ten_off_over_150", stage = "order", amount = m(2000),
       says = "10 % off orders of 150.00 or more", detail = "You saved 20.00: 10 % off orders of 150.00 or more" } },
       cart.discounts)
