@@ -74,10 +74,21 @@ nginx_origins() {
   tr ';' '\n' <<<"$origins" | sed -e '/^$/d' -e 's/[]+?(){}^$|."\\[]/\\&/g' -e 's/:\*$/(:[0-9]+)?/' -e 's/.*/"~^&$" $http_origin;/'
 }
 
+# Pages are found by a list, and what is not on it by one that says so: a process has paths that are not the public's.
+# A path below them that nobody has is told by a page, too.
+PAGE='gzip on; gzip_min_length 512; gzip_types text/css image/svg+xml; proxy_intercept_errors on; error_page 404 = @no_page; error_page 502 504 = @shop_away;'
+
+# nginx_page SERVICE PATH
+nginx_page() {
+  printf 'location = %s { %s proxy_pass http://%s; }\n' "$2" "$PAGE" "$1"
+  [ "$2" = / ] || printf 'location %s/ { %s proxy_pass http://%s; }\n' "$2" "$PAGE" "$1"
+}
+
 nginx_public() {
   local name count prefixes prefix
   while read -r name count prefixes; do
     for prefix in $prefixes; do
+      [[ $prefix != /* ]] || { nginx_page "$name" "$prefix"; continue; }
       printf 'location = /api/v1/%s { %sproxy_pass http://%s; }\n' "$prefix" "$(nginx_keyed "$name")" "$name"
       printf 'location /api/v1/%s/ { %sproxy_pass http://%s; }\n' "$prefix" "$(nginx_keyed "$name")" "$name"
     done
@@ -89,6 +100,8 @@ nginx_public() {
   # The document is merged from all services' declarations; any process can make it, whichever is away.
   printf 'location = /openapi.json { proxy_pass http://any; gzip on; gzip_types application/json; }\n'
   printf 'location = /docs { proxy_pass http://any; }\nlocation /docs/ { proxy_pass http://any; }\n'
+  printf 'location / { error_page 404 = @not_found; error_page 418 = @no_page; if ($fastr_is_page) { return 418; } return 404; }\n'
+  printf 'location @no_page { rewrite ^ /no-such-page? break; proxy_pass http://storefront; }\n'
   nginx_keyed_locations
 }
 

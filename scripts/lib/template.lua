@@ -118,12 +118,23 @@ function M.text(text)
   return text
 end
 
--- template.render(text, model, escape, partial) -> text. `escape` is template.html or template.text; `partial(name)`
--- returns the text of {{> name}}, or nil. Raises for a malformed template and for a value that is nowhere.
-function M.render(text, model, escape, partial)
+-- template.compile(text, partial) -> what fill takes, to be kept: `partial(name)` returns the text of {{> name}}, or
+-- nil. Raises for a malformed template.
+function M.compile(text, partial)
+  return parse(text, partial or function() end)
+end
+
+-- template.fill(compiled, model, escape, outer) -> text. `escape` is template.html or template.text; in `outer`, a
+-- table, what the model does not have is looked up. Raises for a value that is nowhere.
+function M.fill(compiled, model, escape, outer)
   local out = {}
-  write(parse(text, partial or function() end), { model }, out, escape)
+  write(compiled, { outer or model, model }, out, escape)
   return table.concat(out)
+end
+
+-- Both at once, for a text that is used once.
+function M.render(text, model, escape, partial)
+  return M.fill(M.compile(text, partial), model, escape)
 end
 
 return M

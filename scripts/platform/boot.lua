@@ -71,7 +71,9 @@ local function answer(route, run, req)
   if not ok then
     if problem.is(status) then return nil, status end
     if is_late() then return nil, problem.of_error("timeout") end
-    error(status, 0)
+    if not route.refusal then error(status, 0) end
+    fastr.log.error("a page raised", { route = route.method .. " " .. route.path, error = tostring(status) })
+    return nil, problem.new("internal")
   end
   if status then
     wrong = check_reply(route, status, body)
@@ -89,14 +91,18 @@ local function headers_of(route, headers)
   return own
 end
 
-local function finish(route, req, status, body, headers)
-  if status == nil then
-    if not problem.is(body) and is_late() then body = problem.of_error("timeout") end
-    if not problem.is(body) then
-      error(route.method .. " " .. route.path .. ": the handler returned neither a status nor a problem", 0)
-    end
-    status, body, headers = request.of_problem(body, req.id)
+-- A refusal is a problem document, or what the route's own function makes of it: a page, for people.
+local function refuse(service, route, req, wrong)
+  if not problem.is(wrong) and is_late() then wrong = problem.of_error("timeout") end
+  if not problem.is(wrong) then
+    error(route.method .. " " .. route.path .. ": the handler returned neither a status nor a problem", 0)
   end
+  if not route.refusal then return request.of_problem(wrong, req.id) end
+  return service.handlers[route.refusal](req, wrong)
+end
+
+local function finish(service, route, req, status, body, headers)
+  if status == nil then status, body, headers = refuse(service, route, req, body) end
   headers = headers_of(route, headers)
   session.leave(headers)
   if status == 200 and route.method == "GET" and request.not_modified(req, headers) then
@@ -111,7 +117,7 @@ local function handle_of(service, route)
     local outer = task.get("service")
     task.set("service", name)
     session.enter(req)
-    local status, body, headers = finish(route, req, answer(route, run, req))
+    local status, body, headers = finish(service, route, req, answer(route, run, req))
     task.set("service", outer)
     return status, body, headers
   end

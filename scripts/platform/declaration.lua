@@ -15,7 +15,8 @@ local ROUTE = { method = "string", path = "string", internal = "boolean", root =
   replies = "table",
   idempotency = "string", prepare = "string", replay = "string", fingerprint = "string",
   sensitive = "boolean", credentials = "boolean",
-  timeout_ms = "number", concurrency = "number", body_bytes = "number", stream = "boolean" }
+  timeout_ms = "number", concurrency = "number", body_bytes = "number", stream = "boolean",
+  form = "boolean", refusal = "string" }
 local SERVICE = { name = "string", doc = "string", routes = "table", produces = "table", consumes = "table",
   schedules = "table", settings = "table" }
 local SCHEDULE = { name = "string", every_ms = "number", job = "string", one = "boolean", doc = "string" }
@@ -130,6 +131,7 @@ local function check_route(say, service, route, i, loaded)
   need_function(say, where, loaded, "handlers", "prepare", route.prepare)
   need_function(say, where, loaded, "handlers", "replay", route.replay)
   need_function(say, where, loaded, "handlers", "fingerprint", route.fingerprint)
+  need_function(say, where, loaded, "handlers", "refusal", route.refusal)
   if route.internal then
     route.method, route.path = "POST", "/internal/" .. service .. "/" .. tostring(route.handler)
   else

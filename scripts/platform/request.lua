@@ -3,6 +3,7 @@
 
 local shape = require "lib.shape"
 local problem = require "lib.problem"
+local url = require "lib.url"
 
 local M = {}
 
@@ -34,21 +35,32 @@ function M.texts(place, object, texts)
   return value
 end
 
-local function is_json(content_type)
-  local media = content_type:lower():match("^%s*([^;%s]+)")
+local function media_of(req)
+  return (req:header("content-type") or ""):lower():match("^%s*([^;%s]+)")
+end
+
+local function is_json(req)
+  local media = media_of(req)
   return media == "application/json" or (media ~= nil and media:find("^application/[%w.-]+%+json$") ~= nil)
+end
+
+-- The fields of a page's form (URL Standard, application/x-www-form-urlencoded); of one that comes twice the last.
+local function form(route, req)
+  if media_of(req) ~= "application/x-www-form-urlencoded" then return nil, problem.new("unsupported_media_type") end
+  return M.texts("body", route.body, url.parse_query(req:body()))
 end
 
 -- The decoded and checked body, or nil without a problem where the route takes none or it is optional and absent.
 function M.body(route, req)
   local of = route.body
   if not of then return nil end
+  if route.form then return form(route, req) end
   local text = req:body()
   if text == "" then
     if of.is_optional then return nil end
     return nil, problem.new("body_missing")
   end
-  if not is_json(req:header("content-type") or "") then return nil, problem.new("unsupported_media_type") end
+  if not is_json(req) then return nil, problem.new("unsupported_media_type") end
   if of.is_text then return text end
   local value, message = json.decode(text)
   if value == nil then

@@ -93,26 +93,35 @@ local function principal_of(claims)
   return { kind = kind, id = claims.sub, roles = roles, scopes = access.scopes(roles), session = claims.sid }
 end
 
--- The value of a cookie (RFC 6265), or nil.
-local function cookie(req, name)
-  local header = req:header("cookie")
-  if not header then return nil end
+local function is_over_tls()
+  return fastr.setting("public_url", ""):find("^https:") ~= nil
+end
+
+-- The name of a cookie for all paths of this host: where the shop is reached by TLS, one that no other host can set
+-- (draft-ietf-httpbis-rfc6265bis 4.1.3.2).
+local function full_name(name, path)
+  return path == "/" and is_over_tls() and "__Host-" .. name or name
+end
+
+local function value_of(header, name)
   for pair in header:gmatch("[^;]+") do -- linear: one pattern over the whole takes seconds for 8 kB without a "="
     local key, value = pair:match("^%s*([^=%s]+)=([^%s]*)")
     if key == name then return value end
   end
 end
 
-M.cookie = cookie
-
-local function is_over_tls()
-  return fastr.setting("public_url", ""):find("^https:") ~= nil
+-- The value of a cookie (RFC 6265) that cookie_text set for `path` ("/" unless told), or nil.
+local function cookie(req, name, path)
+  local header = req:header("cookie")
+  return header and value_of(header, full_name(name, path or "/"))
 end
+
+M.cookie = cookie
 
 -- The value of Set-Cookie for a cookie that scripts do not see and other sites do not send; over TLS, where the shop is
 -- reached so.
 function M.cookie_text(name, value, path, seconds)
-  return ("%s=%s; Path=%s; Max-Age=%d; HttpOnly; SameSite=Lax%s"):format(name, value, path, seconds,
+  return ("%s=%s; Path=%s; Max-Age=%d; HttpOnly; SameSite=Lax%s"):format(full_name(name, path), value, path, seconds,
     is_over_tls() and "; Secure" or "")
 end
 

@@ -40,6 +40,7 @@ local handlers = {
   end,
   answer_function = function() return 200, { print } end,
   nothing = function() end,
+  page_of = function(_, wrong) return wrong.status, "<p>" .. wrong.code .. "</p>" end,
   call_broken = function()
     local reply, wrong = fastr.call("user", "answer_function", {})
     return reply and 200 or nil, reply or wrong
@@ -59,6 +60,9 @@ local send, built = program.build("user", { routes = {
   { method = "GET", path = "/nothing", handler = "nothing", scope = "public", doc = "x" },
   { method = "GET", path = "/call", handler = "call", scope = "public", doc = "x",
     query = { n = shape.integer {} } },
+  { method = "POST", path = "/page", root = true, form = true, refusal = "page_of", handler = "go", scope = "public",
+    doc = "x", body = shape.object { n = shape.integer {}, text = shape.optional(shape.text { max = 9 }) } },
+  { method = "GET", path = "/page", root = true, refusal = "page_of", handler = "fail", scope = "public", doc = "x" },
   { method = "GET", path = "/send-function", handler = "send_function", scope = "public", doc = "x" },
   { method = "GET", path = "/call-broken", handler = "call_broken", scope = "public", doc = "x" },
   { internal = true, handler = "answer_function", scope = "user:answer_function", body = shape.object {} },
@@ -136,6 +140,24 @@ describe("a request", function()
     assert.truthy(os.clock() - before < 0.2)
   end)
 
+  it("of a form has its fields, as its shape wants them", function()
+    local function post(text, kind)
+      return send("POST", "/page", { text = text, headers = { ["Content-Type"] = kind
+        or "application/x-www-form-urlencoded; charset=UTF-8" } })
+    end
+    assert.equal(200, (post "n=1&n=7&text=a+b%26%3D"))
+    assert.same({ n = 7, text = "a b&=" }, seen.body)
+    for _, text in ipairs { "n=x", "", "n=1&more=2", "n=1&text=1234567890", "%=&&&==" } do
+      assert.equal("<p>validation</p>", select(2, post(text)))
+    end
+    assert.equal("<p>unsupported_media_type</p>", select(2, post("{}", "application/json")))
+  end)
+
+  it("of a page is refused by a page, also where the handler has a bug", function()
+    local status, page = send("GET", "/page")
+    assert.same({ 500, "<p>internal</p>" }, { status, page })
+  end)
+
   it("cannot use a cookie of ours from another site", function()
     local cookie = "fastr_token=" .. customer():sub(8)
     local function principal(headers)
@@ -196,7 +218,7 @@ describe("a reply", function()
     local setting = fastr.setting
     finally(function() rawset(fastr, "setting", setting) end)
     for url, expected in pairs { ["http://shop.example"] = "a=b; Path=/; Max-Age=60; HttpOnly; SameSite=Lax",
-      ["https://shop.example"] = "a=b; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure" } do
+      ["https://shop.example"] = "__Host-a=b; Path=/; Max-Age=60; HttpOnly; SameSite=Lax; Secure" } do
       rawset(fastr, "setting", function(name, otherwise)
         return name == "public_url" and url or setting(name, otherwise)
       end)

@@ -22,6 +22,7 @@ local CONSTANTS = {
   format = "of a mail, RFC 5322 and RFC 2047, or of a random code: LINE WORD CHARACTERS BITS",
   card = "a slip of the keyboard: YEARS_AHEAD",
   lock = "the name of an advisory lock: ^[%w_]*LOCK$",
+  page = "how much a page shows, and from where on it says so: SHELVES FROM_EACH ON_PAGE FEW",
 }
 
 local function is_known(name)

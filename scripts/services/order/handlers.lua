@@ -28,7 +28,7 @@ end
 
 -- The guest's token, from the header, or from the cookie of one of our own pages; nil if neither is there.
 local function token_of(req)
-  return req:header("fastr-order") or session.cookie_counts(req) and session.cookie(req, "fastr_order") or nil
+  return req:header("fastr-order") or session.cookie_counts(req) and session.cookie(req, "fastr_order", req.path) or nil
 end
 
 local function may_see(ctx, order)

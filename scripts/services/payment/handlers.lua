@@ -10,7 +10,9 @@ local gift_store = require "services.payment.gift_store"
 local ledger = require "services.payment.ledger"
 local operations = require "services.payment.operations"
 local problem = require "lib.problem"
+local session = require "platform.session"
 local store = require "services.payment.store"
+local url = require "lib.url"
 local vault = require "services.payment.vault"
 local webhook = require "services.payment.webhook"
 
@@ -45,6 +47,25 @@ function M.save_method(ctx)
   local row, is_new = vault.save(ctx.tx, card, owner_of(ctx))
   if not row then return nil, is_new end
   return is_new and 201 or 200, view(row), { Location = PATH .. row.id }
+end
+
+local function back(path, cookie)
+  return 303, nil, { Location = path, ["Set-Cookie"] = cookie, ["Cache-Control"] = "no-store" }
+end
+
+-- The same from the page's form. What is wrong is told by the name of the field: nothing that was typed travels.
+function M.save_from_page(ctx)
+  if not session.cookie_counts(ctx.request) then return nil, problem.new("forbidden") end
+  local form = ctx.body
+  local card, errors = cards.check({ number = fastr.text.trim(form.number), cvc = fastr.text.trim(form.cvc),
+    exp_month = tonumber(form.exp_month) or 0, exp_year = tonumber(form.exp_year) or 0 }, fastr.time.now())
+  if not card then
+    return back("/checkout/payment?" .. url.query { notice = "card_wrong",
+      about = (errors[1].path:gsub("^card%.", "")) .. " " .. errors[1].problem })
+  end
+  local row, wrong = vault.save(ctx.tx, card, owner_of(ctx))
+  if not row then return nil, wrong end
+  return back("/checkout/review", session.cookie_text("fastr_method", row.id, "/checkout", 3600))
 end
 
 -- Two requests of one key must agree in the card. Its security code is left out: nothing made from it may be kept.

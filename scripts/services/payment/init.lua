@@ -113,6 +113,12 @@ return {
       doc = "Saves a card, encrypted; 200 if it was saved before. A guest's is for the next hour, by its id",
       body = shape.object { card = card }, replies = { [201] = method, [200] = method } },
 
+    { method = "POST", path = "/checkout/card", root = true, form = true, handler = "save_from_page",
+      scope = "payment_method:write", idempotency = "transaction", sensitive = true, body_bytes = 4096,
+      doc = "The form of a card, from the shop's own page to here alone; leads back to it",
+      body = shape.object { key = shape.optional(shape.text { max = 64 }), number = shape.text { max = 40 },
+        exp_month = shape.text { max = 4 }, exp_year = shape.text { max = 6 }, cvc = shape.text { max = 10 } } },
+
     { method = "GET", path = "/payment-methods", handler = "list_methods", scope = "payment_method:read",
       doc = "One's own saved cards, oldest first",
       replies = { [200] = shape.object { items = shape.list(method) } } },

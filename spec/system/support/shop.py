@@ -44,9 +44,9 @@ def customer():
     return {"id": user["id"], "email": email, "token": sign_in(email, PASSWORD)}
 
 
-def put_product(sku, price=1000):
+def put_product(sku, price=1000, name="A thing of the specs"):
     """Creates or replaces a product of the specs; returns it. Prices in pence."""
-    body = {"name": "A thing of the specs", "categories": ["specs"], "price": {"amount": price, "currency": "GBP"}}
+    body = {"name": name, "categories": ["specs"], "price": {"amount": price, "currency": "GBP"}}
     reply = api("PUT", f"/products/{sku}", body, owner(), new_key())
     if reply.status not in (200, 201):
         raise AssertionError(f"PUT /products/{sku}: {reply!r}")
@@ -57,6 +57,14 @@ def product(sku=SKU):
     """The SKU of a product of 10.00 with at least 1,000 units on hand."""
     if put_product(sku)["available"] < 1000:
         must(200, "POST", f"/products/{sku}/stock", {"delta": 2000, "reason": "spec"}, owner(), new_key())
+    return sku
+
+
+def new_product(price, units, name="A thing of the specs"):
+    """The SKU of a new product with that price in pence and that many units on hand."""
+    sku = "SPEC-" + uuid.uuid4().hex[:12].upper()
+    put_product(sku, price, name)
+    must(200, "POST", f"/products/{sku}/stock", {"delta": units, "reason": "spec"}, owner(), new_key())
     return sku
 
 
