@@ -4,7 +4,8 @@ local access = require "platform.access"
 
 local OF_STAFF = { "account:read", "account:write", "user:read", "user:write", "product:write", "stock:write",
   "coupon:read", "coupon:write", "order:manage", "order:fulfil", "payment:read", "payment:capture", "payment:refund",
-  "payment:void", "notification:read", "notification:manage", "rules:write", "rules:approve", "ops:drain" }
+  "payment:void", "gift_card:issue", "gift_card:read", "gift_card:write",
+  "notification:read", "notification:manage", "rules:write", "rules:approve", "ops:drain" }
 
 describe("a scope of staff", function()
   for _, scope in ipairs(OF_STAFF) do

@@ -85,6 +85,11 @@ local function book(tx, card, entry)
   return true
 end
 
+local function wrong(path, text)
+  return problem.new("validation", { detail = path .. " " .. text,
+    errors = fastr.json.array { { path = path, problem = text } } })
+end
+
 -- ---- staff --------------------------------------------------------------------------------------------------------
 
 local function tell_issued(tx, cards)
@@ -118,9 +123,10 @@ function M.issued(db, batch)
 end
 
 -- Issues `wanted` {count, amount (money), expires_at, reason} once for the batch's id. Returns the cards with
--- their codes.
+-- their codes; or nil, validation: they would have expired by now.
 function M.issue(db, batch, wanted, actor)
   if #store.batch(db, batch) == 0 then
+    if has_expired(wanted) then return nil, wrong("expires_at", "is in the past") end
     db:transaction(function(tx) return make(tx, batch, wanted, actor) end)
   end
   return M.issued(db, batch)
@@ -142,13 +148,8 @@ function M.change(tx, id, status, expires_at)
   return card
 end
 
-local function wrong(path, text)
-  return problem.new("validation", { detail = path .. " " .. text,
-    errors = fastr.json.array { { path = path, problem = text } } })
-end
-
 -- Adds the signed amount, once for the key. The card; or nil, problem: gift_card_not_found, conflict (less than nothing
--- would be left), validation (another currency, or nothing).
+-- would be left, or more than can be counted), validation (another currency, or nothing).
 function M.adjust(tx, id, amount, entry)
   local card, failed = locked(tx, id)
   if not card then return nil, failed end
@@ -156,7 +157,7 @@ function M.adjust(tx, id, amount, entry)
   if amount.amount == 0 then return nil, wrong("amount.amount", "must not be 0") end
   entry.kind, entry.amount = "adjust", amount.amount
   if book(tx, card, entry) then return card end
-  return nil, problem.new("conflict", { detail = ("Only %d %s are on it"):format(card.balance, card.currency) })
+  return nil, problem.new("conflict", { detail = ("%d %s are on it"):format(card.balance, card.currency) })
 end
 
 -- ---- paying -------------------------------------------------------------------------------------------------------

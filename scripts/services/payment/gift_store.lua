@@ -57,11 +57,12 @@ end
 -- ---- entries ------------------------------------------------------------------------------------------------------
 
 -- Adds an entry {card, kind, key, amount (signed), payment, actor, reason} to a locked card, unless the sum would fall
--- below zero or the entry is there already: then it returns false.
+-- below zero or could not be shown to the penny (past 2^53 - 1), or the entry is there already: then it returns false.
 function M.add(tx, e, now)
   return tx:query([[insert into gift_card_entries (card_id, kind, key, amount, payment_id, actor, reason, at)
     select $1::uuid, $2, $3, $4::bigint, $5::uuid, $6, $7, $8::timestamptz
-    where (select coalesce(sum(amount), 0) from gift_card_entries where card_id = $1::uuid) + $4::bigint >= 0
+    where (select coalesce(sum(amount), 0) from gift_card_entries where card_id = $1::uuid) + $4::bigint
+      between 0 and 9007199254740991
     on conflict do nothing returning 1 as added]],
     e.card, e.kind, e.key, e.amount, e.payment, e.actor or "service", e.reason or "", now)[1] ~= nil
 end

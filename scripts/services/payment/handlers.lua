@@ -220,8 +220,10 @@ end
 
 function M.issue_gift_cards(ctx)
   local body = ctx.body
-  return issued(ctx, gift_cards.issue(db(), ctx.saga, { count = body.count or 1, amount = body.amount,
-    expires_at = body.expires_at, reason = body.reason }, actor(ctx)))
+  local made, failed = gift_cards.issue(db(), ctx.saga, { count = body.count or 1, amount = body.amount,
+    expires_at = body.expires_at ~= null and body.expires_at or nil, reason = body.reason }, actor(ctx))
+  if not made then return nil, failed end
+  return issued(ctx, made)
 end
 
 -- The key sent again, by the same person: the codes are not stored, they are made again.

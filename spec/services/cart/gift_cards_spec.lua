@@ -72,8 +72,10 @@ describe("a gift card in a cart", function()
   it("that cannot pay is refused with its reason, and the cart stays as it is", function()
     local cart = shopper.cart { [shopper.product(5000, 5)] = 1 }
     local blocked, euros = gift_card(100), gift_card(0, { amount = { amount = 100, currency = "EUR" } })
-    local expired, empty = gift_card(100, { expires_at = "2020-01-01T00:00:00Z" }), gift_card(100)
+    local expired, empty = gift_card(100), gift_card(100)
     block(blocked)
+    send("PATCH", "/api/v1/gift-cards/" .. expired.id, { headers = STAFF,
+      body = { expires_at = "2020-01-01T00:00:00Z" } })
     send("POST", "/api/v1/gift-cards/" .. empty.id .. "/adjustments", { headers = shopper.with(STAFF, shopper.key()),
       body = { amount = { amount = -100, currency = "GBP" }, reason = "spec" } })
     for reason, card in pairs { blocked = blocked, expired = expired, empty = empty, currency = euros } do

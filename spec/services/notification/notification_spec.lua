@@ -112,6 +112,16 @@ describe("an order that was placed", function()
     assert.equal("auto-generated", mail.headers["auto-submitted"])
   end)
 
+  it("is told what gift cards paid of it", function()
+    local placed = event("placed", { totals = { items = pounds(2000), discount = pounds(0), shipping = pounds(0),
+      shipping_discount = pounds(0), tax = pounds(0), tax_included = pounds(0), total = pounds(2000),
+      gift_cards = pounds(500), due = pounds(1500) } })
+    assert.is_true(tell(placed))
+    local mail = one_mail(placed)
+    assert.truthy(mail.text:find("Gift cards pay £5.00 GBP of it; £15.00 GBP was left to pay.", 1, true), mail.text)
+    assert.truthy(mail.html:find("Paid by gift card", 1, true))
+  end)
+
   it("is told what each promotion gave, by its name, and the taxes by rate", function()
     local placed = event("placed", {
       totals = { items = pounds(2040), discount = pounds(255), shipping = pounds(350), shipping_discount = pounds(50),

@@ -141,6 +141,39 @@ describe("an order that gift cards pay alone", function()
   end)
 end)
 
+describe("an order that is looked at first, and that a gift card pays in part", function()
+  it("takes the gift card's part again with the next authorisation, and gives both back when it is refused", function()
+    local me, card = shopper.signed_in(), gift_card(5000)
+    local cart = shopper.pay_with(shopper.cart({ [shopper.product(1000000, 10)] = 3 }, me), { card }, me)
+    local _, order = shopper.checkout(cart, shopper.card(nil, me), me)
+    assert.same({ "placed", 0 }, { order.status, on_card(card) })
+    local db = database.open("order")
+    database.open("payment"):write("update payments set expires_at = now() + interval '1 h' where id = $1",
+      order.payments[1].attempt)
+    db:write("update attempts set look_at = $2 where id = $1", order.payments[1].attempt, fastr.time.now())
+    store.look_at_due(db, fastr.time.now(), 100)
+    shopper.eventually("another authorisation is there", function()
+      local now = store.load(db, order.id)
+      return not now.work and #now.attempts == 2 and now.attempts[2].status == "authorised"
+    end, 15)
+    assert.equal(0, on_card(card))
+    assert.equal("cancelled", select(2, post(order, "review", { accept = false })).status)
+    shopper.eventually("all is back", function() return on_card(card) == 5000 end)
+  end)
+end)
+
+describe("a payment that waits for the shopper", function()
+  it("keeps what its gift card paid until he comes back with another card", function()
+    local card = gift_card(1000)
+    local cart = cart_with { card }
+    assert.equal(202, (shopper.checkout(cart, shopper.card("4000000000003220"))))
+    assert.equal(0, on_card(card))
+    local status, wrong = shopper.checkout(cart, shopper.card()) -- his first attempt has the card's money
+    assert.same({ 409, "price_changed", 1000 }, { status, wrong.code, on_card(card) })
+    assert.same({ 201, 0 }, { (shopper.checkout(cart, shopper.card())), on_card(card) })
+  end)
+end)
+
 -- The order as its row is, unleased, with this work due: what a crash leaves.
 local function crashed(order, changes)
   local db = database.open("order")

@@ -85,7 +85,8 @@ describe("gift cards", function()
       local refused = send("POST", "/api/v1/gift-cards", { headers = shopper.with(who, shopper.key()), body = body })
       assert.truthy(refused == 401 or refused == 403)
     end
-    for _, bad in ipairs { { amount = gbp(0) }, { amount = gbp(-1) }, { amount = gbp(1), count = 1001 }, {} } do
+    for _, bad in ipairs { { amount = gbp(1), expires_at = "2020-01-01T00:00:00Z" },
+      { amount = gbp(0) }, { amount = gbp(-1) }, { amount = gbp(1), count = 1001 }, {} } do
       assert.equal(422, (send("POST", "/api/v1/gift-cards", { headers = shopper.with(STAFF, shopper.key()),
         body = bad })))
     end
@@ -142,6 +143,8 @@ describe("gift cards", function()
     local status, wrong = adjust(card, -51)
     assert.same({ 409, "conflict" }, { status, wrong.code })
     assert.same({ 50, "issue adjust adjust" }, { books(card) })
+    status, wrong = adjust(card, 9007199254740991)
+    assert.same({ 409, "conflict" }, { status, wrong.code })
     status, wrong = send("POST", path(card, "/adjustments"), { headers = shopper.with(STAFF, shopper.key()),
       body = { amount = { amount = 5, currency = "EUR" }, reason = "x" } })
     assert.same({ 422, "amount.currency" }, { status, wrong.errors[1].path })
@@ -175,6 +178,17 @@ describe("an attempt", function()
     assert.same({ 1000, 1000 }, { p.amount.amount, p.captured.amount })
     assert.same({ { one.last4, 300 }, { two.last4, 200 } }, { { p.gift_cards[1].last4, p.gift_cards[1].amount.amount },
       { p.gift_cards[2].last4, p.gift_cards[2].amount.amount } })
+  end)
+
+  it("asked for eight times at once is one: charged once, and taken from the gift card once", function()
+    local card, tasks = issue(1000), {}
+    local body = attempt(500, { { card, 300 } })
+    for i = 1, 8 do tasks[i] = function() return attempts.authorise(db, body) end end
+    fastr.all(tasks)
+    shopper.eventually("it is captured", function() return attempts.look_up(db, body.attempt).status == "captured" end)
+    assert.same({ 700, "issue spend" }, { books(card) })
+    local _, p = send("GET", "/api/v1/payments/" .. body.attempt, { headers = STAFF })
+    assert.equal(500, p.captured.amount)
   end)
 
   it("of which a card cannot pay its part takes nothing at all", function()
