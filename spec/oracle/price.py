@@ -570,6 +570,20 @@ def taxes_by_rate(facts, named):
     return list(found.values())
 
 
+def taxes_answer(facts, cart, lines, sent):
+    """Of each rate in the order in which it is met: what is taxed by it, without the tax, and the tax."""
+    found = {}
+    for category, row in zip([each.tax_category for each in cart.lines + cart.shipping], lines + sent):
+        rate = rate_of(category, facts)
+        if rate:
+            entry = found.setdefault(category, {"category": category, "percent": parts(rate["percent"]) / (WHOLE // 100),
+                                                "included": bool(rate.get("included")), "zone": rate.get("zone"), "base": 0,
+                                                "tax": 0})
+            entry["base"] += row["total"] - row["tax_included"]
+            entry["tax"] += row["tax"] + row["tax_included"]
+    return list(found.values())
+
+
 def price(facts):
     cart, coupons = evaluate(facts)
     lines = [line_answer(line, taxes) for line, taxes in zip(cart.lines, line_taxes(cart, facts))]
@@ -586,4 +600,5 @@ def price(facts):
             "shipping_total": of(sent, "fee"), "shipping_discount_total": of(sent, "discount"),
             "tax_total": of(lines, "tax") + of(sent, "tax"),
             "tax_included_total": of(lines, "tax_included") + of(sent, "tax_included"),
+            "taxes": taxes_answer(facts, cart, lines, sent),
             "taxes": taxes_by_rate(facts, named), "total": total, "gift_card_total": paid, "due": total - paid, "coupons": coupons}
