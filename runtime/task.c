@@ -498,6 +498,8 @@ int64_t fastr_task_ms_left(struct fastr_task *task)
 {
     if (!task->deadline_us)
         return INT64_MAX;
+    if (task->expired) /* a timer that a busy loop armed late in its turn fires a moment early */
+        return 0;
     uint64_t now = fastr_clock_us();
     return now >= task->deadline_us ? 0 : (int64_t)((task->deadline_us - now) / 1000);
 }

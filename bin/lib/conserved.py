@@ -98,9 +98,9 @@ UNDER_WAY = """select (select count(*) from mine where work is not null)
   + (select count(*) from notification.mails l join mine m on m.id = l.subject where l.status = 'queued')"""
 
 
-def quiet(record, seconds=QUIET_S):
+def quiet(record):
     """Waits until nothing is under way any more. Returns how much still is."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + QUIET_S
     while True:
         left = number(record, UNDER_WAY)
         if left == 0 or time.monotonic() > end:
