@@ -256,3 +256,35 @@ describe("the map in docs/architecture.md", function()
     none(wrong)
   end)
 end)
+
+describe("the balancer", function()
+  -- conf/services: "name instances prefix ..."; those with a slash before them are pages.
+  local function prefixes()
+    local of = {}
+    for line in read("conf/services"):gmatch("[^\n]+") do
+      local name, rest = line:match("^(%l+)%s+%S+%s*(.*)$")
+      if name then of[name] = " " .. rest .. " " end
+    end
+    return of
+  end
+
+  local function leads_to(list, path)
+    for prefix in list:gmatch("%S+") do
+      local from = "/" .. prefix:gsub("^/", "")
+      if path == from or path:sub(1, #from + 1) == from .. "/" then return true end
+    end
+    return false
+  end
+
+  it("leads to every path that a service declares: one that it does not know works in a single process only", function()
+    local of, wrong = prefixes(), {}
+    for _, path in ipairs(files("scripts/services", "init.lua")) do
+      local name = path:match("services/(%l+)/")
+      for route in code_of(path):gmatch('%f[%w]path = "(/[^"]*)"') do
+        local is_known = leads_to(of[name], route) or route == "/no-such-page"
+        if not is_known and name ~= "provider" then wrong[#wrong + 1] = name .. ": " .. route end
+      end
+    end
+    none(wrong)
+  end)
+end)
