@@ -67,7 +67,8 @@ end
 -- A product's card, and most of its page.
 function M.product(language, product)
   local says, level = stock(language, product.available)
-  local is_reduced = product.list_price.amount > product.price.amount
+  -- Without a lowest price it never cost more, and is not said to have.
+  local is_reduced = product.list_price.amount > product.price.amount and type(product.lowest_price_30d) == "table"
   return { sku = product.sku, name = M.name(product.name), href = "/products/" .. url.encode(product.sku),
     art = M.art(product.name), price = words.money(language, product.price),
     was = is_reduced and words.money(language, product.list_price) or false,

@@ -63,6 +63,22 @@ describe("money and days", function()
   end)
 end)
 
+describe("a price", function()
+  local show = require "services.storefront.show"
+
+  it("is said to have been higher only where it was: beside the lowest of the 30 days before", function()
+    local function pound(amount) return { amount = amount, currency = "GBP" } end
+    local product = { sku = "A", name = "THING", available = 1, price = pound(400), list_price = pound(500),
+      lowest_price_30d = pound(450) }
+    local shown = show.product("en", product)
+    assert.is_truthy(shown.was)
+    assert.is_truthy(shown.lowest)
+    product.lowest_price_30d = fastr.json.null -- reduced from its first day
+    shown = show.product("en", product)
+    assert.same({ false, false }, { shown.was, shown.lowest })
+  end)
+end)
+
 describe("a picture", function()
   local names = lines_of "tail -n +2 data/retail-products.csv | cut -d, -f2"
 
