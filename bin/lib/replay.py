@@ -159,9 +159,11 @@ def check_sums(cart, wanted, products):
     """What holds under any rules: prices and quantities, and that each sum is one. Returns the total."""
     for line in cart["lines"]:
         product, units = products[line["sku"]], wanted.units[line["sku"]]
-        price = line["unit_price"]["amount"] if "prices" in product else product["price"]  # check_rules knows the tiers
+        price, listed = product["price"], product["list_price"]
+        if "prices" in product:  # check_rules knows the tiers
+            price, listed = line["unit_price"]["amount"], line["list_price"]["amount"]
         found = {"quantity": line["quantity"], **amounts(line, ("list_price", "unit_price", "subtotal", "total"))}
-        differences("line " + line["sku"], {"quantity": units, "list_price": product["list_price"],
+        differences("line " + line["sku"], {"quantity": units, "list_price": listed,
                     "unit_price": price, "subtotal": price * units,
                     "total": price * units - line["discount"]["amount"]}, found)
     totals = amounts(cart["totals"], cart["totals"])
@@ -428,7 +430,7 @@ def report_prices(replay):
     """What the price list and each promotion made of the placed orders."""
     if replay.options.wholesale:
         lists = [product["prices"] for product in replay.products.values() if "prices" in product]
-        other = [(line["unit_price"]["amount"] - line["list_price"]["amount"]) * line["quantity"]
+        other = [(line["unit_price"]["amount"] - replay.products[line["sku"]]["price"]) * line["quantity"]
                  for order in replay.placed for line in order["shown"]]
         print(f"  wholesale list  {len(lists):>8}   products, {sum(map(len, lists))} tiers; {sum(map(bool, other))} lines at "
               f"another price than retail ({sum(other) / 100:+,.2f})")
