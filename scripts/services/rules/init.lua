@@ -75,11 +75,13 @@ local one_order = shape.map(shape.any {}, { doc = "number, placed_at, currency, 
 local impact = shape.object({ line = shape.text {}, orders = shape.integer {}, changed = shape.integer {},
   failed = shape.integer {}, deltas = shape.map(shape.integer { doc = "minor units, by currency" }),
   dearer = shape.list(one_order), cheaper = shape.list(one_order), otherwise = shape.list(one_order) },
-  { name = "RulesImpact", doc = "what it would have changed in the placed orders, beside what is live" })
+  { name = "RulesImpact", doc = "what it would have changed in the placed orders, beside what is live; at_start: had "
+    .. "all of them been placed when the promotion begins" })
 local promotion_change = shape.object({ id = shape.text {}, pack = pack, parent = pack,
   activation = shape.nullable(shape.integer { doc = "null: nothing became live" }),
   green = shape.nullable(shape.boolean {}), checks = shape.nullable(shape.list(shape.map(shape.any {}))),
-  impact = shape.nullable(impact), orders_unread = shape.nullable(shape.text { doc = "why no order was looked at" }),
+  impact = shape.nullable(impact), impact_at_start = shape.nullable(impact),
+  orders_unread = shape.nullable(shape.text { doc = "why no order was looked at" }),
 }, { name = "RulesPromotionChange" })
 local dry_run = shape.optional(shape.boolean { doc = "report only: nothing is written down or becomes live" })
 local force = shape.optional(shape.boolean { doc = "although the gate refuses it: what it found is meant; needs "

@@ -186,15 +186,15 @@ local function red(out, force, dry)
   local last = out.report.checks[#out.report.checks]
   return problem.new("pack_invalid", { errors = array { { path = last.name, problem = last.detail } },
     detail = ("The gate refuses it at '%s'. What is meant goes through with force."):format(last.name),
-    report = out.report, impact = out.impact })
+    report = out.report, impact = out.impact, impact_at_start = out.impact_at })
 end
 
 -- The version with these definitions: what ctx.prepared becomes, { base, hash, same, report, impact, sealed, ... }; or
--- nil and a problem. `about`: id, at (of the changed one in the list), reason, force, dry.
+-- nil and a problem. `about`: id, at (of the changed one in the list), starts_at (its own), reason, force, dry.
 local function made_of(ctx, from, definitions, about)
   local out, failed = derive { base = from.pack, file = edited.FILE, text = edited.text(definitions),
     message = ("promotion %s: %s"):format(about.id, about.reason), author = ctx.principal.id, force = about.force,
-    dry = about.dry }
+    dry = about.dry, at = about.starts_at }
   if not out then return nil, failed end
   if out.invalid then return nil, refused(out.invalid, about.at) end
   failed = red(out, about.force, about.dry)
@@ -227,6 +227,12 @@ local function read(ctx, force)
   return from, list, each
 end
 
+-- When it begins, if that is a time; nil: with no time of its own, or the rules will refuse it.
+local function begin_of(definition)
+  local at = definition.starts_at
+  return type(at) == "string" and time.parse(at) and at or nil
+end
+
 -- PUT: makes the promotion, or takes the place of what there is under this id. As made_of.
 function M.prepare_put(ctx)
   local body, id = ctx.body, ctx.params.id
@@ -239,8 +245,8 @@ function M.prepare_put(ctx)
   if definition.id ~= nil and definition.id ~= id then return nil, wrong("definition.id", "is not that of the path") end
   definition.id = id
   local definitions, at = with(edited_of(list), definition)
-  return made_of(ctx, from, definitions, { id = id, at = at, reason = body.reason, force = body.force,
-    dry = ctx.query.dry_run, is_new = each == nil })
+  return made_of(ctx, from, definitions, { id = id, at = at, starts_at = begin_of(definition),
+    reason = body.reason, force = body.force, dry = ctx.query.dry_run, is_new = each == nil })
 end
 
 -- DELETE: takes away what was made here; what a file has under this id is in force again.
@@ -264,7 +270,7 @@ function M.told(made, activation)
   if report then green = report.ok end
   return { id = made.about.id, pack = made.hash, parent = made.base.pack, activation = activation or null,
     green = green, checks = report and array(report.checks) or null,
-    impact = made.impact or null, orders_unread = made.orders_unread or null }
+    impact = made.impact or null, impact_at_start = made.impact_at or null, orders_unread = made.orders_unread or null }
 end
 
 return M

@@ -122,7 +122,7 @@ describe("a promotion of the admin API", function()
   it("does what its schedule says, and the same thing again changes nothing", function()
     local id, body = new_id(), definition { starts_at = "2099-01-01T00:00:00Z" }
     local told, etag = put(201, id, body)
-    assert.equal("scheduled", read(id).state)
+    assert.same({ "scheduled", told.impact.orders }, { read(id).state, told.impact_at_start.orders })
     local again = put(200, id, body, etag)
     assert.same({ told.pack, json.null }, { again.pack, again.activation })
     body.starts_at, body.enabled = json.null, false

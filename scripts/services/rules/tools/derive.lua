@@ -2,8 +2,8 @@
 -- admin API asks for. The rules service starts it as a process of its own; it is no command for people and not in the
 -- help.
 --
---   { base, file, text, message, author, force, dry }   on standard input, as JSON
---   { hash, same | report, impact, sealed, orders_unread | invalid | failed }   on standard output
+--   { base, file, text, message, author, force, dry, at }   on standard input, as JSON
+--   { hash, same | report, impact, impact_at, sealed, orders_unread | invalid | failed }   on standard output
 
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
@@ -16,9 +16,12 @@ local M = {}
 M.usage = { "fastr rules derive" }
 
 -- What the version would have changed in the placed orders, beside what is live: a tally of report.lua with its line.
-local function impact(base, derived, orders)
+-- `at`: as if all of them had been placed then (nil: each at its own time); a promotion that begins later changes none
+-- else.
+local function impact(base, derived, orders, at)
   local tally = report.new()
   for _, order in ipairs(orders) do
+    order.facts.now = at or order.facts.now
     local before = base:decide("price.cart", order.facts)
     report.add(tally, order, before, derived:decide("price.cart", order.facts))
   end
@@ -50,6 +53,7 @@ local function derive(wanted)
   local orders, unread = recorded.sample()
   local out = checked(wanted, base, derived, orders or {})
   out.hash, out.impact = derived:hash(), impact(base, derived, orders or {})
+  out.impact_at = wanted.at and impact(base, derived, orders or {}, wanted.at)
   out.orders_unread = not orders and unread or nil
   return out
 end

@@ -154,11 +154,12 @@ function M.main(arguments)
   parent = packs.open_live()
   if not parent then parent, message = packs.open(folder) end
   if not parent then return false, message end
+  local hash = fastr.rules.hash(folder) -- before it is compared: what is saved meanwhile is seen
+  if not packs.is_on_disk(parent) then hash = parent:hash() end
   local orders, unread = recorded.sample(given.orders)
   local past = decided_by(parent, orders or {})
   print(("watching %s: live is %s; %s placed orders to compare with%s\n"):format(folder, words.hash(parent:hash()),
     words.count(#past.orders), unread and " (" .. unread .. ")" or ""))
-  local hash = packs.is_on_disk(parent) and fastr.rules.hash(folder) or parent:hash()
   while true do
     hash = next_save(folder, hash)
     parent, past = on_save(folder, parent, past, given)
