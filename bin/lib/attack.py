@@ -24,6 +24,7 @@ import uuid
 import conserved
 import faults
 import proof
+import steps
 from client import Client, Refused
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -420,11 +421,21 @@ def recoveries(crowd, rows, verbose):
             print(f"  {str(row['fault']):<28} {row['in_flight']:>3} in flight, recovered in {row['recovery']:.2f} s")
 
 
+def between_steps(shop, totals, names):
+    """A checkout killed between every two of its steps; how much does not add up."""
+    with proof.live(steps.with_points):
+        record, began_ms, bad = steps.try_all(shop)
+    bad += settle(record, began_ms, names, totals, [])
+    print("all adds up" if not bad else f"{bad} BAD")
+    return bad
+
+
 def one_round(shop, planned, options, totals, names, index):
     """A crowd, these faults, then quiet; how much does not add up."""
     record, began_ms, rows = conserved.Record([]), int(time.time() * 1000) - 1000, []
     crowd = Crowd(shop, record, options.crowd, options.seed + index)
     with crowd:
+        crowd.goes_on(0)  # the first has bought: now many are at every step
         for fault in planned:
             row = strike(crowd, fault)
             rows += [row] if row else []
@@ -485,6 +496,7 @@ def main():
     parser.add_argument("--no-races", action="store_true")
     parser.add_argument("--race", default="")
     parser.add_argument("--patience", type=int, default=conserved.QUIET_S)
+    parser.add_argument("--steps", action="store_true")
     parser.add_argument("--prove", action="store_true")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
@@ -494,6 +506,8 @@ def main():
     shop, totals, bad, began = Shop(os.environ["SHOP_URL"]), Totals(), 0, time.monotonic()
     names = faults.programs()
     print(f"attack: seed {options.seed}", flush=True)
+    if options.steps:
+        sys.exit(1 if between_steps(shop, totals, names) else 0)
     if not options.no_races:
         bad += race_all(shop, totals, names, options.race)
     planned = [fault for fault in faults.plan(options.faults * (40 if options.only else 1), options.seed)

@@ -1,6 +1,7 @@
 """proof: that the attack can see. Each of these builds of the scripts is broken in one place; made live in the running shop,
 it must make the attack fail, or the attack is blind. The scripts on disk are left alone, and live again afterwards.
 """
+import contextlib
 import os
 import shutil
 import signal
@@ -32,16 +33,39 @@ def reload(scripts):
         raise SystemExit("attack: cannot make the scripts live: " + done.stdout + done.stderr)
 
 
-def broken(folder, path, old, new):
-    """A copy of the scripts with that one change."""
-    copy = shutil.copytree(ROOT + "/scripts", folder + "/scripts")
+def copied(folder):
+    return shutil.copytree(ROOT + "/scripts", folder + "/scripts")
+
+
+def change(copy, path, old, new):
+    """Replaces a text in one file of a copy; it has to be there once."""
     with open(f"{copy}/{path}", encoding="utf-8") as file:
         text = file.read()
     if text.count(old) != 1:
-        raise SystemExit(f"attack: {path} has not once what is to be broken: {old}")
+        raise SystemExit(f"attack: {path} has not once what is to be changed: {old}")
     with open(f"{copy}/{path}", "w", encoding="utf-8") as file:
         file.write(text.replace(old, new))
-    return copy
+
+
+@contextlib.contextmanager
+def live(make):
+    """The scripts that make(folder) returns are live in the running shop; then those on disk are again."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that they are put back then, too
+    with tempfile.TemporaryDirectory(prefix="fastr-attack-") as folder:
+        scripts = make(folder)
+        try:
+            reload(scripts)
+            yield scripts
+        finally:
+            reload(ROOT + "/scripts")
+
+
+def broken(*what):
+    def make(folder):
+        copy = copied(folder)
+        change(copy, *what)
+        return copy
+    return make
 
 
 def attacked(scripts, race):
@@ -53,23 +77,12 @@ def attacked(scripts, race):
     return done.returncode, bad or done.stderr.strip().splitlines()[-1:]
 
 
-def tried(race, change):
-    """The same, with one change made live meanwhile."""
-    with tempfile.TemporaryDirectory(prefix="fastr-proof-") as folder:
-        copy = broken(folder, *change)
-        try:
-            reload(copy)
-            return attacked(copy, race)
-        finally:
-            reload(ROOT + "/scripts")
-
-
 def prove():
     """Tries each; returns how many were not seen."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the scripts are put back then, too
     unseen = 0
-    for what, race, *change in BREAKS:
-        code, said = tried(race, change)
+    for what, race, *where in BREAKS:
+        with live(broken(*where)) as scripts:
+            code, said = attacked(scripts, race)
         unseen += code == 0
         print(f"{'NOT SEEN' if code == 0 else 'seen':<8}  {what}", flush=True)
         for line in said[:4]:
