@@ -92,7 +92,8 @@ end
 local function unpriceable(sku, rows)
   local facts = {}
   for i, row in ipairs(rows) do facts[i] = facts_of(row) end
-  local decision, message, code = fastr.rules.decide("price.cart", { currency = "GBP", now = fastr.time.now(),
+  local decision, message, code = fastr.rules.decide("price.cart", { now = fastr.time.now(),
+    currency = fastr.setting("shop.currency", "GBP"),
     lines = { { sku = sku, quantity = 1, unit_price = 0, prices = fastr.json.array(facts) } } })
   if decision then return nil end
   if code ~= "facts_invalid" then return false, problem.new(code, { detail = message }) end
