@@ -105,7 +105,8 @@ local return_line = shape.object {
 }
 
 local goods_returned = shape.object {
-  id = uuid, status = shape.enum { "open", "done", "refused", doc = "open: stock or money is still on its way back" },
+  id = uuid, kind = shape.enum { "return", "cancellation", doc = "cancellation: of units that had not been sent" },
+  status = shape.enum { "open", "done", "refused", doc = "open: stock or money is still on its way back" },
   lines = shape.list(return_line), at = time, reason = shape.optional(shape.text {}),
   refund = shape.money { doc = "what goes back: of lines and shipping, less what it is short of" },
   shipping = shape.optional(shape.money { doc = "what was paid for it, where the rules give it back" }),

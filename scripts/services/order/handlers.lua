@@ -98,10 +98,25 @@ local function who(ctx)
   return { kind = is_staff(ctx.principal) and "staff" or "customer", id = ctx.principal.id }
 end
 
+-- Some units alone: their stock and money go back by the id of this request's saga, as for a return.
+local function cancel_units(ctx, order)
+  if not ctx.request:header("idempotency-key") then
+    return nil, problem.new("idempotency_key_required", { detail = "Units are cancelled with an Idempotency-Key" })
+  end
+  local ok, failed = db():transaction(function(tx)
+    return returns.cancel(tx, store.lock(tx, order.id), ctx.saga, ctx.body, who(ctx))
+  end)
+  if not ok then return nil, failed end
+  returns.finish(db(), ctx.saga)
+  work.resume(db(), order.id)
+  return 200, view.order(store.load(db(), order.id))
+end
+
 -- Cancels in one transaction; what must be given back is given back at once, or by the resumer.
 function M.cancel(ctx)
   local order, failed = own_order(ctx)
   if not order then return nil, failed end
+  if ctx.body and ctx.body.lines then return cancel_units(ctx, order) end
   if order.status ~= "cancelled" then
     local reason = ctx.body and ctx.body.reason or "cancelled by " .. who(ctx).kind
     local ok

@@ -56,8 +56,11 @@ return {
 
     { method = "POST", path = "/orders/{id}/cancel", handler = "cancel", scope = "order:own", idempotency = "saga",
       replay = "shown_again", timeout_ms = 20000,
-      doc = "Cancels an order that has not been shipped: stock goes back, money too",
-      params = params, body = shape.optional(shape.object { reason = shape.optional(shape.text { max = 200 }) }),
+      doc = "Cancels an order that has not been shipped, or some units of it once it is paid (then with a key): stock "
+        .. "goes back, and money",
+      params = params, body = shape.optional(shape.object { reason = shape.optional(shape.text { max = 200 }),
+        lines = shape.optional(shape.list(shape.object { sku = sku, quantity = shape.integer { min = 1, max = 9999 } },
+          { min = 1, max = 1000, doc = "these units; without it all of the order" })) }),
       replies = { [200] = order } },
 
     { method = "POST", path = "/orders/{id}/review", handler = "review", scope = "order:review", idempotency = "saga",
@@ -125,6 +128,7 @@ return {
     ["order.placed.v1"] = changed, ["order.accepted.v1"] = changed, ["order.paid.v1"] = changed,
     ["order.fulfilling.v1"] = changed, ["order.shipped.v1"] = changed, ["order.delivered.v1"] = changed,
     ["order.cancelled.v1"] = changed, ["order.goods_returned.v1"] = changed, ["order.returned.v1"] = changed,
+    ["order.units_cancelled.v1"] = changed,
     ["order.shortfall.v1"] = shape.object { order = uuid, attempt = uuid, detail = shape.text {}, at = time } } } },
   consumes = {
     { topic = "payment", doc = "what waits for a payment is looked at again", events = {
@@ -133,7 +137,8 @@ return {
     { topic = "order", broadcast = true, doc = "feeds the streams of GET /orders/{id}/events", events = {
       ["order.placed.v1"] = "stream", ["order.accepted.v1"] = "stream", ["order.paid.v1"] = "stream",
       ["order.fulfilling.v1"] = "stream", ["order.shipped.v1"] = "stream", ["order.delivered.v1"] = "stream",
-      ["order.cancelled.v1"] = "stream", ["order.goods_returned.v1"] = "stream", ["order.returned.v1"] = "stream" } },
+      ["order.cancelled.v1"] = "stream", ["order.goods_returned.v1"] = "stream", ["order.returned.v1"] = "stream",
+      ["order.units_cancelled.v1"] = "stream" } },
   },
   schedules = {
     { name = "resume", every_ms = 1000, job = "resume", one = true,

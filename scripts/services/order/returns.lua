@@ -2,13 +2,16 @@
 -- discount, and its share of an added tax. Units come back in the order in which they were priced, so that all of a
 -- line give back exactly what was paid for it, in whichever parts they come.
 --
---   accept (one transaction, under the order's lock) -> stock back, money back: each idempotent by the return's id
+-- Units that are cancelled before the order is sent are a case of it: they give back the same, and never left.
+--
+--   accept, cancel (one transaction, under the order's lock) -> stock back, money back: each once for the return's id
 
 local money = require "lib.money"
 local problem = require "lib.problem"
 local shapes = require "lib.order"
 local store = require "services.order.store"
 local transition = require "services.order.transition"
+local work = require "services.order.work"
 
 local M = {}
 
@@ -91,16 +94,19 @@ local function goes_back_to_stock(lines)
   return "none"
 end
 
-local function said(lines, reason)
+local function said(lines, what, reason)
   local parts = {}
   for i = 1, math.min(#lines, 5) do parts[i] = lines[i].quantity .. " x " .. lines[i].sku end
-  local text = table.concat(parts, ", ") .. (#lines > 5 and ", and more" or "") .. " came back"
+  local text = table.concat(parts, ", ") .. (#lines > 5 and ", and more " or " ") .. what
   return reason ~= "" and text .. ": " .. reason or text
 end
 
 local function announce(tx, order, made, who, back)
-  local change = { who = who, reason = said(made.lines, made.reason), extra = { ["return"] = { id = made.id,
-    lines = array(made.lines), refund = { amount = made.amount, currency = order.currency } } } }
+  local is_return = made.kind == "return"
+  local change = { who = who, reason = said(made.lines, is_return and "came back" or "cancelled", made.reason),
+    extra = { ["return"] = { id = made.id, lines = array(made.lines),
+      refund = { amount = made.amount, currency = order.currency } } } }
+  if not is_return then return transition.note(tx, order, "units_cancelled", change) end
   if is_complete(order, made.lines, back) then return transition.move(tx, order, "returned", change) end
   return transition.note(tx, order, "goods_returned", change)
 end
@@ -110,6 +116,16 @@ local function shipping_paid(shipments)
   local sum = 0
   for _, each in ipairs(shipments) do sum = sum + each.total + each.tax end
   return sum
+end
+
+-- Writes down what gives these lines back, of a kind ("return", "cancellation"), and tells it.
+local function book(tx, order, made, who, back)
+  made.order, made.actor, made.amount = order.id, transition.actor(who), made.shipping
+  for _, line in ipairs(made.lines) do made.amount = made.amount + line.refund end
+  made.restock, made.refund = goes_back_to_stock(made.lines), made.amount > 0 and "due" or "none"
+  made.next_try_at = after(FIRST_MS)
+  store.add_return(tx, made, fastr.time.now())
+  return announce(tx, order, made, who, back)
 end
 
 -- Takes goods back into a locked order: true (also if the return `id` was accepted before), or nil and a problem.
@@ -122,14 +138,33 @@ function M.accept(tx, order, id, body, who)
   if not ok then return nil, decision end
   local lines, failed = priced(order, body.lines, back)
   if not lines then return nil, failed end
-  local made = { id = id, order = order.id, lines = lines, amount = 0, shipping = 0, reason = body.reason or "",
-    actor = transition.actor(who), restock = goes_back_to_stock(lines), next_try_at = after(FIRST_MS) }
-  if decision.refund_shipping then made.shipping = shipping_paid(store.priced(tx, order.id).shipping) end
-  for _, line in ipairs(lines) do made.amount = made.amount + line.refund end
-  made.amount = made.amount + made.shipping
-  made.refund = made.amount > 0 and "due" or "none"
-  store.add_return(tx, made, fastr.time.now())
-  return announce(tx, order, made, who, back)
+  local shipping = decision.refund_shipping and shipping_paid(store.priced(tx, order.id).shipping) or 0
+  return book(tx, order, { id = id, kind = "return", lines = lines, shipping = shipping, reason = body.reason or "" },
+    who, back)
+end
+
+local IS_CAPTURED = { paid = true, fulfilling = true }
+
+-- Cancels some units of a locked order that is paid and not sent: true (also if it is done already), or nil and a
+-- problem. Where nothing is left of the order all of it is cancelled, with its shipping. `body`: lines, reason.
+function M.cancel(tx, order, id, body, who)
+  if order.status == "cancelled" or store.has_return(tx, id) then return true end
+  local ok, failed = transition.allowed(order, "cancelled", who)
+  if not ok then return nil, failed end
+  if not IS_CAPTURED[order.status] then
+    return nil, problem.new("order_transition_refused", { status_now = order.status,
+      detail = "Its money has not been taken yet: all of the order can be cancelled, or some of it once it is paid" })
+  end
+  local back = store.returned(tx, order.id)
+  local lines
+  lines, failed = priced(order, body.lines, back)
+  if not lines then return nil, failed end
+  local reason = body.reason or ""
+  if is_complete(order, lines, back) then
+    return work.cancel(tx, order, who, reason ~= "" and reason or "all of it was cancelled")
+  end
+  return book(tx, order, { id = id, kind = "cancellation", lines = lines, shipping = 0, reason = reason }, who,
+    back)
 end
 
 -- ---- stock and money ----------------------------------------------------------------------------------------------

@@ -35,8 +35,8 @@ local WHOLE = "select " .. COLUMNS .. ", " .. PRICED .. [[,
     coalesce((select jsonb_agg(jsonb_build_object('carrier', s.carrier, 'tracking', s.tracking,
       'shipped_at', ]] .. iso("s.shipped_at") .. ", 'delivered_at', " .. iso("s.delivered_at") .. [[)
       order by s.created_at) from shipments s where s.order_id = o.id), '[]') as shipments,
-    coalesce((select jsonb_agg(jsonb_build_object('id', r.id, 'lines', r.lines, 'amount', r.amount, 'reason', r.reason,
-      'shipping', r.shipping, 'short', r.short,
+    coalesce((select jsonb_agg(jsonb_build_object('id', r.id, 'kind', r.kind, 'lines', r.lines, 'amount', r.amount,
+      'reason', r.reason, 'shipping', r.shipping, 'short', r.short,
       'restock', r.restock, 'refund', r.refund, 'at', ]] .. iso("r.created_at") .. [[) order by r.created_at, r.id)
       from returns r where r.order_id = o.id), '[]') as returns
     from orders o where o.id = $1]]
@@ -329,9 +329,9 @@ end
 
 function M.add_return(tx, r, now)
   tx:query([[insert into returns (id, order_id, lines, amount, reason, actor, restock, refund, next_try_at, created_at,
-      shipping)
-    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)]], r.id, r.order, json(r.lines), r.amount, r.reason, r.actor,
-    r.restock, r.refund, r.next_try_at, now, r.shipping)
+      shipping, kind)
+    values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)]], r.id, r.order, json(r.lines), r.amount, r.reason,
+    r.actor, r.restock, r.refund, r.next_try_at, now, r.shipping, r.kind)
 end
 
 -- A return with something left to do, and the payment of its order; nil if all of it is done.

@@ -95,8 +95,8 @@ local function show_returns(returns, m)
       lines[k] = { sku = line.sku, quantity = line.quantity, restock = line.restock, refund = m(line.refund),
         tax = line.tax and m(line.tax), tax_included = line.tax_included and m(line.tax_included) }
     end
-    shown[i] = { id = r.id, status = return_status(r), lines = array(lines), refund = m(r.amount), at = r.at,
-      reason = r.reason ~= "" and r.reason or nil, shipping = r.shipping > 0 and m(r.shipping) or nil,
+    shown[i] = { id = r.id, kind = r.kind, status = return_status(r), lines = array(lines), refund = m(r.amount),
+      at = r.at, reason = r.reason ~= "" and r.reason or nil, shipping = r.shipping > 0 and m(r.shipping) or nil,
       short = r.short > 0 and m(r.short) or nil }
   end
   return array(shown)

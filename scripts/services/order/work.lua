@@ -163,9 +163,19 @@ local function stock_lines(order)
   return array(lines)
 end
 
-local function give_stock_back(order)
+-- The units that are still out: those that were cancelled before have come back by themselves.
+local function units_out(db, order)
+  local lines, back = {}, db:transaction(function(tx) return store.returned(tx, order.id) end)
+  for _, line in ipairs(order.lines) do
+    local left = line.quantity - (back[line.sku] or 0)
+    if left > 0 then lines[#lines + 1] = { sku = line.sku, quantity = left } end
+  end
+  return array(lines)
+end
+
+local function give_stock_back(db, order)
   if order.committed then
-    return fastr.call("product", "restock", { order = order.id, key = "cancel", lines = stock_lines(order) })
+    return fastr.call("product", "restock", { order = order.id, key = "cancel", lines = units_out(db, order) })
   end
   local reply, failed = fastr.call("product", "release", { order = order.id }, CALL)
   if reply or failed.code ~= "conflict" then return reply, failed end
@@ -176,7 +186,7 @@ end
 local function undo(db, order)
   local attempt = store.open_attempt(db, order.id)
   if attempt and not give_back_or_rest(db, order, attempt) then return false end
-  local ok, failed = give_stock_back(order)
+  local ok, failed = give_stock_back(db, order)
   if not ok then
     rest(db, order, failed.detail or failed.code)
     return false

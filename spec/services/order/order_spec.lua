@@ -34,6 +34,8 @@ local function payment(order)
   return p
 end
 
+local function status_of(status, body) return status, body.code end
+
 local function statuses(order)
   local list = {}
   for i, entry in ipairs(order.history) do list[i] = entry.status end
@@ -141,6 +143,74 @@ describe("a cancelled order", function()
     ship(order.id, "shipped")
     local status, wrong = post(order.id, "cancel", nil, mine)
     assert.same({ 409, "order_transition_refused" }, { status, wrong.code })
+  end)
+end)
+
+describe("units that are cancelled before the order is sent", function()
+  local function cancel(order, lines, headers)
+    local list = fastr.json.array {}
+    for _, line in ipairs(lines) do list[#list + 1] = { sku = line[1], quantity = line[2] } end
+    return post(order.id, "cancel", { lines = list }, shopper.with(headers, shopper.key()))
+  end
+
+  it("go to the stock, what was paid for them to the customer; the rest is sent, and comes back for the rest", function()
+    local sku, other = shopper.product(3333, 10), shopper.product(7777, 10)
+    local order, mine = shopper.buy { [sku] = 3, [other] = 1 } -- a tenth off
+    local paid = {}
+    for _, line in ipairs(order.lines) do paid[line.sku] = line.total.amount end
+    local status, now = cancel(order, { { sku, 1 } }, mine)
+    local first = now.returns[1]
+    assert.same({ 200, "paid", "cancellation", "done" }, { status, now.status, first.kind, first.status })
+    assert.equal("1 x " .. sku .. " cancelled", now.history[#now.history].reason)
+    assert.same({ 8, first.refund.amount }, { shopper.available(sku), payment(order).refunded.amount })
+    for _, to in ipairs { "shipped", "delivered" } do assert.equal(200, (ship(order.id, to))) end
+    assert.same({ 409, "order_transition_refused" }, { status_of(cancel(order, { { sku, 1 } }, mine)) })
+    assert.same({ 409, "return_too_large" }, { status_of(take_back(order.id, { { sku, 3 } })) })
+    status, now = take_back(order.id, { { other, 1 }, { sku, 2, false } })
+    assert.same({ 201, "returned", "return" }, { status, now.status, now.returns[2].kind })
+    assert.same({ paid[sku] + paid[other], 8, 10 }, { payment(order).refunded.amount, shopper.available(sku),
+      shopper.available(other) })
+  end)
+
+  it("and then all the rest give everything back once, with the shipping", function()
+    local sku, other = shopper.product(1000, 10), shopper.product(500, 10)
+    for _, how in ipairs { "whole", "units" } do
+      local order, mine = shopper.buy { [sku] = 3, [other] = 2 }
+      assert.equal(200, (cancel(order, { { sku, 1 }, { other, 2 } }, mine)))
+      local status, now
+      if how == "whole" then status, now = post(order.id, "cancel", nil, mine) end
+      if how == "units" then status, now = cancel(order, { { sku, 2 } }, mine) end
+      assert.same({ 200, "cancelled", 1 }, { status, now.status, #now.returns })
+      shopper.eventually("the money is back", function()
+        return payment(order).refunded.amount == order.totals.total.amount
+      end)
+      shopper.eventually("the stock is back", function()
+        return shopper.available(sku) == 10 and shopper.available(other) == 10
+      end)
+    end
+  end)
+
+  it("are refused where there are not so many, the order is not paid yet, or nobody could say it again", function()
+    local sku = shopper.product(1000, 10)
+    local order, mine = shopper.buy { [sku] = 3 }
+    for _, bad in ipairs { { sku, 0 }, { sku, 1.5 }, { "NOPE", 1 } } do
+      assert.same({ 422, "validation" }, { status_of(cancel(order, { bad }, mine)) })
+    end
+    assert.same({ 409, "return_too_large" }, { status_of(cancel(order, { { sku, 4 } }, mine)) })
+    assert.same({ 400, "idempotency_key_required" }, { status_of(post(order.id, "cancel", { lines = fastr.json.array {
+      { sku = sku, quantity = 1 } } }, mine)) })
+    assert.equal(404, (cancel(order, { { sku, 1 } })))
+    local large = shopper.product(1000000, 10)
+    local waiting, its = shopper.buy { [large] = 3 }
+    assert.same({ "placed", 409, "order_transition_refused" }, { waiting.status,
+      status_of(cancel(waiting, { { large, 1 } }, its)) })
+    assert.equal(0, payment(order).refunded.amount)
+    local key = shopper.with(mine, shopper.key())
+    local function once() return post(order.id, "cancel", { lines = fastr.json.array {
+      { sku = sku, quantity = 1 } } }, key) end
+    fastr.all { once, once }
+    assert.same({ 200, "true" }, { (once()), (select(3, once())["Idempotent-Replayed"]) })
+    assert.same({ 8, 1000 }, { shopper.available(sku), payment(order).refunded.amount })
   end)
 end)
 
