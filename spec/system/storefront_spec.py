@@ -8,8 +8,8 @@ import urllib.parse
 import uuid
 import xml.etree.ElementTree
 
-from support.door import SHOP, ask
-from support.shop import new_product
+from support.door import SHOP, ask, must, new_key
+from support.shop import new_product, owner
 from support.stack import main
 
 OURS = {"Sec-Fetch-Site": "same-origin"}
@@ -108,6 +108,29 @@ class Purchase(unittest.TestCase):
         self.assertRegex(shopper.title(), r"^Order \d+$")
         self.assertIn(f"£{int(total) / 100:.2f}", shopper.text)
         self.assertIn("Paid", shopper.text)
+
+    def test_a_gift_card_pays_a_part_or_all_of_it_and_its_code_is_not_shown(self):
+        shopper = self.browser
+        for amount, asks_for_card in ((100, True), (100000, False)):
+            gift = must(201, "POST", "/gift-cards", {"amount": {"amount": amount, "currency": "GBP"}}, owner(), new_key())["items"][0]
+            shopper.put_in_cart(self.sku, 2)
+            shopper.go("/cart")
+            self.assertEqual(shopper.send("/cart/gift-cards", code=gift["code"]), 200)
+            self.assertEqual(shopper.says(), ["The gift card pays a part of it."])
+            self.assertIn("ends in " + gift["last4"], shopper.text)
+            self.assertNotIn(gift["code"], shopper.text + shopper.path)
+            shopper.go("/checkout")
+            shopper.send("/checkout", **ADDRESS)
+            shopper.send("/checkout/shipping", method=re.search('name="method" value="([^"]+)"', shopper.text).group(1))
+            self.assertEqual("/checkout/card" in Forms(shopper.text).forms, asks_for_card)
+            self.assertEqual(shopper.pay_with("4242424242424242") if asks_for_card else shopper.go("/checkout/review"), 200)
+            self.assertEqual(shopper.send("/checkout/review"), 200)
+            self.assertEqual(shopper.says(), ["Thank you! Your order is placed."])
+            self.assertIn("Paid by gift card", shopper.text)
+        shopper.put_in_cart(self.sku)
+        shopper.go("/cart")
+        self.assertEqual(shopper.send("/cart/gift-cards", code="0000-0000-0000-0000"), 422)
+        self.assertEqual(shopper.says("trouble"), ["There is no gift card with this code"])
 
     def test_nobody_else_sees_that_order(self):
         self.browser.put_in_cart(self.sku)

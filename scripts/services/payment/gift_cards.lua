@@ -63,7 +63,7 @@ end
 function M.find(db, code)
   local card = store.find(db, hash(code))
   if card then return card end
-  return nil, problem.new("gift_card_not_found")
+  return nil, problem.new("gift_card_not_found", { detail = "There is no gift card with this code" })
 end
 
 function M.load(db, id)

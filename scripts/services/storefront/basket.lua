@@ -66,6 +66,16 @@ local function coupons_of(visit, cart)
   return list
 end
 
+-- What each gift card pays; why one does not stands among the problems.
+local function gift_cards_of(visit, cart)
+  local list = {}
+  for i, card in ipairs(cart.gift_cards) do
+    list[i] = { id = card.id, called = words.say(visit.language, "gift_card_ends", { last4 = card.last4 }),
+      state = card.accepted and words.money(visit.language, card.amount) or "" }
+  end
+  return list
+end
+
 local function thresholds_of(visit, cart)
   local list = {}
   for _, each in ipairs(cart.thresholds) do
@@ -89,7 +99,8 @@ function M.model(visit, cart)
   local lines, of = lines_of(visit, cart)
   local reasons = M.reasons(cart)
   return show.totals(visit.language, { lines = lines, has_lines = #lines > 0, problems = place_problems(cart, of),
-    coupons = coupons_of(visit, cart), thresholds = thresholds_of(visit, cart), reasons = reasons,
+    coupons = coupons_of(visit, cart), gift_cards = gift_cards_of(visit, cart),
+    thresholds = thresholds_of(visit, cart), reasons = reasons,
     why = #reasons > 0 }, cart.totals, type(cart.shipping_method) ~= "string")
 end
 
@@ -116,12 +127,13 @@ local function with_notice(path, notice, about)
   return path .. (path:find("?", 1, true) and "&" or "?") .. url.query { notice = notice, about = about }
 end
 
--- What the services refuse is told on the cart's page, in their words; what is our own fault is not.
+-- What the services refuse is told on the cart's page, in their words; what is our own fault is not. The page itself is
+-- there: a 404 would be the balancer's.
 local function refused(visit, failed, fields)
   if failed.status >= 500 or failed.status == 429 then return nil, failed end
   fields = fields or {}
   fields.trouble = failed.detail or failed.title
-  return M.show(visit, fields, failed.status)
+  return M.show(visit, fields, failed.status == 404 and 422 or failed.status)
 end
 
 function M.add(visit, ctx)
@@ -158,6 +170,18 @@ function M.coupon(visit, ctx)
   end)
   if not cart then return refused(visit, failed, { code_typed = form.code or "" }) end
   return page.go(visit, with_notice("/cart", form.remove and "coupon_off" or "coupon_on", form.code))
+end
+
+-- The code is money: it is in no address, and not shown again.
+function M.gift_card(visit, ctx)
+  local form = ctx.body
+  local cart, failed = change(visit, form.key, function(path)
+    path = path .. "/gift-cards"
+    if form.remove then return visits.ask(visit, "cart", "DELETE " .. path .. "/" .. url.encode(form.remove)) end
+    return visits.ask(visit, "cart", "POST " .. path, { code = form.code or "" })
+  end)
+  if not cart then return refused(visit, failed) end
+  return page.go(visit, with_notice("/cart", form.remove and "gift_card_off" or "gift_card_on"))
 end
 
 return M

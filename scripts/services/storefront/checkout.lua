@@ -169,7 +169,7 @@ function M.payment(visit, ctx)
   end
   local cards, notice = saved_cards(visit), browse.notice(visit, ctx.query)
   local is_bad = ctx.query.notice == "card_wrong" or ctx.query.notice == "declined"
-  return show_step(visit, 3, "payment", { nothing_due = cart.totals.total.amount == 0, cards = cards,
+  return show_step(visit, 3, "payment", { nothing_due = cart.totals.due.amount == 0, cards = cards,
     has_cards = #cards > 0, notice = not is_bad and notice, trouble = is_bad and notice })
 end
 
@@ -184,7 +184,7 @@ end
 
 -- The card that pays; false where nothing is due; nil: none was chosen, or it is no longer there.
 local function card_of(visit, cart)
-  if cart.totals.total.amount == 0 then return false end
+  if cart.totals.due.amount == 0 then return false end
   local id = visits.method(visit.req)
   return id and visits.ask(visit, "payment", "GET /payment-methods/" .. url.encode(id)) or nil
 end
@@ -193,7 +193,8 @@ local function review(visit, cart, card, fields, status)
   local model = basket.model(visit, cart)
   model.address = show.address(cart.shipping_address)
   model.paid_with = card and called(visit, card) or words.say(visit.language, "nothing_due")
-  model.total_minor, model.currency = ("%d"):format(cart.totals.total.amount), cart.currency
+  model.total_minor, model.due_minor = ("%d"):format(cart.totals.total.amount), ("%d"):format(cart.totals.due.amount)
+  model.currency = cart.currency
   model.buy = words.say(visit.language, "buy", { total = model.total })
   for name, value in pairs(fields) do model[name] = value end
   return show_step(visit, 4, "review", model, status)
@@ -234,9 +235,10 @@ function M.buy(visit, ctx)
   local cart, card = ready(visit)
   if not cart then return card() end
   local form = ctx.body
-  local expected = { amount = tonumber(form.total) or form.total, currency = form.currency }
+  local function agreed(amount) return { amount = tonumber(amount) or amount, currency = form.currency } end
   local order, failed = visits.ask(visit, "cart", "POST /carts/" .. cart.id .. "/checkout",
-    { payment_method = card and card.id or nil, expected_total = expected }, { key = form.key, timeout_ms = 16000 })
+    { payment_method = card and card.id or nil, expected_total = agreed(form.total),
+      expected_due = agreed(form.due) }, { key = form.key, timeout_ms = 16000 })
   if order then return bought(visit, order) end
   if failed.status == 402 then
     keep_order(visit, failed.order, failed.order_token)

@@ -56,6 +56,8 @@ return {
       params = { sku = sku }, body = fields { "quantity", "remove" } },
     form { path = "/cart/coupons", handler = "coupon", doc = "Enters a coupon code, or takes one out",
       body = fields { "code", "remove" } },
+    form { path = "/cart/gift-cards", handler = "gift_card", doc = "Pays with a gift card, or takes one out by its id",
+      body = fields { "code", "remove" } },
 
     page { path = "/checkout", handler = "address", doc = "Checkout: who receives it, and where" },
     form { path = "/checkout", handler = "set_address", doc = "Notes e-mail and address", body = fields(ADDRESS) },
@@ -68,7 +70,7 @@ return {
       body = fields { "method" } },
     page { path = "/checkout/review", handler = "review", doc = "Checkout: all of it, before it is bought" },
     form { path = "/checkout/review", handler = "buy", doc = "Buys what was shown, for the total that was shown",
-      body = fields { "total", "currency" } },
+      body = fields { "total", "due", "currency" } },
 
     page { path = "/orders", handler = "orders", doc = "One's own orders",
       query = shape.object { cursor = text(100), notice = text(60), about = text(120) } },

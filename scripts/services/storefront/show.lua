@@ -116,6 +116,10 @@ end
 -- The sum's fields of a page.
 function M.totals(language, model, totals, is_open)
   model.parts, model.total = M.sum(language, totals, is_open), words.money(language, totals.total)
+  if totals.gift_cards and totals.gift_cards.amount > 0 then
+    model.paid_by_gift_cards = { { amount = negative(language, totals.gift_cards),
+      due = words.money(language, totals.due) } }
+  end
   model.tax_included = totals.tax_included.amount > 0
     and words.say(language, "tax_included", { amount = words.money(language, totals.tax_included) })
   return model
