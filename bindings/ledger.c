@@ -142,7 +142,7 @@ static void read_lines(lua_State *L, struct ledger *ledger) {
     int64_t units = 0;
     ledger->line_count = (int)lua_objlen(L, 2);
     if (ledger->line_count > LINES_MAX)
-        luaL_error(L, "a cart has at most %d lines", LINES_MAX);
+        luaL_error(L, "lines: a cart has at most %d lines", LINES_MAX);
     ledger->lines = fastr_arena_alloc(ledger->arena, ((size_t)ledger->line_count + 1) * sizeof *ledger->lines);
     memset(ledger->lines, 0, ((size_t)ledger->line_count + 1) * sizeof *ledger->lines);
     for (int i = 0; i < ledger->line_count; i++) {
@@ -157,7 +157,7 @@ static void read_lines(lua_State *L, struct ledger *ledger) {
             luaL_error(L, "lines[%d].unit_price: times the quantity, the cart goes past 2^53 - 1", i + 1);
     }
     if (units > UNITS_MAX)
-        luaL_error(L, "a cart has at most %d units", UNITS_MAX);
+        luaL_error(L, "lines: a cart has at most %d units", UNITS_MAX);
     ledger->running_total = ledger->list_total;
     ledger->all.count = ledger->line_count;
 }
@@ -560,15 +560,21 @@ static int l_unit_fixed(lua_State *L) {
 
 /* ---- items: units and lines ------------------------------------------------------------------------------------ */
 
+/* Room for so many more runs of the line. */
+static void reserve_runs(struct ledger *ledger, struct line *line, int64_t more) {
+    int64_t most = line->quantity, room = line->run_count + more;
+    if (room <= line->run_room)
+        return;
+    line->run_room = (int)least(room, most);
+    struct run *fresh = fastr_arena_alloc(ledger->arena, (size_t)line->run_room * sizeof *fresh);
+    memcpy(fresh, line->runs, (size_t)line->run_count * sizeof *fresh);
+    line->runs = fresh;
+}
+
 /* Splits the run at `index` so that it holds `count` units; 0 < count < its count. */
 static void split_run(struct ledger *ledger, struct line *line, int index, int64_t count) {
-    if (line->run_count == line->run_room) {
-        int room = line->run_room * 2 + 2;
-        struct run *fresh = fastr_arena_alloc(ledger->arena, (size_t)room * sizeof *fresh);
-        memcpy(fresh, line->runs, (size_t)line->run_count * sizeof *fresh);
-        line->runs = fresh;
-        line->run_room = room;
-    }
+    if (line->run_count == line->run_room)
+        reserve_runs(ledger, line, line->run_count + 2);
     memmove(&line->runs[index + 1], &line->runs[index], (size_t)(line->run_count - index) * sizeof *line->runs);
     line->run_count++;
     line->runs[index].count = count;
@@ -734,16 +740,6 @@ static int cheaper(const void *left, const void *right) {
     return sort_lines[a].unit == sort_lines[b].unit ? b - a : -dearer(left, right);
 }
 
-/* ledger:pool(): all units are untouched again, for takes */
-static int l_pool(lua_State *L) {
-    struct ledger *ledger = check_ledger(L);
-    for (int i = 0; i < ledger->line_count; i++)
-        ledger->lines[i].pool = ledger->lines[i].quantity;
-    ledger->round++;
-    fastr_sandbox_charge(L, ledger->line_count);
-    return 0;
-}
-
 /* The order of this round's takes from the selection, past the lines of which nothing is left: so that all takes of a round
  * together cost no more than the lines and the takes. */
 static struct queue *queue_of(lua_State *L, struct ledger *ledger, struct selection *selection, bool cheapest) {
@@ -764,50 +760,80 @@ static struct queue *queue_of(lua_State *L, struct ledger *ledger, struct select
     return queue;
 }
 
-static void add_take(struct ledger *ledger, struct take take) {
+/* Do `count` units at `from` go on with the last ones of the line? Then they join them. */
+static bool joins(struct take *last, int64_t from, int64_t count) {
+    if (last->times == 1 && from == last->from + last->count) {
+        last->count += count;
+        return true;
+    }
+    int64_t step = last->times == 1 ? from - last->from : last->step;
+    if (count != last->count || from != last->from + last->times * step)
+        return false;
+    last->step = step;
+    last->times++;
+    return true;
+}
+
+/* Units of a line that are given. */
+static void add_take(struct ledger *ledger, int line, int64_t from, int64_t count) {
+    struct take *last = ledger->take_count ? &ledger->takes[ledger->take_count - 1] : NULL;
+    if (last && last->line == line && joins(last, from, count))
+        return;
     ledger->takes = grow(ledger->arena, ledger->takes, ledger->take_count, &ledger->take_room, sizeof *ledger->takes);
-    ledger->takes[ledger->take_count++] = take;
+    ledger->takes[ledger->take_count++] = (struct take){line, from, count, 0, 1};
 }
 
-/* Takes up to `units` untouched units of the line; returns how many. */
-static int64_t take_from(struct ledger *ledger, int at, int64_t units) {
-    struct line *line = &ledger->lines[at];
-    int64_t count = least(line->pool, units);
-    if (count > 0)
-        add_take(ledger, (struct take){at, line->quantity - line->pool, count});
-    line->pool -= count;
-    return count;
+/* What is picked for a set: units of a selection in an order, and whether they are given or only set aside. */
+struct pick {
+    struct selection *selection;
+    int64_t units;
+    bool cheapest, given;
+};
+
+/* Picks the units, or none and answers false if fewer are untouched. */
+static bool pick_units(lua_State *L, struct ledger *ledger, const struct pick *pick) {
+    struct queue *queue = queue_of(L, ledger, pick->selection, pick->cheapest);
+    int64_t there = 0, wanted = pick->units;
+    for (int i = queue->at; i < pick->selection->count && there < wanted; i++)
+        there += ledger->lines[queue->lines[i]].pool;
+    for (int i = queue->at; there >= pick->units && wanted > 0; i++) {
+        struct line *line = &ledger->lines[queue->lines[i]];
+        int64_t count = least(line->pool, wanted);
+        if (pick->given && count > 0)
+            add_take(ledger, queue->lines[i], line->quantity - line->pool, count);
+        line->pool -= count;
+        wanted -= count;
+    }
+    return wanted == 0;
 }
 
-/* What was taken last is untouched again. */
-static void give_back(struct ledger *ledger) {
-    for (int i = 0; i < ledger->take_count; i++)
-        ledger->lines[ledger->takes[i].line].pool += ledger->takes[i].count;
-    ledger->take_count = 0;
+static bool check_cheapest(lua_State *L, int index) {
+    static const char *const orders[] = {"dearest", "cheapest", NULL};
+    return luaL_checkoption(L, index, "dearest", orders) == 1;
 }
 
-/* ledger:take(selection, units, "dearest" | "cheapest") -> true, and those units are taken from the pool; false and none is
- * if fewer are untouched */
+/* ledger:take(bought, buy, given, get, "dearest" | "cheapest", times) -> how many sets were picked, at most `times` (0: as
+ * often as it fits): for each the `buy` dearest untouched units of a selection are set aside, then `get` others of another
+ * are picked, which ledger:give_percent reduces; a set that is not whole gives nothing. All units are untouched before. */
 static int l_take(lua_State *L) {
-    static const char *const picks[] = {"dearest", "cheapest", NULL};
     struct ledger *ledger = check_ledger(L);
-    struct selection *selection = find_selection(L, ledger, 2);
-    int64_t wanted = check_units(L, 3);
-    bool cheapest = luaL_checkoption(L, 4, "dearest", picks) == 1;
-    if (ledger->round == 0)
-        return luaL_error(L, "the pool is not open: call ledger:pool() first");
-    struct queue *queue = queue_of(L, ledger, selection, cheapest);
-    int i = queue->at;
-    for (ledger->take_count = 0; i < selection->count && wanted > 0; i++)
-        wanted -= take_from(ledger, queue->lines[i], wanted);
-    fastr_sandbox_charge(L, 2 + i - queue->at);
-    if (wanted > 0)
-        give_back(ledger);
-    lua_pushboolean(L, wanted == 0);
+    struct pick buy = {find_selection(L, ledger, 2), check_units(L, 3), false, false};
+    struct pick get = {find_selection(L, ledger, 4), check_units(L, 5), check_cheapest(L, 6), true};
+    int64_t times = lua_isnoneornil(L, 7) ? 0 : fastr_check_amount(L, 7), sets = 0;
+    if (get.units == 0)
+        return luaL_error(L, "a set gives one unit or more");
+    for (int i = 0; i < ledger->line_count; i++)
+        ledger->lines[i].pool = ledger->lines[i].quantity;
+    ledger->round++;
+    ledger->take_count = 0;
+    while ((times == 0 || sets < times) && pick_units(L, ledger, &buy) && pick_units(L, ledger, &get))
+        sets++;
+    fastr_sandbox_charge(L, ledger->line_count + sets);
+    lua_pushnumber(L, (double)sets);
     return 1;
 }
 
-/* ledger:give_percent(percent): off each unit of the last take */
+/* ledger:give_percent(percent): off each unit that the last take picked */
 static int l_give_percent(lua_State *L) {
     struct ledger *ledger = check_ledger(L);
     int64_t percent = fastr_check_percent(L, 2, PERCENT_ALL);
@@ -815,7 +841,9 @@ static int l_give_percent(lua_State *L) {
     for (int i = 0; i < ledger->take_count; i++) {
         struct take *take = &ledger->takes[i];
         struct line *line = &ledger->lines[take->line];
-        give_units(ledger, line, take->from, take->count, percent_of_unit(line, percent));
+        reserve_runs(ledger, line, 2 * take->times);
+        for (int64_t k = 0; k < take->times; k++)
+            give_units(ledger, line, take->from + k * take->step, take->count, percent_of_unit(line, percent));
     }
     return 0;
 }
@@ -1115,8 +1143,8 @@ static const luaL_Reg methods[] = {
     {"unit_percent", l_unit_percent}, {"unit_fixed", l_unit_fixed},
     {"item_percent", l_item_percent}, {"item_fixed", l_item_fixed},
     {"line_fixed", l_line_fixed},     {"line_off", l_line_off},
-    {"pool", l_pool},                 {"take", l_take},
-    {"give_percent", l_give_percent}, {"order", l_order},
+    {"take", l_take},                 {"give_percent", l_give_percent},
+    {"order", l_order},
     {"shipment", l_shipment},         {"fee_left", l_fee_left},
     {"fee_off", l_fee_off},           {"rate", l_rate},
     {"finish", l_finish},             {"coupon", l_coupon},

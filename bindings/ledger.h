@@ -40,7 +40,7 @@ struct line {
     int run_count, run_room;
     int hint_run;    /* where the last reduction of units ended: run and the position of its first unit */
     int64_t hint_at;
-    int64_t pool;   /* units not yet taken from the pool; take() counts them down */
+    int64_t pool;   /* units that take() has not touched in this round */
     int64_t part;   /* of the open rule */
     int64_t tax;
     struct rate *rate; /* NULL: no tax */
@@ -81,9 +81,10 @@ struct coupon {
     bool accepted;
 };
 
+/* Units of a line: `count` from position `from`, and again every `step` units, `times` times in all. */
 struct take {
     int line;
-    int64_t from, count;
+    int64_t from, count, step, times;
 };
 
 struct ledger {
@@ -103,7 +104,7 @@ struct ledger {
     /* the open rule */
     const char *rule, *stage;
     int64_t given;
-    /* the pool of units, opened for the round'th time */
+    /* what take() picked: for the round'th time all units were untouched */
     int round;
     struct take *takes;
     int take_count, take_room;

@@ -117,7 +117,7 @@ FAULTS = [
     ("promotions[1].conditions.nth_order", promotion(conditions={"nth_order": 0})),
     ("customer.orders_placed", {"customer": {"orders_placed": -1}}),
     # lists and objects
-    ("lines", {"lines": [LINE] * 10000}), ("lines", {"lines": None}), ("lines", {"lines": "A"}), ("lines[1]", {"lines": [None]}),
+    ("lines", {"lines": [LINE] * 10000}), ("lines", {"lines": [{**LINE, "quantity": 9999}] * 201}), ("lines", {"lines": None}), ("lines", {"lines": "A"}), ("lines[1]", {"lines": [None]}),
     ("lines[1].quantity", {"lines": [{}]}), ("lines[1].sku", line(sku="")), ("lines[1].sku", line(sku=5)),
     ("promotions[1].actions", {"promotions": [{}]}), ("promotions[1].actions", {"promotions": [{"actions": []}]}),
     ("coupons", {"coupons": "X"}), ("coupons[1]", {"coupons": [""]}), ("zone", {"zone": 5}), ("customer", {"customer": "c"}),
@@ -130,6 +130,7 @@ ODD = [
     {"lines": []}, {"lines": [], "shipping": [{"method": "a", "fee": 350}]}, line(quantity=9999),
     {"lines": [LINE, {**LINE, "quantity": 2}, LINE], **promotion(conditions={"min_line_quantity": 2})},
     {"lines": [LINE] * 3, **action("buy_x_get_y", 100, buy_quantity=2, get_quantity=1)}, {"lines": [LINE] * 1000},
+    {**line(quantity=999), **action("buy_x_get_y", 50, buy_quantity=2, get_quantity=1, times=None)},
     line(unit_price=0), line(unit_price=MOST), rate(percent="0.0001"), rate(category="nobody's"), promotion(coupon="x"),
     action("order_percent", 100), action("order_percent", "100.0000"), action("order_fixed", MOST), action("item_fixed", 0),
     rows({"amount": 9}, {"amount": 8}), promotion(starts_at=EARLY, ends_at=EARLY), {"coupons": ["X", "X"]},

@@ -90,6 +90,17 @@ describe("the cost of a price grows no worse than linearly", function()
     end)
   end
 
+  it("and half a million units, every third of them free, are within the time and the memory of a decision", function()
+    for _, pick in ipairs { "dearest", "cheapest" } do
+      local given = facts(function()
+        return { actions = { { type = "buy_x_get_y", value = 100, buy_quantity = 2, get_quantity = 1, times = null,
+          pick = pick } } }
+      end, 50, 1)
+      for _, line in ipairs(given.lines) do line.quantity, line.floor_price = 9999, nil end
+      assert.equal(50 * 6666 * 90, assert(pack:decide("price.cart", given)).total)
+    end
+  end)
+
   it("and 600 lines with 50 promotions are within the time of a decision", function()
     for _, kind in pairs(KINDS) do assert(pack:decide("price.cart", facts(kind, 600, 50))) end
   end)

@@ -157,7 +157,7 @@ static void ledgers_are_within_the_memory_budget(void **state) {
             "local l = money.ledger('GBP', t) for i = 1, 1e6 do l:undiscounted(0) end", "rules_budget");
     refuses("local l = money.ledger('GBP', {}, 'full') l:passed('a', 'b') return l:finish()", "rules_error");
     refuses("local t = {} for i = 1, 9999 do t[i] = { sku = 'a', quantity = 1, unit_price = 1 } end "
-            "local l = money.ledger('GBP', t) for i = 1, 1e6 do l:pool() l:take(0, 9999, 'cheapest') end", "rules_budget");
+            "local l = money.ledger('GBP', t) for i = 1, 1e6 do l:take(0, 0, 0, 9999, 'cheapest') end", "rules_budget");
 }
 
 static void memory_bombs_are_stopped(void **state) {

@@ -92,10 +92,8 @@ end
 takes.cheapest_free = { every = true, of = false, percent = false }
 function give:cheapest_free(how)
   local lines = words.select(self, how.of)
-  self.ledger:pool()
-  while self.ledger:take(lines, how.every - 1, "dearest") and self.ledger:take(lines, 1, "cheapest") do
-    self.ledger:give_percent(how.percent or 100)
-  end
+  self.ledger:take(lines, how.every - 1, lines, 1, "cheapest")
+  self.ledger:give_percent(how.percent or 100)
 end
 
 -- For every `buy` units of what is named, `get` units of `get_of` free (or `percent` off), at most `times`.
