@@ -101,7 +101,7 @@ nginx_public() {
   printf 'location = /openapi.json { proxy_pass http://any; gzip on; gzip_types application/json; }\n'
   printf 'location = /docs { proxy_pass http://any; }\nlocation /docs/ { proxy_pass http://any; }\n'
   printf 'location / { error_page 404 = @not_found; error_page 418 = @no_page; if ($fastr_is_page) { return 418; } return 404; }\n'
-  printf 'location @no_page { rewrite ^ /no-such-page? break; proxy_pass http://storefront; }\n'
+  printf 'location @no_page { rewrite ^ /no-such-page? break; proxy_method GET; proxy_set_body ""; proxy_pass http://storefront; }\n'
   nginx_keyed_locations
 }
 

@@ -293,7 +293,8 @@ class Doors(unittest.TestCase):
     def test_what_is_not_there_is_a_page_too(self):
         shopper = Browser()
         for path in ("/nothing", "/products/NO-SUCH-SKU", "/orders/" + str(uuid.uuid4()), "/orders/x",
-                     "/assets/shop.000000000000.css", "/products/%00", "/cart/lines"):
+                     "/assets/shop.000000000000.css", "/products/%00", "/cart/lines", "/internal/order/of_cart",
+                     "/metrics", "/healthz", "/art/../internal"):
             self.assertIn(shopper.go(path), (400, 404, 405, 422), path)
             self.assertNotIn("Traceback", shopper.text)
         self.assertEqual(ask("GET", "/nothing").code, "not_found")

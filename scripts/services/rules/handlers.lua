@@ -272,6 +272,9 @@ function M.change_promotion(ctx)
   return about.is_new and 201 or 200, promotions.told(made, activation.number), headers
 end
 
+-- Each route has a name of its own in the API's document.
+M.drop_promotion = M.change_promotion
+
 -- ---- going back -----------------------------------------------------------------------------------------------------
 
 -- Some hosts go back by themselves, each to what it had before.

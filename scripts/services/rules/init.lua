@@ -155,7 +155,7 @@ return {
       params = { id = promotion_id }, query = shape.object { dry_run = dry_run },
       body = shape.object { definition = definition, reason = reason, force = force },
       replies = { [200] = promotion_change, [201] = promotion_change } },
-    { method = "DELETE", path = "/rules/promotions/{id}", handler = "change_promotion", scope = "promotion:write",
+    { method = "DELETE", path = "/rules/promotions/{id}", handler = "drop_promotion", scope = "promotion:write",
       prepare = "prepare_delete_promotion", idempotency = "transaction", timeout_ms = GATE_MS, concurrency = 4,
       doc = "Takes away what PUT made (with If-Match); what a file has under this id is in force again",
       params = { id = promotion_id }, query = shape.object { reason = reason, dry_run = dry_run, force = force },
