@@ -14,6 +14,7 @@ local ACCESS_S = 600
 local SERVICE_S = 1200 -- renewed at a third of it: with auth away, the calls between services go on for ten minutes
 local SESSION_MS = 30 * 86400000
 local WINDOW_MS, LOCK_S, LOCK_MAX_S = 900000, 30, 900
+local GRACE_MS = 10000 -- two tabs whose access tokens ran out come back together
 local NO_STORE = { ["Cache-Control"] = "no-store" }
 
 -- ---- sign-in ------------------------------------------------------------------------------------------------------
@@ -22,10 +23,9 @@ local function limit(name, otherwise)
   return tonumber(fastr.setting("auth." .. name, otherwise))
 end
 
-local function new_refresh_token(tx, id)
-  local token = fastr.crypto.base64url(fastr.crypto.random(32))
-  store.add_refresh_token(tx, fastr.crypto.sha256(token), id)
-  return token
+-- The token that follows another: only who has that one and what its row keeps can make it.
+local function next_of(token, salt)
+  return fastr.crypto.base64url(fastr.crypto.unhex(fastr.crypto.hmac(token, salt)))
 end
 
 local function pair(account, roles, session_id, refresh_token)
@@ -44,7 +44,9 @@ local function open_session(account)
   local id = fastr.crypto.uuid7()
   local refresh_token = store.transaction(function(tx)
     store.add_session(tx, id, account.id, SESSION_MS)
-    return new_refresh_token(tx, id)
+    local token = fastr.crypto.base64url(fastr.crypto.random(32))
+    store.add_refresh_token(tx, fastr.crypto.sha256(token), id)
+    return token
   end)
   return pair(account.id, account.roles, id, refresh_token)
 end
@@ -62,22 +64,34 @@ local function with_password(ctx)
   return open_session(account)
 end
 
+-- Is the second use of a token that of another tab, which has not heard of the first? Not when somebody has already
+-- gone on with the one that followed.
+local function is_another_tab(tx, token, found)
+  return found.is_recent and found.salt ~= nil
+    and not store.is_used(tx, fastr.crypto.sha256(next_of(token, found.salt)))
+end
+
+local function use(tx, token, session_id)
+  local salt = fastr.crypto.hex(fastr.crypto.random(16))
+  store.use_refresh_token(tx, fastr.crypto.sha256(token), salt)
+  store.add_refresh_token(tx, fastr.crypto.sha256(next_of(token, salt)), session_id)
+  return salt
+end
+
 -- Within the transaction; what a reuse revokes must be committed, so refusals are returned as {wrong = code}.
-local function rotate(tx, hash)
-  local found = store.refresh_token(tx, hash)
+local function rotate(tx, token)
+  local found = store.refresh_token(tx, fastr.crypto.sha256(token), GRACE_MS)
   if not found or not found.is_live then return { wrong = "refresh_token_invalid" } end
-  if found.is_used then
+  if found.is_used and not is_another_tab(tx, token, found) then
     store.revoke_session(tx, found.session)
     return { wrong = "refresh_token_reused", account = found.account }
   end
-  store.use_refresh_token(tx, hash)
-  return { account = found.account, roles = found.roles, session = found.session,
-    token = new_refresh_token(tx, found.session) }
+  local salt = found.is_used and found.salt or use(tx, token, found.session)
+  return { account = found.account, roles = found.roles, session = found.session, token = next_of(token, salt) }
 end
 
 local function with_refresh_token(ctx)
-  local hash = fastr.crypto.sha256(ctx.body.refresh_token)
-  local next_one = store.transaction(function(tx) return rotate(tx, hash) end)
+  local next_one = store.transaction(function(tx) return rotate(tx, ctx.body.refresh_token) end)
   if next_one.wrong then
     if next_one.account then fastr.log.warn("a refresh token was used twice", { account = next_one.account }) end
     return nil, problem.new(next_one.wrong)

@@ -12,7 +12,8 @@ local role = shape.enum(roles)
 
 local tokens = shape.object({
   access_token = shape.text { doc = "for Authorization: Bearer" },
-  refresh_token = shape.text { doc = "works once; gives the next pair" },
+  refresh_token = shape.text { doc = "works once; gives the next pair. Sent again within ten seconds, as by "
+    .. "another tab, it gives the same next one" },
   token_type = shape.enum { "Bearer" },
   expires_in = shape.integer { doc = "seconds that the access token lives" },
 }, { name = "Tokens" })

@@ -63,16 +63,23 @@ function M.add_refresh_token(tx, hash, session)
   tx:query("insert into refresh_tokens (hash, session, created_at) values ($1, $2, $3)", hash, session, now())
 end
 
--- The token with its session and account, locked; nil if there is none. `is_live`: neither revoked nor expired.
-function M.refresh_token(tx, hash)
-  return tx:query("select t.session, t.used_at is not null as is_used, s.account, a.roles,"
-    .. " s.revoked_at is null and s.expires_at > $2 as is_live from refresh_tokens t"
+-- The token with its session and account, locked; nil if there is none. `is_live`: neither revoked nor expired;
+-- `is_recent`: it was used within `grace_ms`.
+function M.refresh_token(tx, hash, grace_ms)
+  return tx:query("select t.session, t.used_at is not null as is_used, t.used_at > $3 as is_recent, t.salt, s.account,"
+    .. " a.roles, s.revoked_at is null and s.expires_at > $2 as is_live from refresh_tokens t"
     .. " join sessions s on s.id = t.session join accounts a on a.id = s.account where t.hash = $1"
-    .. " for update of t, s", hash, now())[1]
+    .. " for update of t, s", hash, now(), in_ms(-grace_ms))[1]
 end
 
-function M.use_refresh_token(tx, hash)
-  tx:query("update refresh_tokens set used_at = $2 where hash = $1", hash, now())
+-- Without a lock: who uses it meanwhile waits for the session, which the caller has.
+function M.is_used(tx, hash)
+  local row = tx:query("select used_at is not null as is_used from refresh_tokens where hash = $1", hash)[1]
+  return row ~= nil and row.is_used
+end
+
+function M.use_refresh_token(tx, hash, salt)
+  tx:query("update refresh_tokens set used_at = $2, salt = $3 where hash = $1", hash, now(), salt)
 end
 
 function M.revoke_session(tx, session)

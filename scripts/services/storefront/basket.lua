@@ -138,7 +138,7 @@ end
 
 function M.add(visit, ctx)
   local form = ctx.body
-  local line = { sku = form.sku, quantity = tonumber(form.quantity) or form.quantity }
+  local line = { sku = form.sku, quantity = visits.number(form.quantity) }
   local cart, failed = change(visit, form.key, function(path)
     return visits.ask(visit, "cart", "POST " .. path .. "/lines", line, { key = form.key })
   end)
@@ -152,7 +152,7 @@ end
 
 function M.set_line(visit, ctx)
   local form, sku = ctx.body, ctx.params.sku
-  local quantity = form.remove and 0 or tonumber(form.quantity) or form.quantity
+  local quantity = form.remove and 0 or visits.number(form.quantity)
   local cart, failed = change(visit, form.key, function(path)
     local line = path .. "/lines/" .. url.encode(sku)
     if quantity == 0 then return visits.ask(visit, "cart", "DELETE " .. line) end
@@ -165,8 +165,9 @@ end
 function M.coupon(visit, ctx)
   local form = ctx.body
   local cart, failed = change(visit, form.key, function(path)
-    if form.remove then return visits.ask(visit, "cart", "DELETE " .. path .. "/coupons/" .. url.encode(form.code)) end
-    return visits.ask(visit, "cart", "POST " .. path .. "/coupons", { code = form.code or "" })
+    local code = form.code or ""
+    if form.remove then return visits.ask(visit, "cart", "DELETE " .. path .. "/coupons/" .. url.encode(code)) end
+    return visits.ask(visit, "cart", "POST " .. path .. "/coupons", { code = code })
   end)
   if not cart then return refused(visit, failed, { code_typed = form.code or "" }) end
   return page.go(visit, with_notice("/cart", form.remove and "coupon_off" or "coupon_on", form.code))

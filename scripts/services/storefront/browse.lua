@@ -141,13 +141,13 @@ end
 
 -- ---- files --------------------------------------------------------------------------------------------------------
 
-function M.art(_, ctx)
+function M.art(ctx)
   local drawing = show.drawing(ctx.params.file, ctx.query.name)
   if not drawing then return nil, problem.new("not_found") end
   return page.file(drawing, "image/svg+xml")
 end
 
-function M.asset(_, ctx)
+function M.asset(ctx)
   local text, content_type = page.asset(ctx.params.file)
   if not text then return nil, problem.new("not_found") end
   return page.file(text, content_type)

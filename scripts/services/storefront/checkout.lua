@@ -235,7 +235,7 @@ function M.buy(visit, ctx)
   local cart, card = ready(visit)
   if not cart then return card() end
   local form = ctx.body
-  local function agreed(amount) return { amount = tonumber(amount) or amount, currency = form.currency } end
+  local function agreed(amount) return { amount = visits.number(amount), currency = form.currency } end
   local order, failed = visits.ask(visit, "cart", "POST /carts/" .. cart.id .. "/checkout",
     { payment_method = card and card.id or nil, expected_total = agreed(form.total),
       expected_due = agreed(form.due) }, { key = form.key, timeout_ms = 16000 })

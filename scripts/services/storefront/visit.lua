@@ -107,6 +107,11 @@ function M.ask(visit, service, op, body, options)
   return fastr.call(service, op, body, options)
 end
 
+-- The number that a form's text says; anything else (also what Lua would take for one: "nan", "0x10") as it is.
+function M.number(text)
+  return text and text:find("^%s*%-?%d+%s*$") and #text <= 15 and tonumber(text) or text
+end
+
 -- A path of ours to go on with, from a form; anything else leads to `otherwise`.
 function M.path_of(text, otherwise)
   if text and text:find("^/[^/\\]") and not text:find("[%c\\]") then return text end
