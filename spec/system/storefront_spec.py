@@ -1,6 +1,7 @@
 """The shop's pages as a browser without JavaScript sees them: looked at, filled in and sent, from outside."""
 import html
 import html.parser
+import http.client
 import http.cookies
 import re
 import unittest
@@ -10,7 +11,7 @@ import xml.etree.ElementTree
 
 from support.door import SHOP, ask, must, new_key
 from support.shop import new_product, owner
-from support.stack import main
+from support.stack import count, main
 
 OURS = {"Sec-Fetch-Site": "same-origin"}
 ADDRESS = {"email": "ann@example.com", "name": "Ann Example", "line1": "1 High Road", "line2": "", "city": "London",
@@ -249,6 +250,51 @@ class Account(unittest.TestCase):
         shopper.go("/orders")
         self.assertIn("Sign in to see your orders", shopper.text)
 
+    def signed_in(self):
+        """A browser whose access token has run out, and its way back in."""
+        shopper = Browser()
+        shopper.go("/sign-in")
+        shopper.send("/register", name="Bea", email=f"bea-{uuid.uuid4().hex}@example.com", password="correct horse")
+        self.assertIn("/sign-out", shopper.text)
+        del shopper.cookies[("fastr_token", "/")]
+        return shopper
+
+    def test_two_tabs_whose_time_ran_out_come_back_both(self):
+        shopper = self.signed_in()
+        cookies = dict(shopper.cookies)
+        for _ in range(2):
+            shopper.cookies = {**shopper.cookies, **cookies}
+            shopper.cookies.pop(("fastr_token", "/"), None)
+            shopper.go("/orders")
+            self.assertIn("/sign-out", shopper.text)
+        del shopper.cookies[("fastr_token", "/")]
+        shopper.go("/orders")
+        self.assertIn("/sign-out", shopper.text)
+
+    def test_who_comes_back_by_a_page_that_is_not_there_stays_signed_in(self):
+        shopper = self.signed_in()
+        before = shopper.cookies[("fastr_refresh", "/")]
+        self.assertEqual(shopper.go("/products/NO-SUCH-SKU"), 404)
+        self.assertNotEqual(shopper.cookies[("fastr_refresh", "/")], before)
+        self.assertIn(("fastr_token", "/"), shopper.cookies)
+
+    def test_a_picture_that_is_loaded_late_brings_nobody_back_and_leaves_no_cookie(self):
+        shopper = self.signed_in()
+        before = shopper.cookies[("fastr_refresh", "/")]
+        shopper.go("/products")
+        shopper.cookies = {("fastr_refresh", "/"): before}
+        picture = html.unescape(re.search('src="(/art/[^"]+)"', shopper.text).group(1))
+        reply = ask("GET", picture, None, {"Cookie": "fastr_refresh=" + before})
+        self.assertEqual((reply.status, reply.headers["Set-Cookie"]), (200, None))
+
+    def test_a_wrong_password_counts_for_the_visitors_address_and_not_for_the_balancers(self):
+        door = http.client.HTTPConnection(SHOP.hostname, SHOP.port, timeout=30, source_address=("127.0.0.9", 0))
+        form = urllib.parse.urlencode({"email": f"nobody-{uuid.uuid4().hex}@example.com", "password": "wrong"})
+        door.request("POST", "/sign-in", form, {"Content-Type": "application/x-www-form-urlencoded", **OURS})
+        self.assertEqual(door.getresponse().status, 422)
+        door.close()
+        self.assertEqual(count("select count(*) from auth.failures where subject = 'address:127.0.0.9'"), 1)
+
     def test_a_wrong_password_is_told_and_leads_nowhere_else(self):
         shopper = Browser()
         shopper.go("/sign-in?goto=//evil.example")
@@ -268,6 +314,14 @@ class Doors(unittest.TestCase):
             self.assertIsNone(reply.headers["Set-Cookie"])
         self.assertEqual(shopper.go("/cart"), 200)
         self.assertIn("empty", shopper.text)
+
+    def test_a_form_that_no_page_of_ours_sends_is_told_what_is_wrong(self):
+        shopper, sku = Browser(), new_product(100, 5)
+        for quantity in ("nan", "inf", "-inf", "0x2", "1e999", "9" * 40, "", "1.5"):
+            self.assertEqual(shopper.go("/cart/lines", {"sku": sku, "quantity": quantity}), 422, quantity)
+        for action, form in (("/cart/coupons", {"remove": "1"}), ("/cart/lines", {}), ("/cart/lines/" + sku, {}),
+                             ("/checkout/review", {"total": "nan"}), ("/sign-in", {}), ("/register", {})):
+            self.assertLess(shopper.go(action, form), 500, action)
 
     def test_pages_run_no_script_but_ours_and_cookies_are_no_scripts(self):
         reply = ask("GET", "/")

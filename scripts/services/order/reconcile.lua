@@ -71,11 +71,11 @@ local function ids_of(found)
   return ids
 end
 
--- The three are read one after the other, so an order that moves meanwhile may seem to differ: only what does so twice,
--- in the same way, is told.
-local function lasting(db, found)
+-- The three are read one after the other, and a page of orders from a replica, which may be late: only what differs
+-- twice, in the same way, is told. The second time the primary is asked: with --now at once.
+local function lasting(db, found, now)
   if #found == 0 then return found end
-  fastr.time.sleep(AGAIN_MS)
+  if not now then fastr.time.sleep(AGAIN_MS) end
   local again, kept = {}, {}
   for _, each in ipairs(differences(store.compared(db, ids_of(found)))) do again[each.text] = true end
   for _, each in ipairs(found) do
@@ -140,8 +140,7 @@ local function compare_orders(db, run)
   local after
   repeat
     local page = store.compared_since(db, run.since, after, BATCH)
-    local found = differences(page)
-    if not run.now then found = lasting(db, found) end
+    local found = lasting(db, differences(page), run.now)
     if run.repair then repair(db, found) end
     append(run.differences, found)
     run.orders, after = run.orders + #page, #page == BATCH and page[#page].id or nil
