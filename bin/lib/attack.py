@@ -73,10 +73,18 @@ class Shop:
     def staff(self):
         with self.lock:
             if time.monotonic() > self._until:
-                _, reply, _ = Client(self.url, self.counts).call("POST", "/auth/tokens", {
-                    "email": os.environ["ADMIN_EMAIL"], "password": os.environ["ADMIN_PASSWORD"]})
-                self._token, self._until = reply["access_token"], time.monotonic() + 240
+                self._token, self._until = self._sign_in(), time.monotonic() + 240
             return {"Authorization": "Bearer " + self._token}
+
+    def _sign_in(self):
+        """A password is checked at low priority: under a crowd on a busy machine that may take a while."""
+        for left in (2, 1, 0):
+            try:
+                return Client(self.url, self.counts).call("POST", "/auth/tokens", {
+                    "email": os.environ["ADMIN_EMAIL"], "password": os.environ["ADMIN_PASSWORD"]})[1]["access_token"]
+            except Refused as no:
+                if no.code != "gave_up" or not left:
+                    raise
 
     def product(self, units, price=1000):
         sku = "ATTACK-" + uuid.uuid4().hex[:12].upper()

@@ -63,6 +63,24 @@ function M.end_leases(db)
   end
 end
 
+local CHANGING = { "status", "sequence", "number", "work", "work_reason", "committed" }
+
+-- A transaction on the order. What a run of `fn` that was not committed has changed in the table did not happen either:
+-- it is put back before `fn` is run again, or its failure is told.
+local function transact(db, order, fn)
+  local before = {}
+  for _, name in ipairs(CHANGING) do before[name] = order[name] end
+  local function put_back()
+    for _, name in ipairs(CHANGING) do order[name] = before[name] end
+  end
+  local ok, failed = db:transaction(function(tx)
+    put_back()
+    return fn(tx)
+  end)
+  if not ok then put_back() end
+  return ok, failed
+end
+
 -- Puts the order down until `ms` from now; each try doubles the rest.
 local function rest(db, order, reason)
   local tries = order.tries + 1
@@ -122,7 +140,7 @@ function M.cancel(tx, order, who, reason)
 end
 
 local function give_up(db, order, reason)
-  return db:transaction(function(tx)
+  return transact(db, order, function(tx)
     if order.status == "cancelled" then
       turn_to(tx, order, "undo", reason)
       return true
@@ -391,7 +409,7 @@ end
 
 -- Everything is ours: number, history and events in one transaction. If the order was cancelled meanwhile it is undone.
 local function finish(db, order, attempt, said)
-  local ok, failed = db:transaction(function(tx) return finish_in(tx, order, attempt) end)
+  local ok, failed = transact(db, order, function(tx) return finish_in(tx, order, attempt) end)
   if ok then
     said.outcome = order.status -- placed or paid
     return true
@@ -430,7 +448,7 @@ end
 -- ---- capture ------------------------------------------------------------------------------------------------------
 
 local function note_paid(db, order, attempt)
-  if db:transaction(function(tx) return pay_in(tx, order, attempt) end) then return true end
+  if transact(db, order, function(tx) return pay_in(tx, order, attempt) end) then return true end
   return as_it_is(db, order, attempt)
 end
 

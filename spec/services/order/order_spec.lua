@@ -1,8 +1,10 @@
 -- The life of an order against the running databases and the test provider: paid, packed, shipped, delivered, returned,
 -- cancelled; two at once, twice, and what is refused.
 
+local database = require "platform.db"
 local shopper = require "spec.support.shopper"
 local transition = require "services.order.transition"
+local work = require "services.order.work"
 
 local send, STAFF = shopper.send, shopper.STAFF
 
@@ -345,6 +347,47 @@ describe("goods that come back", function()
     local _, now = take_back(order.id, { { sku, 1 } })
     assert.same({ "returned", "refused", 10 }, { now.status, now.returns[1].status, shopper.available(sku) })
     assert.equal(order.totals.total.amount, payment(order).refunded.amount)
+  end)
+end)
+
+describe("an order whose database runs each transaction twice", function()
+  local db = database.open("order")
+
+  -- As after a lost connection or a serialization failure: what the first run did is rolled back.
+  local twice = setmetatable({ transaction = function(_, fn, options)
+    db:transaction(function(tx)
+      fn(tx)
+      return nil, "lost"
+    end)
+    return db:transaction(fn, options)
+  end }, { __index = function(_, name)
+    return function(_, ...) return db[name](db, ...) end
+  end })
+
+  -- A bought order as it was before: `placing`, with this work left, its stock and its money taken.
+  local function put_back(work_left)
+    fastr.task.set("service", "order")
+    local sku = shopper.product(1000, 10)
+    local order, mine = shopper.buy { [sku] = 1 }
+    db:write([[update orders set status = 'placing', work = $2, next_try_at = now() + interval '1 minute',
+      lease_by = null, lease_until = null, held = true where id = $1]], order.id, work_left)
+    return order, mine, sku
+  end
+
+  it("is paid once", function()
+    local order, mine = put_back("place")
+    local said = work.resume(twice, order.id)
+    assert.same({ "paid" }, { said.outcome, said.problem })
+    local now = shopper.order(order.id, mine)
+    assert.same({ "paid", 5 }, { now.status, #now.history })
+  end)
+
+  it("is given up once, and not left open", function()
+    local order, mine, sku = put_back("place")
+    db:write("update attempts set status = 'declined' where order_id = $1", order.id)
+    work.resume(twice, order.id)
+    assert.equal("cancelled", shopper.order(order.id, mine).status)
+    shopper.eventually("its stock is back", function() return shopper.available(sku) == 10 end)
   end)
 end)
 
