@@ -9,6 +9,7 @@
 -- cannot.
 
 local keys = require "services.payment.keys"
+local money = require "lib.money"
 local outbox = require "platform.outbox"
 local problem = require "lib.problem"
 local store = require "services.payment.gift_store"
@@ -78,9 +79,9 @@ local function book(tx, card, entry)
   entry.card = card.id
   if not store.add(tx, entry, now) then return false end
   card.balance = card.balance + entry.amount
-  local function money(amount) return { amount = amount, currency = card.currency } end
+  local m = money.of(card.currency)
   outbox.add(tx, { topic = "payment", key = card.id, type = "payment.gift_card_moved.v1", data = { gift_card = card.id,
-    last4 = card.last4, kind = entry.kind, changed = money(entry.amount), balance = money(card.balance),
+    last4 = card.last4, kind = entry.kind, changed = m(entry.amount), balance = m(card.balance),
     payment = entry.payment or fastr.json.null, at = now } })
   return true
 end
@@ -123,10 +124,14 @@ function M.issued(db, batch)
 end
 
 -- Issues `wanted` {count, amount (money), expires_at, reason} once for the batch's id. Returns the cards with
--- their codes; or nil, validation: they would have expired by now.
+-- their codes; or nil, validation: they would have expired by now, or there is no such
+-- currency.
 function M.issue(db, batch, wanted, actor)
   if #store.batch(db, batch) == 0 then
     if has_expired(wanted) then return nil, wrong("expires_at", "is in the past") end
+    if not pcall(money.exponent, wanted.amount.currency) then
+      return nil, wrong("amount.currency", "is no currency of ISO 4217")
+    end
     db:transaction(function(tx) return make(tx, batch, wanted, actor) end)
   end
   return M.issued(db, batch)

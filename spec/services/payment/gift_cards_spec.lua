@@ -86,6 +86,7 @@ describe("gift cards", function()
       assert.truthy(refused == 401 or refused == 403)
     end
     for _, bad in ipairs { { amount = gbp(1), expires_at = "2020-01-01T00:00:00Z" },
+      { amount = { amount = 1, currency = "ZZZ" } },
       { amount = gbp(0) }, { amount = gbp(-1) }, { amount = gbp(1), count = 1001 }, {} } do
       assert.equal(422, (send("POST", "/api/v1/gift-cards", { headers = shopper.with(STAFF, shopper.key()),
         body = bad })))
