@@ -185,6 +185,11 @@ local function lower_to(db, r, left)
 end
 
 local function refund(r, db)
+  -- All of the order was cancelled before these units had their money: it goes back with the rest.
+  if r.status == "cancelled" then
+    lower_to(db, r, 0)
+    return true
+  end
   if not r.payment then return nil, problem.new("payment_not_found", { detail = "The order was not paid" }) end
   local reply, failed = fastr.call("payment", "refund", { payment = r.payment, amount = r.amount, key = r.id }, PAY)
   local left = not reply and failed.code == "refund_too_large" and failed.left and failed.left.amount or 0

@@ -337,6 +337,7 @@ end
 -- A return with something left to do, and the payment of its order; nil if all of it is done.
 function M.load_return(db, id)
   return db:latest([[select r.id, r.order_id as "order", r.lines, r.amount, r.short, r.restock, r.refund, r.tries,
+      (select o.status from orders o where o.id = r.order_id) as status,
       (select a.payment_id from attempts a where a.order_id = r.order_id and a.status in ('authorised', 'captured')
         order by a.created_at desc limit 1) as payment
     from returns r where r.id = $1 and r.next_try_at is not null]], id)[1]

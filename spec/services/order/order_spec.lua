@@ -192,6 +192,23 @@ describe("units that are cancelled before the order is sent", function()
     end
   end)
 
+  it("have no money of their own any more where all of the order was cancelled before they got it", function()
+    local sku = shopper.product(1000, 10)
+    local order, mine = shopper.buy { [sku] = 3 }
+    local _, now = cancel(order, { { sku, 1 } }, mine)
+    local db, id = require("platform.db").open("order"), now.returns[1].id
+    assert.equal(200, (post(order.id, "cancel", nil, mine)))
+    shopper.eventually("the money is back", function()
+      return payment(order).refunded.amount == order.totals.total.amount
+    end)
+    -- as if payment had been away when the units were cancelled
+    local lost = fastr.crypto.uuid7()
+    db:write("update returns set id = $2, refund = 'due', next_try_at = $3 where id = $1", id, lost, fastr.time.now())
+    require("services.order.returns").finish(db, lost)
+    local seen = shopper.order(order.id, mine).returns[1]
+    assert.same({ "done", 0, 1000 }, { seen.status, seen.refund.amount, seen.short.amount })
+  end)
+
   it("are refused where there are not so many, the order is not paid yet, or nobody could say it again", function()
     local sku = shopper.product(1000, 10)
     local order, mine = shopper.buy { [sku] = 3 }
