@@ -15,13 +15,15 @@ CASES = {
     "facts.none": "10 lines, 5 promotions and the tax rates within the facts, explain none",
     "facts.applied": "the same, explain applied",
     "facts.full": "the same, explain full",
+    "lines.75": "75 lines, 50 promotions",
     "lines.300": "300 lines, 50 promotions",
     "lines.600": "600 lines, 50 promotions",
+    "promotions.6": "600 lines, 6 promotions",
     "promotions.25": "600 lines, 25 promotions",
     "matching.20": "20 lines, 20 promotions, all of which could apply",
     "matching.1000": "20 lines, 1,000 promotions, 20 of which could apply",
 }
-COUNTED = {"pack": 200, "facts": 200, "lines": 10}  # calls; under valgrind a pack of 1,000 would load past its time budget
+COUNTED = {"pack": 200, "facts": 200, "lines": 10, "promotions": 10}  # calls; under valgrind a pack of 1,000 would load past its time budget
 
 
 def command(*words):

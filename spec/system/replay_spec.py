@@ -12,7 +12,7 @@ import unittest
 from support import stack
 from support.door import until
 
-CANDLES = 10  # invoices with three candles or more
+CANDLES = 6  # invoices with three candles or more
 INVOICES = 44  # the replay tells of its progress ten times: as often something is killed
 
 
