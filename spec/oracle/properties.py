@@ -48,6 +48,8 @@ def parts_sum(_, decision, __):
     return total == decision["total"] == decision["due"] + decision["gift_card_total"] \
         and total == of(lines, "total") + of(lines, "tax") + of(shipping, "total") + of(shipping, "tax") \
         and decision["tax_included_total"] == of(lines, "tax_included") + of(shipping, "tax_included") \
+        and decision["tax_included_total"] == of([tax for tax in decision["taxes"] if tax["included"]], "tax") \
+        and decision["tax_total"] == of([tax for tax in decision["taxes"] if not tax["included"]], "tax") \
         and decision["tax_included_total"] == of((tax for tax in decision["taxes"] if tax["included"]), "tax") \
         and decision["tax_total"] == of((tax for tax in decision["taxes"] if not tax["included"]), "tax") \
         and decision["discount_total"] == of(lines, "item_discount") + of(lines, "order_discount") \
