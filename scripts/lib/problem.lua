@@ -148,6 +148,8 @@ local CODES = {
   promotion_not_found = { 404, "There is no such promotion", "GET /api/v1/rules/promotions lists them." },
   promotion_in_file = { 409, "This promotion is written in a file of the rules",
     "The detail says which file: it is changed there, and goes live by fastr rules activate." },
+  promotions_differ = { 409, "The pack has other promotions of the admin API than what is live",
+    "fastr rules activate DIR and publish take those that are live along; or force, with a reason." },
   rules_changed = { 409, "Other rules became live meanwhile",
     "GET the promotion again, apply your change to what you see, and send it with the new ETag in If-Match." },
   pack_not_found = { 404, "There is no such pack", "GET /api/v1/rules/packs lists them." },

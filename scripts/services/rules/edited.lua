@@ -124,14 +124,41 @@ function M.to_json(value)
   return out
 end
 
+-- ---- two of them ----------------------------------------------------------------------------------------------------
+
+-- The definitions of such a file as they are written, by id. None in a text that is nil, or not of this form.
+local function entries(text)
+  local out = {}
+  for entry in (text or ""):gsub("\n}\n$", ""):gsub("\n  { ", "\0%0"):gmatch("%z([^%z]+)") do
+    out[entry:match('^\n  { id = "(.-)"') or entry] = entry
+  end
+  return out
+end
+
+-- The ids of the promotions that one of two such texts (nil: none) has not, or has otherwise; in order.
+function M.differing(before, after)
+  local old, new, ids = entries(before), entries(after), {}
+  for id, entry in pairs(old) do
+    if new[id] ~= entry then ids[id] = true end
+  end
+  for id in pairs(new) do
+    if not old[id] then ids[id] = true end
+  end
+  return sorted.keys(ids)
+end
+
 -- ---- of a pack ------------------------------------------------------------------------------------------------------
 
--- The text of the file in the stored pack `hash` of this host, or nil.
-function M.of(hash)
-  local text = fastr.rules.stored(hash)
-  for _, file in ipairs(text and bundle.files(text) or {}) do
+-- The text of the file in a pack that is given in its stored form (nil: none), or nil.
+function M.within(stored)
+  for _, file in ipairs(stored and bundle.files(stored) or {}) do
     if file.name == M.FILE then return file.text end
   end
+end
+
+-- The same in the stored pack `hash` of this host.
+function M.of(hash)
+  return M.within((fastr.rules.stored(hash)))
 end
 
 return M

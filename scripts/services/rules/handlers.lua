@@ -229,7 +229,8 @@ local function activate(tx, body, by)
   store.lock(tx)
   if body.pack then
     row, refused = proved(tx, body)
-    if not row then return nil, refused end
+    if row and body.mode == "live" and not body.force then refused = promotions.undone(tx, row.hash) end
+    if refused then return nil, refused end
   end
   return write(tx, { mode = body.mode, pack = row and row.hash, reason = body.reason, by = by, hosts = body.hosts,
     limits = body.limits, share = TRIED[body.mode] and (body.share or 10000) or nil,

@@ -116,6 +116,16 @@ function M.outdated(tx, made)
   return problem.new("rules_changed", { pack = row.pack and "sha256:" .. row.pack or null })
 end
 
+-- A pack that was published before the API changed something would undo that. Nil, or the problem with the names.
+function M.undone(tx, hash)
+  local live = store.fleet(tx, 1)[1]
+  if not live or live.pack == hash then return nil end
+  local ids = edited.differing(edited.within(store.bundle(tx, live.pack)), edited.within(store.bundle(tx, hash)))
+  if #ids == 0 then return nil end
+  return problem.new("promotions_differ", { promotions = array(ids),
+    detail = "What is live has these otherwise, or has others: " .. table.concat(ids, ", ") .. "." })
+end
+
 -- Has the client read what is live, where he changes what there is? Nil, or the problem.
 local function unread(ctx, pack, exists)
   if exists and not ctx.request:header("if-match") then return problem.new("precondition_required") end
@@ -180,10 +190,12 @@ local function derive(wanted)
   return nil, problem.new("unavailable", { detail = why:match("^[^\n]*"):sub(1, 300) })
 end
 
--- A red report stops a change that nobody forces; nil if it may go on.
-local function red(out, force, dry)
-  if dry or force or out.same or out.report.ok then return nil end
+-- A red report stops a change that nobody forces, and one whose examples do not hold in any case: no host would run it.
+-- Nil if it may go on.
+local function red(out, about)
+  if about.dry or out.same or out.report.ok then return nil end
   local last = out.report.checks[#out.report.checks]
+  if about.force and last.name ~= "examples" then return nil end
   return problem.new("pack_invalid", { errors = array { { path = last.name, problem = last.detail } },
     detail = ("The gate refuses it at '%s'. What is meant goes through with force."):format(last.name),
     report = out.report, impact = out.impact, impact_at_start = out.impact_at })
@@ -197,7 +209,8 @@ local function made_of(ctx, from, definitions, about)
     dry = about.dry, at = about.starts_at }
   if not out then return nil, failed end
   if out.invalid then return nil, refused(out.invalid, about.at) end
-  failed = red(out, about.force, about.dry)
+  if out.unsigned then return nil, problem.new("pack_unsigned", { detail = out.unsigned }) end
+  failed = red(out, about)
   if failed then return nil, failed end
   if live_here() ~= from.pack then return nil, problem.new("rules_changed") end
   out.base, out.about, out.definitions = from, about, definitions

@@ -34,9 +34,10 @@ function M.pack(reader, hash)
   return (reader.latest and reader:latest(sql, hash) or reader:query(sql, hash))[1]
 end
 
--- The stored form of a pack; nil if there is none.
-function M.bundle(db, hash)
-  local row = db:latest("select bundle from packs where hash = $1", hash)[1]
+-- The stored form of a pack; nil if there is none. `reader` is a database or a transaction.
+function M.bundle(reader, hash)
+  local sql = "select bundle from packs where hash = $1"
+  local row = (reader.latest and reader:latest(sql, hash) or reader:query(sql, hash))[1]
   return row and row.bundle
 end
 

@@ -1,6 +1,7 @@
 -- fastr rules activate: makes a pack live, or tries it beside what is live: in all workers of a host, or in none. Where
 -- the host follows the rules service it is checked, signed and published on the way, and becomes so on every host.
 
+local edited = require "services.rules.edited"
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
 local publish = require "services.rules.publish"
@@ -62,6 +63,13 @@ local function go(pack, source, plan, given)
     .. "): it will be written down there when it is back")
 end
 
+-- A stored version may be older than what the admin API made since: the names of what would be undone, or nil.
+local function undone(pack)
+  local live = packs.live()
+  local ids = live and edited.differing(edited.of(live.hash), pack:files()[edited.FILE]) or {}
+  return #ids > 0 and table.concat(ids, ", ") or nil
+end
+
 function M.main(arguments)
   local given, message = options.read(arguments, { "source" }, FLAGS)
   if not given then return nil, message end
@@ -70,6 +78,11 @@ function M.main(arguments)
   if plan == nil then return nil, message end
   local pack, failed = packs.open(given.source, true)
   if not pack then return false, failed end
+  local names = not plan and not given.force and undone(pack)
+  if names then
+    return false, ("the admin API made or changed promotions since, which this would undo: %s   (rules from a folder "
+      .. "take them along; --force REASON)"):format(names)
+  end
   if publish.follows() and not given.here then return go(pack, given.source or packs.folder(), plan, given) end
   return go_here(pack, plan, given, "")
 end

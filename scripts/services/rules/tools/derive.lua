@@ -2,8 +2,8 @@
 -- admin API asks for. The rules service starts it as a process of its own; it is no command for people and not in the
 -- help.
 --
---   { base, file, text, message, author, force, dry, at }   on standard input, as JSON
---   { hash, same | report, impact, impact_at, sealed, orders_unread | invalid | failed }   on standard output
+--   in:  { base, file, text, message, author, force, dry, at }   as JSON
+--   out: { hash, same | report, impact, impact_at, sealed, orders_unread } or { invalid | unsigned | failed = why }
 
 local options = require "services.rules.options"
 local packs = require "services.rules.packs"
@@ -37,8 +37,9 @@ local function checked(wanted, base, derived, orders)
   if wanted.dry then return { report = publish.check(source, about) } end
   local made, message, result = publish.prepare(source, about)
   if made then return { report = made.report, sealed = made.sealed } end
-  if result and not result.ok then return { report = result } end -- the gate refuses it, and nobody forces it
-  return { failed = message }
+  if not result then return { failed = message } end
+  if not result.ok and not wanted.force then return { report = result } end -- the gate refuses it, and nobody forces it
+  return { unsigned = message }
 end
 
 local function derive(wanted)
@@ -52,6 +53,7 @@ local function derive(wanted)
   if not stored then return { failed = message } end
   local orders, unread = recorded.sample()
   local out = checked(wanted, base, derived, orders or {})
+  if not out.report then return out end
   out.hash, out.impact = derived:hash(), impact(base, derived, orders or {})
   out.impact_at = wanted.at and impact(base, derived, orders or {}, wanted.at)
   out.orders_unread = not orders and unread or nil
