@@ -171,6 +171,23 @@ describe("a master", function()
   end)
 end)
 
+describe("an installation that was updated", function()
+  it("begins with the rules on disk where those that are live do not decide all that it asks by now", function()
+    local h = host.make { program = "return { routes = {}, consumers = {}, schedules = {} }", env = {
+      FASTR_RULES_POINTS = "price.cart" } }
+    finally(function() h:stop() end)
+    local whole = assert(fastr.files.read("scripts/rules/init.lua"))
+    h:write("scripts/rules/init.lua", (whole:gsub('%["cart.accept"%] = [^\n]*\n', "")))
+    h:begin()
+    h:quit()
+    h.env = h.env:gsub("FASTR_RULES_POINTS='price.cart'", "FASTR_RULES_POINTS='price.cart;cart.accept'")
+    h:write("scripts/rules/init.lua", whole)
+    h:begin()
+    assert.truthy(h:log():find("does not decide 'cart.accept'", 1, true), h:log())
+    assert.equal(0, (h:fastr("check")))
+  end)
+end)
+
 describe("a worker whose loop is stuck", function()
   it("is killed past its limit and replaced", function()
     local h = host.start { program = program("one"), env = { FASTR_LIMITS_STUCK_MS = "400" } }
