@@ -14,6 +14,7 @@ import json
 import os
 import random
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -381,7 +382,7 @@ class Totals:
 
     def __init__(self):
         self.rows, self.missed, self.checks, self.failed = [], 0, collections.OrderedDict(), []
-        self.checkouts = []
+        self.checkouts, self.enough = [], False
         self.acknowledged = self.mails_again = self.events_again = 0
 
     def add(self, found, record, failed):
@@ -445,6 +446,8 @@ def one_round(shop, planned, options, totals, names, index):
     with crowd:
         crowd.goes_on(0)  # the first has bought: now many are at every step
         for fault in planned:
+            if totals.enough:
+                break
             row = strike(crowd, fault)
             rows += [row] if row else []
         crowd.goes_on(time.monotonic())
@@ -520,7 +523,10 @@ def main():
         bad += race_all(shop, totals, names, options.race)
     planned = [fault for fault in faults.plan(options.faults * (40 if options.only else 1), options.seed)
                if options.only in str(fault)][:options.faults]
+    signal.signal(signal.SIGTERM, lambda *_: setattr(totals, "enough", True))  # ends with what there is by then
     for index, first in enumerate(range(0, len(planned), options.round)):
+        if totals.enough:
+            break
         bad += one_round(shop, planned[first:first + options.round], options, totals, names, index)
     report(totals, shop, time.monotonic() - began)
     sys.exit(1 if bad else 0)
