@@ -208,7 +208,7 @@ static void read_arguments(lua_State *L, int index, char **list)
 /* child.run(arguments, input) (waits until it ends) -> what it printed, and its exit code (above 128: a signal ended it).
  * arguments: list of 1 to 16 texts, as after `fastr` on a command line; input: the text that it reads. Raises for others.
  * Returns nil, message, code: "busy" (this process has four already), "invalid" (it said more than 16 MiB; it is ended),
- * "unavailable" (it cannot be started). If the task ends meanwhile it is killed. */
+ * "unavailable" (it cannot be started), "timeout" (the task's deadline). If the task ends meanwhile it is killed. */
 static int l_run(lua_State *L)
 {
     char *arguments[ARGUMENTS_MOST + 2];

@@ -1,5 +1,13 @@
 -- fastr.child: one of fastr's own commands in another process.
+local host = require "spec.support.host"
+local shell = require "spec.support.shell"
+
 local run = fastr.child.run
+
+-- A child that would not end by itself.
+local ENDLESS = [[return { routes = { { method = "GET", path = "/run", timeout_ms = 1500, handle = function()
+  local _, _, code = fastr.child.run({ "rules", "watch", "--dry", "--orders", "/dev/null" }, "")
+  return 200, { code = code } end } } }]]
 
 describe("a child", function()
   it("prints, and ends with a code", function()
@@ -25,6 +33,17 @@ describe("a child", function()
     end
     assert.equal(2, busy)
     assert.equal(0, select(2, run({ "rules", "--help" }, "")))
+  end)
+
+  it("is killed when the task that waits for it ends, and reaped", function()
+    local h = host.start { program = ENDLESS, workers = 1 }
+    finally(function() h:stop() end)
+    h:add_tools()
+    local worker = h:pids()[1]
+    local said = h:get("/run", { timeout_ms = 20000 })
+    assert.equal('{"code":"timeout"}', said.body)
+    host.eventually("no child is left", function() return shell.run("pgrep -P " .. worker) == 1 end)
+    assert.is_true(host.alive(worker))
   end)
 
   it("is asked rightly, or nothing is started", function()

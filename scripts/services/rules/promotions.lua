@@ -181,8 +181,8 @@ end
 
 -- Runs `fastr rules derive`: its answer, or nil and a problem.
 local function derive(wanted)
-  local text, code = fastr.child.run({ "rules", "derive" }, json.encode(wanted))
-  if not text then return nil, problem.of_error(code == "busy" and "busy" or "unavailable") end
+  local text, code, why_not = fastr.child.run({ "rules", "derive" }, json.encode(wanted))
+  if not text then return nil, problem.of_error(why_not == "invalid" and "unavailable" or why_not) end
   local out = json.decode(text)
   if type(out) == "table" and not out.failed then return out end
   local why = type(out) == "table" and out.failed or "the process ended with " .. tostring(code)
