@@ -562,10 +562,10 @@ static int l_unit_fixed(lua_State *L) {
 
 /* Room for so many more runs of the line. */
 static void reserve_runs(struct ledger *ledger, struct line *line, int64_t more) {
-    int64_t most = line->quantity, room = line->run_count + more;
+    int64_t room = line->run_count + more, twice = 2 * (int64_t)line->run_room;
     if (room <= line->run_room)
         return;
-    line->run_room = (int)least(room, most);
+    line->run_room = (int)least(room > twice ? room : twice, line->quantity);
     struct run *fresh = fastr_arena_alloc(ledger->arena, (size_t)line->run_room * sizeof *fresh);
     memcpy(fresh, line->runs, (size_t)line->run_count * sizeof *fresh);
     line->runs = fresh;
@@ -812,20 +812,46 @@ static bool check_cheapest(lua_State *L, int index) {
     return luaL_checkoption(L, index, "dearest", orders) == 1;
 }
 
+/* All units are untouched again. */
+static void begin_round(struct ledger *ledger) {
+    for (int i = 0; i < ledger->line_count; i++)
+        ledger->lines[i].pool = ledger->lines[i].quantity;
+    ledger->round++;
+    ledger->take_count = 0;
+}
+
+/* ledger:pool() begins a round for packs of before, whose take(selection, units, "dearest" | "cheapest") picks so many
+ * untouched units, or none and is false. They stay callable: such a pack may be live, and its orders are to be proved. */
+static int l_pool(lua_State *L) {
+    struct ledger *ledger = check_ledger(L);
+    begin_round(ledger);
+    fastr_sandbox_charge(L, ledger->line_count);
+    return 0;
+}
+
+static int take_of_before(lua_State *L, struct ledger *ledger) {
+    struct pick pick = {find_selection(L, ledger, 2), check_units(L, 3), check_cheapest(L, 4), true};
+    if (ledger->round == 0)
+        return luaL_error(L, "the pool is not open: call ledger:pool() first");
+    ledger->take_count = 0;
+    fastr_sandbox_charge(L, 3);
+    lua_pushboolean(L, pick_units(L, ledger, &pick));
+    return 1;
+}
+
 /* ledger:take(bought, buy, given, get, "dearest" | "cheapest", times) -> how many sets were picked, at most `times` (0: as
  * often as it fits): for each the `buy` dearest untouched units of a selection are set aside, then `get` others of another
  * are picked, which ledger:give_percent reduces; a set that is not whole gives nothing. All units are untouched before. */
 static int l_take(lua_State *L) {
     struct ledger *ledger = check_ledger(L);
+    if (lua_type(L, 4) == LUA_TSTRING)
+        return take_of_before(L, ledger);
     struct pick buy = {find_selection(L, ledger, 2), check_units(L, 3), false, false};
     struct pick get = {find_selection(L, ledger, 4), check_units(L, 5), check_cheapest(L, 6), true};
     int64_t times = lua_isnoneornil(L, 7) ? 0 : fastr_check_amount(L, 7), sets = 0;
     if (get.units == 0)
         return luaL_error(L, "a set gives one unit or more");
-    for (int i = 0; i < ledger->line_count; i++)
-        ledger->lines[i].pool = ledger->lines[i].quantity;
-    ledger->round++;
-    ledger->take_count = 0;
+    begin_round(ledger);
     while ((times == 0 || sets < times) && pick_units(L, ledger, &buy) && pick_units(L, ledger, &get))
         sets++;
     fastr_sandbox_charge(L, ledger->line_count + sets);
@@ -1143,8 +1169,8 @@ static const luaL_Reg methods[] = {
     {"unit_percent", l_unit_percent}, {"unit_fixed", l_unit_fixed},
     {"item_percent", l_item_percent}, {"item_fixed", l_item_fixed},
     {"line_fixed", l_line_fixed},     {"line_off", l_line_off},
-    {"take", l_take},                 {"give_percent", l_give_percent},
-    {"order", l_order},
+    {"pool", l_pool},                 {"take", l_take},
+    {"give_percent", l_give_percent}, {"order", l_order},
     {"shipment", l_shipment},         {"fee_left", l_fee_left},
     {"fee_off", l_fee_off},           {"rate", l_rate},
     {"finish", l_finish},             {"coupon", l_coupon},

@@ -214,7 +214,8 @@ note_build() {
   STARTED="$STARTED $*"
 }
 
-# All that do not run, at once.
+# All that do not run, at once. What runs as it was before is not waited for: it may be what is to be mended, and is
+# renewed next.
 start_services() {
   local running idle
   running=$(supervisor status | awk '$2 == "RUNNING" || $2 == "STARTING" { print $1 }') || true
@@ -222,7 +223,7 @@ start_services() {
   # shellcheck disable=SC2086
   [ -z "$idle" ] || { start_programs "$SOCKET" $idle; note_build $idle; }
   # shellcheck disable=SC2046
-  wait_ready $(programs)
+  wait_ready $(programs | grep -vxF "$(old_programs)")
 }
 
 old_programs() {

@@ -241,6 +241,32 @@ static void a_shipment_that_was_refused_is_not_there(void **state) {
     close_pack(&pack);
 }
 
+/* What is left of the total of 7 units of 100 and 2 of 50 after this. */
+static int left_after(const char *picks) {
+    struct pack pack = {0};
+    lua_State *L = luaL_newstate();
+    char body[1024];
+    snprintf(body, sizeof body, "local l = money.ledger('GBP', { { sku = 'a', quantity = 7, unit_price = 100 },"
+             " { sku = 'b', quantity = 2, unit_price = 50 } }) l:open('x', 'item') %s return { left = l:total() }", picks);
+    open_rule(&pack, body);
+    if (decide(&pack, L, "evil", &pack.err) != 0)
+        fail_msg("%s", pack.err.text);
+    lua_getfield(L, -1, "left");
+    int left = (int)lua_tointeger(L, -1);
+    lua_close(L);
+    close_pack(&pack);
+    return left;
+}
+
+/* A pack that is live when fastr is renewed, and the packs of all orders, are called by the new binary. */
+static void packs_of_before_pick_units_as_they_did(void **state) {
+    assert_int_equal(600, left_after("l:take(0, 2, 0, 1, 'cheapest') l:give_percent(100)"));
+    assert_int_equal(600, left_after("l:pool() while l:take(0, 2, 'dearest') and l:take(0, 1, 'cheapest') do"
+                                     " l:give_percent(100) end"));
+    assert_int_equal(800, left_after("l:pool() if l:take(0, 10, 'dearest') then l:give_percent(100) end"));
+    assert_int_equal(750, left_after("l:pool() l:take(0, 1, 'dearest') l:give_percent(50)"));
+}
+
 static void a_point_that_was_added_later_is_refused(void **state) {
     struct pack pack = {0};
     lua_State *L = luaL_newstate();
@@ -445,6 +471,7 @@ int main(void) {
         cmocka_unit_test(ledgers_are_within_the_memory_budget),
         cmocka_unit_test(iterators_take_tables_only),
         cmocka_unit_test(a_shipment_that_was_refused_is_not_there),
+        cmocka_unit_test(packs_of_before_pick_units_as_they_did),
         cmocka_unit_test(a_point_that_was_added_later_is_refused),
         cmocka_unit_test(shapes_without_end_are_refused),
         cmocka_unit_test(a_refused_shape_is_freed),

@@ -19,6 +19,7 @@ local webhook = require "services.payment.webhook"
 local M = {}
 
 local array, null = fastr.json.array, fastr.json.null
+local NO_STORE = { ["Cache-Control"] = "no-store" }
 
 local function db()
   return database.open("payment")
@@ -215,7 +216,7 @@ end
 local function issued(ctx, made)
   local items = array {}
   for i, card in ipairs(made) do items[i] = show_whole(card) end
-  return 201, { batch = ctx.saga, items = items }, { ["Cache-Control"] = "no-store" }
+  return 201, { batch = ctx.saga, items = items }, NO_STORE
 end
 
 function M.issue_gift_cards(ctx)
@@ -242,15 +243,15 @@ end
 function M.show_gift_card(ctx)
   local card, failed = gift_cards.load(db(), ctx.params.id)
   if not card then return nil, failed end
-  if not access.check(ctx.principal, "gift_card:read") then return 200, show_gift_card(card) end
-  return 200, show_whole(card, gift_store.entries(db(), card.id))
+  if not access.check(ctx.principal, "gift_card:read") then return 200, show_gift_card(card), NO_STORE end
+  return 200, show_whole(card, gift_store.entries(db(), card.id)), NO_STORE
 end
 
 -- Looks as if nothing were there for every code that is none: 80 random bits are not found by trying.
 function M.gift_card_balance(ctx)
   local card, failed = gift_cards.find(db(), ctx.body.code)
   if not card then return nil, failed end
-  return 200, show_gift_card(card), { ["Cache-Control"] = "no-store" }
+  return 200, show_gift_card(card), NO_STORE
 end
 
 function M.change_gift_card(ctx)
