@@ -5,7 +5,7 @@ import urllib.parse
 import uuid
 
 from support.door import INBOX, api, ask, must, new_key, until
-from support.stack import VAR, address_of
+from support.stack import REPLICAS, VAR, address_of, psql
 
 ADDRESS = {"name": "Ada Spec", "line1": "1 Spec Street", "city": "London", "postcode": "N1 7AA", "country": "GB"}
 CARD = {"number": "4242424242424242", "exp_month": 12, "exp_year": time.gmtime().tm_year + 2, "cvc": "123"}
@@ -61,10 +61,13 @@ def product(sku=SKU):
 
 
 def new_product(price, units, name="A thing of the specs"):
-    """The SKU of a new product with that price in pence and that many units on hand."""
+    """The SKU of a new product with that price in pence and that many units on hand, which every replica knows of:
+    a page is read by somebody else than who made it, and he is owed no read of his own write."""
     sku = "SPEC-" + uuid.uuid4().hex[:12].upper()
     put_product(sku, price, name)
     must(200, "POST", f"/products/{sku}/stock", {"delta": units, "reason": "spec"}, owner(), new_key())
+    known = f"select on_hand from product.stock where sku = '{sku}'"
+    until(20, "the replicas to know of " + sku, lambda: all(psql(url, known) == str(units) for url in REPLICAS))
     return sku
 
 
