@@ -1,4 +1,5 @@
 -- Golden carts: fastr rules try --save, check, accept; with no server.
+local golden = require "services.rules.golden"
 local shell = require "spec.support.shell"
 
 local run, must, write = shell.run, shell.must, shell.write
@@ -87,5 +88,17 @@ describe("golden carts", function()
     write(home .. "/golden/broken.json", '{"facts":{},')
     assert.truthy(promise(1, "check"):find(home .. "/golden/broken.json: line 1", 1, true))
     assert.truthy(promise(2, LARGE .. "/../x"):find("cannot be a golden cart's name", 1, true))
+  end)
+
+  it("are not held against a version for what its parent had changed, which was meant", function()
+    local shop = assert(fastr.rules.open("scripts/rules"))
+    local text = shop:files()["definitions/promotions.lua"]:gsub("value = 10", "value = 12")
+    local parent = assert(shop:with("definitions/promotions.lua", text))
+    local later = assert(parent:with("definitions/promotions.lua", (text:gsub("value = 5", "value = 6"))))
+    local changed = assert(golden.compare(later)).changed
+    assert.truthy(assert(golden.compare(parent)).changed > 0)
+    assert.equal(0, assert(golden.compare(parent, parent)).changed)
+    local since = assert(golden.compare(later, parent)).changed
+    assert.truthy(since > 0 and since < changed, since .. " of " .. changed)
   end)
 end)
