@@ -125,9 +125,12 @@ end
 
 -- ---- the program ---------------------------------------------------------------------------------------------------
 
+local FORM_BYTES = 16384 -- a dozen fields; a body of a hundred thousand would keep the worker busy for seconds
+
 local function add_route(program, handle, route)
   program.routes[#program.routes + 1] = { method = route.method, path = route.path, handle = handle,
-    timeout_ms = route.timeout_ms or 0, concurrency = route.concurrency or 0, body_bytes = route.body_bytes or 0 }
+    timeout_ms = route.timeout_ms or 0, concurrency = route.concurrency or 0,
+    body_bytes = route.body_bytes or route.form and FORM_BYTES or 0 }
 end
 
 local function within(service, run)

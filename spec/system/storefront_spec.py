@@ -323,6 +323,16 @@ class Doors(unittest.TestCase):
                              ("/checkout/review", {"total": "nan"}), ("/sign-in", {}), ("/register", {})):
             self.assertLess(shopper.go(action, form), 500, action)
 
+    def test_a_form_that_is_too_large_for_a_form_is_not_read(self):
+        for path in ("/sign-in", "/cart/lines", "/checkout/card"):
+            form = "&".join(f"{i:x}=1" for i in range(4000))
+            reply = ask("POST", path, form, {"Content-Type": "application/x-www-form-urlencoded", **OURS})
+            self.assertEqual(reply.status, 413, path)
+
+    def test_a_cookie_that_is_no_cart_is_passed_by(self):
+        for cookie in ("A.1", "../../users/me.1", "A" * 23 + ".2", "A" * 22 + ".x", ".", "A" * 22 + ".1"):
+            self.assertEqual(ask("GET", "/cart", None, {"Cookie": "fastr_cart=" + cookie}).status, 200, cookie)
+
     def test_pages_run_no_script_but_ours_and_cookies_are_no_scripts(self):
         reply = ask("GET", "/")
         self.assertIn("default-src 'none'", reply.headers["Content-Security-Policy"])

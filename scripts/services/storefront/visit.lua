@@ -9,6 +9,7 @@ local url = require "lib.url"
 local M = {}
 
 local DAY_S = 86400
+local CART_LENGTH = 22 -- of its id
 local CART, TOKEN, REFRESH, METHOD = "fastr_cart", "fastr_token", "fastr_refresh", "fastr_method"
 
 -- Sets a cookie of ours for `seconds`; 0 takes it away.
@@ -78,6 +79,7 @@ end
 
 local function of(req, principal)
   local cart, units = (session.cookie(req, CART) or ""):match("^([%w_-]+)%.(%d+)$")
+  if cart and #cart ~= CART_LENGTH then cart, units = nil, nil end -- none of ours: it would be refused for weeks
   return { req = req, principal = principal, language = page.language(req), cookies = {},
     here = req.method == "GET" and whole_path(req) or "/", cart = cart, in_cart = units ~= "0" and units or nil }
 end
