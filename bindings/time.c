@@ -220,6 +220,7 @@ static int time_sleep(lua_State *L)
     sleep->wait.finish = finish_sleep;
     sleep->wait.cancel = free_sleep;
     sleep->timer = evtimer_new(fastr_loop(), on_timer, sleep);
+    event_base_update_cache_time(fastr_loop()); /* else it would begin when the task was resumed, and end too early */
     evtimer_add(sleep->timer, &delay);
     return fastr_suspend(L, &sleep->wait);
 }
