@@ -197,11 +197,16 @@ local function let_go(db, cart, saga, is_nothing)
   end)
 end
 
--- Whoever has a cart's id may buy it, but not with its customer's saved cards: those are for him alone. True, or nil
--- and a problem. Before anything is closed: a checkout that is under way is none of this one's business.
+-- Whoever has a cart's id may buy it, but not with its customer's saved cards, nor with the gift cards in it: those are
+-- for him alone. True, or nil and a problem. Before anything is closed: a checkout that is under way is none of this
+-- one's business.
 local function may_use(db, ctx)
   local method, cart = ctx.body.payment_method, store.load(db, ctx.params.id)
-  if not method or not cart or not cart.customer or cart.customer == ctx.principal.id then return true end
+  if not cart or not cart.customer or cart.customer == ctx.principal.id then return true end
+  if #cart.gift_cards > 0 then
+    return nil, problem.new("forbidden", { detail = "Its gift cards are for the customer whose cart this is." })
+  end
+  if not method then return true end
   return fastr.call("payment", "GET /payment-methods/" .. method)
 end
 

@@ -109,6 +109,17 @@ describe("a gift card in a cart", function()
 end)
 
 describe("a checkout with gift cards", function()
+  it("of a customer's cart is for him alone, though others may know the cart", function()
+    local me, card = shopper.signed_in(), gift_card(100000)
+    local cart = shopper.pay_with(shopper.cart({ [shopper.product(1000, 5)] = 1 }, me), { card }, me)
+    for _, other in ipairs { {}, shopper.signed_in() } do
+      local status, body = shopper.checkout(cart, nil, other)
+      assert.same({ 403, "forbidden" }, { status, body.code })
+    end
+    assert.equal(100000, shopper.on_card(card))
+    assert.equal(201, (shopper.checkout(cart, nil, me)))
+  end)
+
   it("asks what the shopper means to pay beside, and refuses another amount than that", function()
     local card = gift_card(1000)
     local cart = shopper.pay_with(shopper.cart { [shopper.product(5000, 5)] = 1 }, { card })
