@@ -209,7 +209,8 @@ static void on_timer(evutil_socket_t descriptor, short events, void *data)
     fastr_wake(&sleep->wait);
 }
 
-/* time.sleep(ms): waits that long (0 to 86,400,000); returns true. Not shifted by the tests' clock. Raises where
+/* time.sleep(ms): waits that long (0 to 86,400,000), by the loop's clock, whose ticks are a few milliseconds apart
+ * (CLOCK_MONOTONIC_COARSE); returns true. Not shifted by the tests' clock. Raises where
  * waiting is illegal. */
 static int time_sleep(lua_State *L)
 {
@@ -220,7 +221,6 @@ static int time_sleep(lua_State *L)
     sleep->wait.finish = finish_sleep;
     sleep->wait.cancel = free_sleep;
     sleep->timer = evtimer_new(fastr_loop(), on_timer, sleep);
-    event_base_update_cache_time(fastr_loop()); /* else it would begin when the task was resumed, and end too early */
     evtimer_add(sleep->timer, &delay);
     return fastr_suspend(L, &sleep->wait);
 }
