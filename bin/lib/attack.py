@@ -523,7 +523,8 @@ def main():
         bad += race_all(shop, totals, names, options.race)
     planned = [fault for fault in faults.plan(options.faults * (40 if options.only else 1), options.seed)
                if options.only in str(fault)][:options.faults]
-    signal.signal(signal.SIGTERM, lambda *_: setattr(totals, "enough", True))  # ends with what there is by then
+    for end in (signal.SIGTERM, signal.SIGHUP):  # ends with what there is by then
+        signal.signal(end, lambda *_: setattr(totals, "enough", True))
     for index, first in enumerate(range(0, len(planned), options.round)):
         if totals.enough:
             break

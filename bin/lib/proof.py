@@ -50,7 +50,8 @@ def change(copy, path, old, new):
 @contextlib.contextmanager
 def live(make):
     """The scripts that make(folder) returns are live in the running shop; then those on disk are again."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that they are put back then, too
+    for end in (signal.SIGTERM, signal.SIGHUP):  # so that they are put back then, too
+        signal.signal(end, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="fastr-attack-") as folder:
         scripts = make(folder)
         try:

@@ -31,6 +31,13 @@ class Attack(unittest.TestCase):
         self.assertRegex(done.stdout, r"lost 0, doubled 0, shoppers that gave up 0,")
         self.assertTrue(all(int(n) >= 20 for n in re.findall(r"(\d+) in flight, recovered", done.stdout)))
 
+    def test_that_a_shop_where_people_buy_is_left_alone(self):
+        for url in ("https://shop.example", "http://127.0.0.1.shop.example:80", "https://127.0.0.1:443"):
+            done = subprocess.run([stack.ROOT + "/bin/attack", "--faults", "1"], capture_output=True, text=True, timeout=60,
+                                  check=False, env={**os.environ, "FASTR_PUBLIC_URL": url})
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("people buy at " + url, done.stderr)
+
     def test_that_a_checkout_survives_a_kill_between_every_two_of_its_steps(self):
         if LONG:
             done = attack("--steps")
