@@ -17,7 +17,8 @@ local STATUSES = { "placing", "placed", "paid", "fulfilling", "shipped", "delive
 local CONSTANTS = {
   time = "how long a machine waits, tries again, keeps or forgets: ^[%w_]*_MS$ ^[%w_]*_S$ ^[%w_]*_SECONDS$ ^KEEP",
   size = "how much is taken, kept or read at once: BATCH ROUNDS ATTEMPTS MOST_ERRORS MOST_HEADER MOST_OWN PAGE_BYTES "
-    .. "SILENT_BATCH LOOK_UPS JOINS NOTE_TRIES BYTES ADDRESSES_MAX METHODS_MAX MOST_STRANGE MOST_CARDS",
+    .. "SILENT_BATCH LOOK_UPS JOINS NOTE_TRIES BYTES ADDRESSES_MAX METHODS_MAX MOST_STRANGE MOST_CARDS "
+    .. "FORM_BYTES CART_LENGTH",
   exact = "so that a sum stays exact: MOST_PRICE LARGEST",
   format = "of a mail, RFC 5322 and RFC 2047, or of a random code: LINE WORD CHARACTERS BITS",
   card = "a slip of the keyboard: YEARS_AHEAD",
