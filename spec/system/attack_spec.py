@@ -15,8 +15,8 @@ FAULTS = "30" if LONG else "5"
 
 
 def attack(*arguments):
-    done = subprocess.run([stack.ROOT + "/bin/attack", *arguments], capture_output=True, text=True, timeout=600 if LONG else 280,
-                          check=False)
+    done = subprocess.run([stack.ROOT + "/bin/attack", *arguments], capture_output=True, text=True,
+                          timeout=600 if LONG else 280, check=False)
     print("\n" + done.stdout + done.stderr)
     return done
 
