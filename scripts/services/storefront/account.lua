@@ -39,8 +39,7 @@ local function enter(visit, form, notice)
   if not tokens then return nil, failed end
   visits.enter(visit, tokens)
   bring_cart(visit)
-  local path = visits.path_of(form["goto"], "/")
-  return page.go(visit, path .. (path:find("?", 1, true) and "&" or "?") .. "notice=" .. notice)
+  return page.go(visit, visits.with_notice(visits.path_of(form["goto"], "/"), notice))
 end
 
 local function again(visit, form, failed)

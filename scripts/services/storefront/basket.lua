@@ -104,14 +104,11 @@ function M.model(visit, cart)
     why = #reasons > 0 }, cart.totals, type(cart.shipping_method) ~= "string")
 end
 
-local EMPTY = { lines = {}, problems = {}, has_lines = false }
-
 function M.show(visit, fields, status)
   local cart, failed = M.load(visit)
   if cart == nil then return nil, failed end
   local is_there = cart and cart.state ~= "done"
-  local model = is_there and M.model(visit, cart) or { lines = EMPTY.lines, problems = EMPTY.problems,
-    has_lines = EMPTY.has_lines }
+  local model = is_there and M.model(visit, cart) or { lines = {}, problems = {}, has_lines = false }
   model.title, model.code_typed = words.say(visit.language, "cart"), ""
   for name, value in pairs(fields) do model[name] = value end
   return page.show(visit, "cart", model, status)
@@ -122,10 +119,6 @@ function M.cart(visit, ctx)
 end
 
 -- ---- its forms ----------------------------------------------------------------------------------------------------
-
-local function with_notice(path, notice, about)
-  return path .. (path:find("?", 1, true) and "&" or "?") .. url.query { notice = notice, about = about }
-end
 
 -- What the services refuse is told on the cart's page, in their words; what is our own fault is not. The page itself is
 -- there: a 404 would be the balancer's.
@@ -147,7 +140,7 @@ function M.add(visit, ctx)
   for _, each in ipairs(cart.lines) do
     if each.sku == form.sku then name = show.name(each.name) end
   end
-  return page.go(visit, with_notice(visits.path_of(form["goto"], "/cart"), "added", name))
+  return page.go(visit, visits.with_notice(visits.path_of(form["goto"], "/cart"), "added", name))
 end
 
 function M.set_line(visit, ctx)
@@ -159,7 +152,7 @@ function M.set_line(visit, ctx)
     return visits.ask(visit, "cart", "PATCH " .. line, { quantity = quantity })
   end)
   if not cart then return refused(visit, failed) end
-  return page.go(visit, with_notice("/cart", quantity == 0 and "removed" or "updated", sku))
+  return page.go(visit, visits.with_notice("/cart", quantity == 0 and "removed" or "updated", sku))
 end
 
 function M.coupon(visit, ctx)
@@ -170,7 +163,7 @@ function M.coupon(visit, ctx)
     return visits.ask(visit, "cart", "POST " .. path .. "/coupons", { code = code })
   end)
   if not cart then return refused(visit, failed, { code_typed = form.code or "" }) end
-  return page.go(visit, with_notice("/cart", form.remove and "coupon_off" or "coupon_on", form.code))
+  return page.go(visit, visits.with_notice("/cart", form.remove and "coupon_off" or "coupon_on", form.code))
 end
 
 -- The code is money: it is in no address, and not shown again.
@@ -182,7 +175,7 @@ function M.gift_card(visit, ctx)
     return visits.ask(visit, "cart", "POST " .. path, { code = form.code or "" })
   end)
   if not cart then return refused(visit, failed) end
-  return page.go(visit, with_notice("/cart", form.remove and "gift_card_off" or "gift_card_on"))
+  return page.go(visit, visits.with_notice("/cart", form.remove and "gift_card_off" or "gift_card_on"))
 end
 
 return M

@@ -90,8 +90,8 @@ return {
 
     page { path = "/no-such-page", handler = "nothing", doc = "What the balancer shows for a path that nobody has" },
 
-    page { path = "/art/{file}", handler = "art", doc = "A picture of a product, drawn from its name and category",
-      params = { file = file }, query = shape.object { name = text(200), category = text(120) } },
+    page { path = "/art/{file}", handler = "art", doc = "A picture of a product, drawn from its name",
+      params = { file = file }, query = shape.object { name = text(200) } },
     page { path = "/assets/{file}", handler = "asset", doc = "The pages' style, under the name of its content",
       params = { file = file } },
   },

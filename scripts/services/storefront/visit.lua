@@ -120,4 +120,9 @@ function M.path_of(text, otherwise)
   return text == "/" and "/" or otherwise
 end
 
+-- The same path for a page that tells of what was done: `notice` names the text, `about` (may be nil) what it is about.
+function M.with_notice(path, notice, about)
+  return path .. (path:find("?", 1, true) and "&" or "?") .. url.query { notice = notice, about = about }
+end
+
 return M
