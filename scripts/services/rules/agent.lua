@@ -209,6 +209,26 @@ local function lines_of(path, text)
   return known and old .. new or new
 end
 
+-- Is the last word of the service's record what was done here before this? It was noted after the activation that this
+-- host has followed since, which would seem undone by it.
+local function has_overtaken(db, name, entry)
+  local last = store.last_live(db, name)
+  local at_us = last and last.origin and last.origin:match("/(%d+)$")
+  return at_us and last.origin == name .. "/" .. at_us and tonumber(at_us) < entry.at_us
+    and last.pack ~= entry.hash
+end
+
+-- Writes down a line of the journal, unless the service knows it: it asked for it.
+local function note(db, name, entry)
+  if entry.line ~= "rules" then return end
+  if entry.by:sub(1, 1) == OWN then
+    if entry.mode ~= "live" and entry.mode ~= "rollback" or not has_overtaken(db, name, entry) then return end
+    entry.by = entry.by:match("/(.*)$") or "rules"
+  end
+  entry.id, entry.at_ms = ("%.0f"):format(entry.at_us), math.floor(entry.at_us / 1000)
+  write_down(db, name, entry)
+end
+
 local function note_journal(db, name)
   local path = fastr.setting("var", "var") .. "/run/journal"
   local text = fastr.files.read(path)
@@ -216,10 +236,7 @@ local function note_journal(db, name)
   for line in lines_of(path, text):gmatch("[^\n]+") do
     local entry = json.decode(line)
     if entry then
-      if entry.line == "rules" and entry.by:sub(1, 1) ~= OWN then
-        entry.id, entry.at_ms = ("%.0f"):format(entry.at_us), math.floor(entry.at_us / 1000)
-        write_down(db, name, entry)
-      end
+      note(db, name, entry)
       state.noted = entry.at_us
       remember()
     end

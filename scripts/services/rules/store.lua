@@ -99,10 +99,10 @@ function M.fleet(tx, limit)
     and mode in ('live', 'off', 'rollback') order by number desc limit $1]], limit)
 end
 
--- What last made something live where `host` is, as far as it is written down: { number, pack }; pack is nil where
--- hosts went back by themselves. Nil if nothing did. `reader` is a database or a transaction.
+-- What last made something live where `host` is, as far as it is written down: { number, pack, origin }; pack is nil
+-- where hosts went back by themselves. Nil if nothing did. `reader` is a database or a transaction.
 function M.last_live(reader, host)
-  local sql = [[select number, pack from activations where mode in ('live', 'off', 'rollback')
+  local sql = [[select number, pack, origin from activations where mode in ('live', 'off', 'rollback')
     and (hosts is null or $1 = any(hosts)) order by number desc limit 1]]
   return (reader.latest and reader:latest(sql, host) or reader:query(sql, host))[1]
 end

@@ -205,6 +205,19 @@ describe("a host's agent", function()
     assert.equal(now, live())
   end)
 
+  it("has what it followed last as the last word, also over what was done here just before", function()
+    local hash = published "over a rollback"
+    done("rules rollback --reason 'a moment before'")
+    activate(hash)
+    host.eventually("the service's last word is what is live here", function()
+      local rows = history()
+      return live() == hash and rows[1].pack == hash and (rows[2].reason == "a moment before"
+        or rows[3].reason == "a moment before")
+    end, 10)
+    fastr.time.sleep(1200) -- a whole round more
+    assert.same({ hash, hash }, { live(), history()[1].pack })
+  end)
+
   it("writes down what was done under a clock that went back, and by whoever says he is the agent", function()
     h:quit()
     h:write("var/run/rules-agent", (text_of(h.dir .. "/var/run/rules-agent"):gsub('"noted":%d+',
