@@ -213,9 +213,8 @@ end
 -- host has followed since, which would seem undone by it.
 local function has_overtaken(db, name, entry)
   local last = store.last_live(db, name)
-  local at_us = last and last.origin and last.origin:match("/(%d+)$")
-  return at_us and last.origin == name .. "/" .. at_us and tonumber(at_us) < entry.at_us
-    and last.pack ~= entry.hash
+  local at_us = last and last.origin and tonumber(last.origin:match("/(%d+)$"))
+  return at_us and at_us < entry.at_us and last.pack ~= entry.hash
 end
 
 -- Writes down a line of the journal, unless the service knows it: it asked for it.
